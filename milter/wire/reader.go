@@ -1,0 +1,137 @@
+package wire
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// MaxPacket is how large a packet may be by default: Postfix sends bodies in pieces of 64 KiB, and header fields of at
+// most header_size_limit, 100 KiB.
+const MaxPacket = 128 << 10
+
+// ErrPacket is what every error about the form of a packet is.
+var ErrPacket = errors.New("malformed milter packet")
+
+const (
+	frameHeader = 5        // length and code
+	readSize    = 16 << 10 // what is asked of the connection at once, and the size of a piece of a body
+)
+
+// Reader takes packets from a connection. After [Reader.Next], either [Reader.Payload] gives the packet's data at once,
+// or [Reader.Chunk] gives it piece by piece in constant memory; what is left of it is skipped by the next Next.
+type Reader struct {
+	Max int // largest packet taken; 0 is MaxPacket
+
+	in         io.Reader
+	buf        []byte
+	start, end int // unread part of buf
+	left       int // octets of the current packet not yet taken
+}
+
+// NewReader reads from in. Each Read of in may block; a Reader asks for no more than it needs to go on.
+func NewReader(in io.Reader) *Reader { return &Reader{in: in} }
+
+// Next gives the code of the next packet and the size of its data. io.EOF means that the connection ended between two
+// packets; io.ErrUnexpectedEOF, within one.
+func (r *Reader) Next() (code byte, size int, err error) {
+	for r.left > 0 {
+		if _, err := r.Chunk(); err != nil {
+			return 0, 0, err
+		}
+	}
+	if err := r.fill(frameHeader); err != nil {
+		if err == io.EOF && r.end > r.start {
+			err = io.ErrUnexpectedEOF
+		}
+		return 0, 0, err
+	}
+	length := binary.BigEndian.Uint32(r.buf[r.start:])
+	if length == 0 {
+		return 0, 0, fmt.Errorf("%w: no command", ErrPacket)
+	}
+	if most := r.most(); length > uint32(most)+1 {
+		return 0, 0, fmt.Errorf("%w: %d octets, at most %d", ErrPacket, length, most)
+	}
+	code = r.buf[r.start+4]
+	r.start += frameHeader
+	r.left = int(length) - 1
+	return code, r.left, nil
+}
+
+func (r *Reader) most() int {
+	if r.Max > 0 {
+		return r.Max
+	}
+	return MaxPacket
+}
+
+// Between tells that nothing of a next packet has come yet: waiting now is idleness, not a peer that stalls.
+func (r *Reader) Between() bool { return r.left == 0 && r.start == r.end }
+
+// Payload gives what is left of the packet, valid until the next call.
+func (r *Reader) Payload() ([]byte, error) {
+	n := r.left
+	if err := r.fill(n); err != nil {
+		return nil, unexpected(err)
+	}
+	data := r.buf[r.start : r.start+n : r.start+n]
+	r.start += n
+	r.left = 0
+	return data, nil
+}
+
+// Chunk gives the next piece of the packet, valid until the next call, and io.EOF at its end.
+func (r *Reader) Chunk() ([]byte, error) {
+	if r.left == 0 {
+		return nil, io.EOF
+	}
+	if r.start == r.end {
+		if err := r.fill(1); err != nil {
+			return nil, unexpected(err)
+		}
+	}
+	n := min(r.left, r.end-r.start)
+	data := r.buf[r.start : r.start+n : r.start+n]
+	r.start += n
+	r.left -= n
+	return data, nil
+}
+
+func unexpected(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// fill makes sure that n octets are in the buffer. The buffer grows as they come: a length alone costs nothing.
+func (r *Reader) fill(n int) error {
+	for r.end-r.start < n {
+		if r.start == r.end {
+			r.start, r.end = 0, 0
+		}
+		if r.end == len(r.buf) {
+			r.room()
+		}
+		got, err := r.in.Read(r.buf[r.end:])
+		r.end += got
+		if err != nil && r.end-r.start < n {
+			return err
+		}
+	}
+	return nil
+}
+
+// room makes space behind the unread part: by moving it to the front, or by doubling.
+func (r *Reader) room() {
+	if r.start > 0 {
+		r.end = copy(r.buf, r.buf[r.start:r.end])
+		r.start = 0
+		return
+	}
+	grown := make([]byte, max(readSize, 2*len(r.buf)))
+	r.end = copy(grown, r.buf[:r.end])
+	r.buf = grown
+}

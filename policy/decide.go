@@ -1,0 +1,122 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Reply is an answer to the SMTP client. Text is for the peer: generic, no addresses of ours, no secrets.
+type Reply struct {
+	Code     int    // 4xx or 5xx
+	Enhanced string // RFC 3463: "5.7.23"
+	Text     string // one line per '\n'
+}
+
+// IsZero tells that there is no reply.
+func (r Reply) IsZero() bool { return r.Code == 0 }
+
+// String gives the reply in one line, as it is logged. Not escaped.
+func (r Reply) String() string {
+	if r.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf("%d %s %s", r.Code, r.Enhanced, r.Text)
+}
+
+// Temporary gives the reply with a 4 in front: the same subject, but the client shall try again.
+func (r Reply) Temporary() Reply {
+	r.Code = 451
+	if len(r.Enhanced) > 1 {
+		r.Enhanced = "4" + r.Enhanced[1:]
+	}
+	return r
+}
+
+// Permanent gives the reply with a 5 in front.
+func (r Reply) Permanent() Reply {
+	if r.Code < 500 {
+		r.Code = 550
+	}
+	if len(r.Enhanced) > 1 {
+		r.Enhanced = "5" + r.Enhanced[1:]
+	}
+	return r
+}
+
+// Trouble is the reply for a failure of our own: nothing is known about the mail.
+var trouble = Reply{451, "4.3.0", "mail compliance service has trouble, please try again later"}
+
+// Trouble gives the reply to mail of ours when this program itself fails.
+func Trouble() Reply { return trouble }
+
+// Exemption is a circumstance that lifts rules. They combine.
+type Exemption uint8
+
+const (
+	NullSender Exemption = 1 << iota // RFC 5321, section 4.5.5: refusing a bounce loses it
+	AllStay                          // no recipient leaves this host
+	LocalPort                        // sendmail(1): a 4xx would leave the mail in the MTA's maildrop with nobody told
+)
+
+// Rule says what the results of one check lead to.
+type Rule struct {
+	Name    string            // the Finding.Rule it is about
+	On      map[string]Action // by Finding.Result; a result not named here is logged
+	Replies map[string]Reply  // by Finding.Result; "{subject}" in the text stands for Finding.Subject
+	Spares  Exemption         // circumstances under which it only logs
+	Trouble bool              // the fault is this host's, not the mail's: a Defer is never turned into a Hold
+}
+
+// Verdict is the decision on a message.
+type Verdict struct {
+	Action   Action
+	Rule     string // the rule that decided; "" when nothing but Log came of it
+	Reply    Reply  // zero unless Defer or Reject
+	Findings []Finding
+}
+
+// Decide weighs findings: the strongest action wins, among equals the first finding. It is pure. The exemptions are
+// the circumstances of the message. A finding of grade Unknown never leads to more than Log.
+func Decide(rules []Rule, found []Finding, exempt Exemption) Verdict {
+	v := Verdict{Findings: found}
+	for i := range found {
+		f := &found[i]
+		r := ruleFor(rules, f.Rule)
+		if r == nil || f.Grade == Unknown || r.Spares&exempt != 0 {
+			continue
+		}
+		act := r.On[f.Result]
+		if act == Defer && exempt&LocalPort != 0 && !r.Trouble {
+			act = Hold
+		}
+		if act > v.Action {
+			v.Action, v.Rule, v.Reply = act, r.Name, r.reply(f, act)
+		}
+	}
+	return v
+}
+
+func ruleFor(rules []Rule, name string) *Rule {
+	for i := range rules {
+		if rules[i].Name == name {
+			return &rules[i]
+		}
+	}
+	return nil
+}
+
+// reply gives the text for a refusal.
+func (r *Rule) reply(f *Finding, act Action) Reply {
+	if act < Defer {
+		return Reply{}
+	}
+	reply, ok := r.Replies[f.Result]
+	if !ok {
+		reply = Reply{550, "5.7.1", "mail refused by policy"}
+	}
+	reply.Text = strings.ReplaceAll(reply.Text, "{subject}", f.Subject)
+	if act == Defer {
+		return reply.Temporary()
+	}
+	return reply.Permanent()
+}
