@@ -167,10 +167,8 @@ const maxMacros = 256
 
 // set stores a macro, sparing the allocation when it stands there already.
 func (m Macros) set(name, value []byte) {
-	if len(name) == 1 || len(name) > 1 && name[0] != '{' {
-		// Sendmail knows "{i}" and "i" as one: the longer form is for names of several letters.
-	} else if len(name) == 3 {
-		name = name[1:2]
+	if len(name) == 3 && name[0] == '{' {
+		name = name[1:2] // "{i}" is "i"
 	}
 	if old, ok := m[string(name)]; ok && old == string(value) {
 		return
