@@ -43,11 +43,10 @@ func (r Reply) Permanent() Reply {
 	return r
 }
 
-// Trouble is the reply for a failure of our own: nothing is known about the mail.
-var trouble = Reply{451, "4.3.0", "mail compliance service has trouble, please try again later"}
-
-// Trouble gives the reply to mail of ours when this program itself fails.
-func Trouble() Reply { return trouble }
+// Trouble gives the reply to mail of ours when this program itself fails: nothing is known about the mail.
+func Trouble() Reply {
+	return Reply{451, "4.3.0", "mail compliance service has trouble, please try again later"}
+}
 
 // Exemption is a circumstance that lifts rules. They combine.
 type Exemption uint8
@@ -56,6 +55,7 @@ const (
 	NullSender Exemption = 1 << iota // RFC 5321, section 4.5.5: refusing a bounce loses it
 	AllStay                          // no recipient leaves this host
 	LocalPort                        // sendmail(1): a 4xx would leave the mail in the MTA's maildrop with nobody told
+	NoBounce                         // sendmail(1) with a stranger's sender: a 5xx would make the MTA bounce to him
 )
 
 // Rule says what the results of one check lead to.
@@ -86,7 +86,7 @@ func Decide(rules []Rule, found []Finding, exempt Exemption) Verdict {
 			continue
 		}
 		act := r.On[f.Result]
-		if act == Defer && exempt&LocalPort != 0 && !r.Trouble {
+		if act == Defer && exempt&LocalPort != 0 && !r.Trouble || act == Reject && exempt&NoBounce != 0 {
 			act = Hold
 		}
 		if act > v.Action {

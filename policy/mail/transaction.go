@@ -45,6 +45,7 @@ type Transaction struct {
 
 	Header *Header
 	Author Author // From, read from Header once it is complete
+	Cut    bool   // the header went beyond the limits: only its beginning is in Header
 	Body   int64  // octets of body so far, as the MTA sends it
 }
 

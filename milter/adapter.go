@@ -1,0 +1,387 @@
+package milter
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"net/textproto"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	gomilter "github.com/emersion/go-milter"
+
+	"reputed/milter/wire"
+)
+
+// link is one connection of the MTA. It stands between the socket and go-milter, which sees it as its net.Conn, and is
+// the only code that knows go-milter's quirks:
+//
+//   - After any final reply go-milter takes a new backend, and the client is forgotten. Here one backend serves the
+//     connection, and replies never look final.
+//   - It replaces all macros at each macro packet, drops header fields that hold NUL, and ends the connection at
+//     UNKNOWN and QUIT_NC. Those packets, and the body, are taken here and never reach it.
+//   - It answers every negotiation with version 2, all its own flags and no look at the offer. The answer is made here.
+//   - It has no deadlines, a packet limit of its own, and writes each packet at once. Here deadlines hold, and what is
+//     written waits for the next read, so that an inserted field and the final reply leave in one write.
+//   - It writes to the standard logger at any error. It is shown io.EOF only.
+type link struct {
+	net.Conn
+	server  *Server
+	session *session
+	packets *wire.Reader
+	muted   uint32        // NoReply bits agreed on
+	spaced  bool          // header values travel with their leading space
+	in      []byte        // rest of a packet that go-milter has not read yet
+	frame   []byte        // memory of in
+	out     []byte        // replies that wait for the next read
+	by      time.Time     // when the packet in hand must be complete; zero between packets
+	busy    atomic.Bool   // a message is in hand
+	gone    chan struct{} // closed with the connection
+}
+
+// What we want of an MTA. Without the first we cannot sign.
+const (
+	wantActions  = wire.ActAddHeader
+	likeActions  = wire.ActQuarantine | wire.ActSetMacros
+	likeProtocol = wire.NoData | wire.NoUnknown | wire.NoReplyConnect | wire.NoReplyHelo | wire.NoReplyHeader |
+		wire.NoReplyEOH | wire.NoReplyBody | wire.LeadingSpace
+)
+
+// macroChoice is all that we look at. The queue id comes when the MTA has one: over SMTP, Postfix has none before the
+// second recipient.
+var macroChoice = wire.MacroChoice(map[wire.Stage]string{
+	wire.StageConnect: "j {daemon_name}",
+	wire.StageMail:    "i {auth_type} {auth_authen}",
+	wire.StageRcpt:    "i {rcpt_mailer}",
+	wire.StageEnd:     "i",
+})
+
+// serve runs the connection until it ends.
+func (l *link) serve() {
+	defer l.session.quit() // gives back what an unfinished message holds
+	defer l.Close()
+	if err := l.negotiate(); err != nil {
+		l.report(err)
+		return
+	}
+	backend := &gomilter.Server{NewMilter: func() gomilter.Milter { return backend{l} }}
+	backend.Serve(&oneConn{link: l}) // returns at once: the session runs in a goroutine of go-milter's
+	<-l.gone
+}
+
+// negotiate reads the MTA's offer and answers it.
+func (l *link) negotiate() error {
+	code, size, err := l.next()
+	if err != nil {
+		return err
+	}
+	if code != wire.CmdNegotiate || size > 4<<10 {
+		return fmt.Errorf("%w: it begins with %q, not with a negotiation", wire.ErrPacket, code)
+	}
+	data, err := l.packets.Payload()
+	if err != nil {
+		return err
+	}
+	offer, err := wire.ParseNegotiation(data)
+	if err != nil {
+		return err
+	}
+	if offer.Actions&wantActions != wantActions {
+		return errors.New("the MTA does not let filters add header fields, so nothing could be signed")
+	}
+	answer := wire.Negotiation{
+		Version:  min(offer.Version, wire.Version),
+		Actions:  offer.Actions & (wantActions | likeActions),
+		Protocol: offer.Protocol & likeProtocol,
+	}
+	if answer.Actions&wire.ActSetMacros != 0 {
+		answer.Macros = macroChoice
+	}
+	l.muted, l.spaced = answer.Protocol, answer.Protocol&wire.LeadingSpace != 0
+	l.session.canHold = answer.Actions&wire.ActQuarantine != 0
+	l.out = answer.Append(l.out)
+	return nil
+}
+
+// next waits for a packet, in the deadlines.
+func (l *link) next() (code byte, size int, err error) {
+	l.by = time.Time{}
+	return l.packets.Next()
+}
+
+// socket is the raw connection with its deadlines, as wire.Reader reads it.
+type socket struct{ *link }
+
+func (s socket) Read(p []byte) (int, error) {
+	l, limits := s.link, &s.server.opt.Limits
+	if l.packets.Between() {
+		l.Conn.SetReadDeadline(time.Now().Add(limits.IdleTimeout))
+		// Shutdown sets its flag first and the deadlines of idle connections then: one of the two is seen here.
+		if l.server.draining.Load() && !l.busy.Load() {
+			return 0, io.EOF
+		}
+	} else {
+		if l.by.IsZero() {
+			l.by = time.Now().Add(limits.PacketTimeout)
+		}
+		l.Conn.SetReadDeadline(l.by)
+	}
+	return l.Conn.Read(p)
+}
+
+// Read gives go-milter the packets that it treats well, and treats the others itself.
+func (l *link) Read(p []byte) (int, error) {
+	for len(l.in) == 0 {
+		if err := l.flush(); err != nil {
+			return 0, l.end(err)
+		}
+		if err := l.packet(); err != nil {
+			return 0, l.end(err)
+		}
+	}
+	n := copy(p, l.in)
+	l.in = l.in[n:]
+	return n, nil
+}
+
+// Write keeps what go-milter writes until the next read.
+func (l *link) Write(p []byte) (int, error) {
+	l.out = append(l.out, p...)
+	return len(p), nil
+}
+
+// Close ends the connection; go-milter calls it when its session ends. What is still to be said is said first.
+func (l *link) Close() error {
+	select {
+	case <-l.gone:
+		return nil
+	default:
+	}
+	l.flush()
+	close(l.gone)
+	return l.Conn.Close()
+}
+
+func (l *link) flush() error {
+	if len(l.out) == 0 {
+		return nil
+	}
+	l.Conn.SetWriteDeadline(time.Now().Add(l.server.opt.Limits.PacketTimeout))
+	_, err := l.Conn.Write(l.out)
+	l.out = l.out[:0]
+	return err
+}
+
+// end reports why the connection ends, and gives go-milter the one error on which it is quiet.
+func (l *link) end(err error) error {
+	l.report(err)
+	return io.EOF
+}
+
+// report logs an error of the connection, unless it is an ordinary end.
+func (l *link) report(err error) {
+	if err == io.EOF || errors.Is(err, net.ErrClosed) || l.server.draining.Load() {
+		return
+	}
+	l.server.log.Warn("milter connection ended", "peer", l.Conn.RemoteAddr().String(), "err", err)
+}
+
+// packet takes the next packet: it treats it, or leaves it in l.in for go-milter.
+func (l *link) packet() error {
+	code, _, err := l.next()
+	if err != nil {
+		return err
+	}
+	if code == wire.CmdBody {
+		return l.body()
+	}
+	data, err := l.packets.Payload()
+	if err != nil {
+		return err
+	}
+	switch code {
+	case wire.CmdMacro:
+		return l.session.takeMacros(data)
+	case wire.CmdHeader:
+		return l.header(data)
+	case wire.CmdUnknown, wire.CmdData:
+		l.answer(proceed, wire.NoReplyUnknown|wire.NoReplyData)
+		return nil
+	case wire.CmdQuitNew:
+		l.guard("quit", l.session.quit)
+		return nil
+	case wire.CmdEnd:
+		if len(data) > 0 { // the last piece of the body may come with it
+			l.guard("body", func() { l.session.chunk(data) })
+		}
+		data = nil
+	case wire.CmdConnect:
+		data = untagIPv6(data)
+	case wire.CmdHelo, wire.CmdMail, wire.CmdRcpt, wire.CmdEndHeader, wire.CmdAbort, wire.CmdQuit:
+	default:
+		return fmt.Errorf("%w: unknown command %q", wire.ErrPacket, code)
+	}
+	l.frame = wire.Append(l.frame[:0], code, data)
+	l.in = l.frame
+	return nil
+}
+
+// body takes a piece of the body, as it comes from the socket.
+func (l *link) body() error {
+	for {
+		p, err := l.packets.Chunk()
+		if err == io.EOF {
+			l.answer(proceed, wire.NoReplyBody)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		l.guard("body", func() { l.session.chunk(p) })
+	}
+}
+
+// header takes a field.
+func (l *link) header(data []byte) error {
+	name, value, err := wire.SplitHeader(data)
+	if err != nil {
+		return err
+	}
+	if !l.spaced { // the MTA took the space away
+		value = append([]byte{' '}, value...)
+	}
+	l.guard("header", func() { l.session.field(name, value) })
+	l.answer(proceed, wire.NoReplyHeader)
+	return nil
+}
+
+// answer writes a reply, unless it was agreed that there is none.
+func (l *link) answer(r reply, mute uint32) {
+	if l.muted&mute == 0 {
+		l.out = wire.Append(l.out, r.code, r.data)
+	}
+}
+
+// untagIPv6 removes the tag that Sendmail puts before IPv6 addresses, and that go-milter does not know.
+func untagIPv6(data []byte) []byte {
+	const port = 2 // octets between the family and the address
+	nul := bytes.IndexByte(data, 0)
+	addr := nul + 2 + port
+	if nul < 0 || len(data) < addr || data[nul+1] != wire.FamilyInet6 {
+		return data
+	}
+	return append(data[:addr:addr], bytes.TrimPrefix(data[addr:], []byte("IPv6:"))...)
+}
+
+// guard runs a step of the session. It counts its time, and a panic costs the message, not the process.
+func (l *link) guard(what string, step func()) {
+	start := l.server.opt.Now()
+	defer func() {
+		if v := recover(); v != nil {
+			l.session.panicked(what, v, debug.Stack())
+		}
+		l.session.took += l.server.opt.Now().Sub(start)
+		l.busy.Store(l.session.state != idle)
+	}()
+	step()
+}
+
+// backend is the session as go-milter calls it.
+type backend struct{ *link }
+
+// response is an answer of ours to go-milter, which forgets the session at answers that do not continue.
+type response reply
+
+func (r response) Response() *gomilter.Message { return &gomilter.Message{Code: r.code, Data: r.data} }
+func (response) Continue() bool                { return true }
+
+// step runs a step of the session and gives its answer.
+func (b backend) step(what string, mute uint32, step func() reply) (gomilter.Response, error) {
+	r := proceed
+	b.guard(what, func() { r = step() })
+	if b.muted&mute != 0 {
+		return nil, nil
+	}
+	return response(r), nil
+}
+
+// Connect, Helo and the other methods are gomilter.Milter.
+func (b backend) Connect(host, family string, port uint16, ip net.IP, _ *gomilter.Modifier) (gomilter.Response, error) {
+	p := wire.Peer{Name: host, Port: port, Family: wire.FamilyUnknown}
+	if family == "unix" {
+		p.Family = wire.FamilyUnix
+	}
+	p.Addr, _ = netip.AddrFromSlice(ip)
+	return b.step("connect", wire.NoReplyConnect, func() reply { return b.session.connect(p) })
+}
+
+func (b backend) Helo(name string, _ *gomilter.Modifier) (gomilter.Response, error) {
+	return b.step("helo", wire.NoReplyHelo, func() reply { return b.session.helo(name) })
+}
+
+func (b backend) MailFrom(path string, _ *gomilter.Modifier) (gomilter.Response, error) {
+	return b.step("mail", 0, func() reply { return b.session.mail(path) })
+}
+
+func (b backend) RcptTo(path string, _ *gomilter.Modifier) (gomilter.Response, error) {
+	return b.step("rcpt", 0, func() reply { return b.session.rcpt(path) })
+}
+
+func (b backend) Headers(textproto.MIMEHeader, *gomilter.Modifier) (gomilter.Response, error) {
+	return b.step("end of header", wire.NoReplyEOH, b.session.endHeader)
+}
+
+// Body is the end of the message.
+func (b backend) Body(m *gomilter.Modifier) (gomilter.Response, error) {
+	var e end
+	b.guard("end of message", func() { e = b.session.end() })
+	if e.reply.code == 0 { // a panic
+		b.guard("failure", func() { e = b.session.fail() })
+	}
+	if e.reply.code == 0 {
+		return nil, errors.New("two panics") // the MTA does what it does when a filter is gone
+	}
+	for i := len(e.fields) - 1; i >= 0; i-- { // each goes on top of the others
+		f := e.fields[i]
+		value := string(f.Value())
+		if !b.spaced { // the MTA adds the space
+			value = strings.TrimPrefix(value, " ")
+		}
+		m.InsertHeader(0, string(f.Name()), value)
+	}
+	if e.quarantine != "" {
+		m.Quarantine(e.quarantine)
+	}
+	return response(e.reply), nil
+}
+
+func (b backend) Abort(*gomilter.Modifier) error {
+	b.guard("abort", b.session.reset)
+	return nil
+}
+
+// Header and BodyChunk are never called: their packets do not reach go-milter.
+func (backend) Header(string, string, *gomilter.Modifier) (gomilter.Response, error) { return nil, nil }
+func (backend) BodyChunk([]byte, *gomilter.Modifier) (gomilter.Response, error)      { return nil, nil }
+
+// oneConn is a listener that has one connection to give.
+type oneConn struct {
+	link *link
+	used bool
+}
+
+func (o *oneConn) Accept() (net.Conn, error) {
+	if o.used {
+		return nil, io.EOF
+	}
+	o.used = true
+	return o.link, nil
+}
+
+func (o *oneConn) Close() error   { return nil }
+func (o *oneConn) Addr() net.Addr { return o.link.Conn.LocalAddr() }

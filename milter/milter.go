@@ -1,0 +1,93 @@
+// Package milter is the filter's side of the milter protocol: it listens, keeps one session per connection, builds the
+// transaction of each message, asks the [Site] what to do, and answers the MTA.
+//
+// # What it does
+//
+// A session outlives its messages: client, HELO and login stay known after a refused recipient, after RSET and for the
+// second message. Mail of strangers is accepted at MAIL and nothing more of it crosses the socket. All else streams:
+// neither a body nor a signature is ever held in memory. A message is answered at MAIL, RCPT and its end; what the MTA
+// lets us leave out is negotiated away.
+//
+// # What it never does
+//
+// It never answers SHUTDOWN, on which Postfix 3.7 accepts the mail and loses it; never refuses a recipient of
+// sendmail(1), which Postfix cannot take; never signs what it refuses.
+//
+// # Faults
+//
+// A panic costs one message a 451; an MTA that stalls inside a packet, or says nothing for long, is let go; at the limit
+// of connections the next one waits in the kernel's queue. Nothing that a peer sends ends the process.
+//
+// # Security
+//
+// Whoever can write to the socket can claim to be any client and have mail signed. Unix sockets are guarded by mode and
+// group; a TCP socket by nothing, so keep it on loopback.
+package milter
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"time"
+
+	"reputed/milter/wire"
+	"reputed/policy"
+	"reputed/policy/mail"
+)
+
+// Site is what one configuration makes of a message. It never changes: a reload makes a new one, and a message keeps
+// the one it began with.
+type Site struct {
+	Outbound policy.Outbound
+	Holds    func(mail.Domain) bool // whether we sign, or would sign, for the domain
+	Checks   []policy.Check         // of mail that is ours, run at the end of its header
+	Rules    []policy.Rule
+	Seal     func(*mail.Transaction) (Seal, error) // begins a signature at the end of the header
+	OnError  policy.Action                         // for mail of ours when we fail: Log or Defer
+}
+
+// ErrUnsigned is what Site.Seal returns when there is nothing to sign with: no key for the author, or no author. The
+// findings of the checks tell why.
+var ErrUnsigned = errors.New("no key to sign with")
+
+// Seal is a signature in the making. The body is written to it as it comes.
+type Seal interface {
+	io.Writer
+	// Fields ends the body and gives the header fields to put on top of the message, and the keys that signed.
+	Fields() ([]mail.Field, []mail.Signed, error)
+	// Existing gives our own signatures that were found on the message and are valid, once Fields was called.
+	Existing() []mail.Signed
+	// Release gives back what the signature holds. The seal is not used afterwards.
+	Release()
+}
+
+// Limits bound what peers can make the server hold. A zero field stands for its default.
+type Limits struct {
+	Connections   int           // at once; further ones wait to be accepted; 512
+	Packet        int           // octets; 128 KiB
+	PacketTimeout time.Duration // for the rest of a packet once its first octet came, and for writing; 30 s
+	IdleTimeout   time.Duration // between packets; 10 min
+}
+
+func (l Limits) withDefaults() Limits {
+	orDefault(&l.Connections, 512)
+	orDefault(&l.Packet, wire.MaxPacket)
+	orDefault(&l.PacketTimeout, 30*time.Second)
+	orDefault(&l.IdleTimeout, 10*time.Minute)
+	return l
+}
+
+func orDefault[T int | time.Duration](v *T, d T) {
+	if *v <= 0 {
+		*v = d
+	}
+}
+
+// Options make a [Server].
+type Options struct {
+	Site   func() *Site         // asked once per message, at MAIL
+	Done   func(*policy.Record) // told of every message, when its fate is known; nil: nobody is told
+	Log    *slog.Logger         // troubles of connections and sessions; nil: nowhere
+	Limits Limits
+	Now    func() time.Time // nil: time.Now
+}
