@@ -1,0 +1,161 @@
+// Package maillog writes what became of each message, one line per message, for the people who search a mail log at
+// night: the queue id the MTA knows it by, whose it was and why, what was decided and why, and who signed.
+//
+// Mail of strangers, which is accepted unseen, is counted and not logged.
+//
+// # Security
+//
+// Addresses, logins and HELO names are what strangers sent. Handlers of log/slog quote them, so that no control
+// character reaches the log; the tests hold them to it. Nothing of a body, and no key, is ever handed to this package.
+package maillog
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+
+	"reputed/policy"
+	"reputed/policy/mail"
+)
+
+// Log writes lines and counts messages. All methods may be used at the same time.
+type Log struct {
+	out    *slog.Logger
+	counts struct{ foreign, relayed, signed, unsigned, held, deferred, rejected atomic.Uint64 }
+}
+
+// New writes to out.
+func New(out *slog.Logger) *Log { return &Log{out: out} }
+
+// Counts says how many messages there were of each kind since the start.
+type Counts struct {
+	Foreign  uint64 `json:"foreign"`
+	Relayed  uint64 `json:"relayed"`
+	Signed   uint64 `json:"signed"`   // ours, sent
+	Unsigned uint64 `json:"unsigned"` // ours, sent without a signature
+	Held     uint64 `json:"held"`
+	Deferred uint64 `json:"deferred"`
+	Rejected uint64 `json:"rejected"`
+}
+
+// Counts gives the counts so far.
+func (l *Log) Counts() Counts {
+	c := &l.counts
+	return Counts{
+		Foreign: c.foreign.Load(), Relayed: c.relayed.Load(), Signed: c.signed.Load(), Unsigned: c.unsigned.Load(),
+		Held: c.held.Load(), Deferred: c.deferred.Load(), Rejected: c.rejected.Load(),
+	}
+}
+
+// Attrs gives the counts for a log line.
+func (c Counts) Attrs() []slog.Attr {
+	return []slog.Attr{
+		slog.Uint64("foreign", c.Foreign), slog.Uint64("relayed", c.Relayed), slog.Uint64("signed", c.Signed),
+		slog.Uint64("unsigned", c.Unsigned), slog.Uint64("held", c.Held), slog.Uint64("deferred", c.Deferred),
+		slog.Uint64("rejected", c.Rejected),
+	}
+}
+
+// Message takes the record of a message.
+func (l *Log) Message(r *policy.Record) {
+	decision, level := l.count(r)
+	if r.Class == policy.Foreign {
+		return
+	}
+	tx := r.Tx
+	attrs := make([]slog.Attr, 0, 16)
+	add := func(a slog.Attr) { attrs = append(attrs, a) }
+	text := func(key, value string) {
+		if value != "" {
+			add(slog.String(key, value))
+		}
+	}
+	text("queue", tx.QueueID)
+	add(slog.String("class", r.Class.String()))
+	text("why", r.Why)
+	text("client", client(tx.Client))
+	text("login", tx.Login)
+	add(slog.String("sender", "<"+tx.Path+">"))
+	add(slog.Int("recipients", tx.RecipientCount))
+	add(slog.Int64("size", int64(tx.Header.Size())+tx.Body))
+	add(slog.String("decision", decision))
+	text("rule", r.Verdict.Rule)
+	text("reply", r.Verdict.Reply.String())
+	text("reasons", reasons(r.Verdict.Findings))
+	if r.Class == policy.Ours && r.Verdict.Action < policy.Defer {
+		add(slog.String("signed", signatures(r.Signed)))
+	}
+	if len(r.Already) > 0 {
+		add(slog.String("already", signatures(r.Already)))
+	}
+	add(slog.Float64("ms", float64(r.Took.Microseconds())/1000))
+	l.out.LogAttrs(context.Background(), level, "message", attrs...)
+}
+
+// count counts the message, and tells what to call its fate.
+func (l *Log) count(r *policy.Record) (decision string, level slog.Level) {
+	c := &l.counts
+	switch {
+	case r.Verdict.Action == policy.Reject:
+		c.rejected.Add(1)
+		return "reject", slog.LevelWarn
+	case r.Verdict.Action == policy.Defer:
+		c.deferred.Add(1)
+		return "defer", slog.LevelWarn
+	case r.Verdict.Action == policy.Hold:
+		c.held.Add(1)
+		return "hold", slog.LevelWarn
+	case r.Class == policy.Foreign:
+		c.foreign.Add(1)
+	case r.Class == policy.Relayed:
+		c.relayed.Add(1)
+	case len(r.Signed)+len(r.Already) > 0:
+		c.signed.Add(1)
+	default:
+		c.unsigned.Add(1)
+		return "accept", slog.LevelWarn
+	}
+	return "accept", slog.LevelInfo
+}
+
+func client(c *mail.Client) string {
+	switch {
+	case c.Local:
+		return "local"
+	case c.Addr.IsValid():
+		return c.Addr.String()
+	}
+	return ""
+}
+
+// reasons joins what stands against the message.
+func reasons(found []policy.Finding) string {
+	var b strings.Builder
+	for i := range found {
+		f := &found[i]
+		if f.Grade == policy.Pass {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(f.Rule + " " + f.Result + ": " + f.Reason)
+	}
+	return b.String()
+}
+
+// signatures names keys as their records are named in the DNS, less the fixed label.
+func signatures(ss []mail.Signed) string {
+	if len(ss) == 0 {
+		return "none"
+	}
+	var b strings.Builder
+	for i, s := range ss {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(s.Domain.String() + "/" + s.Selector.String() + "/" + s.Algorithm)
+	}
+	return b.String()
+}

@@ -1,0 +1,32 @@
+// Package check turns facts into findings, one file per item of the checklist. Beside each check stands its rule: what
+// its results lead to, and what the SMTP client is told.
+//
+// # What it never does
+//
+// The checks of a message work from memory: they ask neither the DNS nor the disk. No check decides; that is
+// [policy.Decide].
+//
+// # Standards
+//
+// RFC 5322 (header), RFC 6376 (who signs).
+//
+// # Security
+//
+// Subjects and reasons may hold domains that strangers wrote, in canonical form. No check quotes header text.
+package check
+
+import "reputed/policy"
+
+// Results of the checks of a message, as they appear in logs and in the configuration of rules.
+const (
+	None    = "none"    // there is no such thing
+	Several = "several" // there are more than allowed
+	Invalid = "invalid" // it is there, and cannot be read
+	Missing = "missing" // it should be there, and is not
+	Foreign = "foreign" // it is another's
+	Large   = "too-large"
+)
+
+func finding(rule, result string, grade policy.Grade, reason string) policy.Finding {
+	return policy.Finding{Rule: rule, Result: result, Grade: grade, Reason: reason}
+}
