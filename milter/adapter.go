@@ -221,7 +221,9 @@ func (l *link) packet() error {
 		}
 		data = nil
 	case wire.CmdConnect:
-		data = untagIPv6(data)
+		if data, err = connectData(data); err != nil {
+			return err
+		}
 	case wire.CmdHelo, wire.CmdMail, wire.CmdRcpt, wire.CmdEndHeader, wire.CmdAbort, wire.CmdQuit:
 	default:
 		return fmt.Errorf("%w: unknown command %q", wire.ErrPacket, code)
@@ -267,15 +269,19 @@ func (l *link) answer(r reply, mute uint32) {
 	}
 }
 
-// untagIPv6 removes the tag that Sendmail puts before IPv6 addresses, and that go-milter does not know.
-func untagIPv6(data []byte) []byte {
-	const port = 2 // octets between the family and the address
+// connectData checks the data of CONNECT, about which go-milter would talk to the standard logger, and removes the tag
+// that Sendmail puts before IPv6 addresses, which it does not know.
+func connectData(data []byte) ([]byte, error) {
 	nul := bytes.IndexByte(data, 0)
-	addr := nul + 2 + port
-	if nul < 0 || len(data) < addr || data[nul+1] != wire.FamilyInet6 {
-		return data
+	if nul < 0 || len(data) < nul+2 {
+		return nil, fmt.Errorf("%w: CONNECT of %d octets", wire.ErrPacket, len(data))
 	}
-	return append(data[:addr:addr], bytes.TrimPrefix(data[addr:], []byte("IPv6:"))...)
+	const port = 2 // octets between the family and the address
+	addr := nul + 2 + port
+	if data[nul+1] != wire.FamilyInet6 || len(data) < addr {
+		return data, nil
+	}
+	return append(data[:addr:addr], bytes.TrimPrefix(data[addr:], []byte("IPv6:"))...), nil
 }
 
 // guard runs a step of the session. It counts its time, and a panic costs the message, not the process.

@@ -38,7 +38,7 @@ import (
 // Site is what one configuration makes of a message. It never changes: a reload makes a new one, and a message keeps
 // the one it began with.
 type Site struct {
-	Outbound policy.Outbound
+	Outbound *policy.Outbound
 	Holds    func(mail.Domain) bool // whether we sign, or would sign, for the domain
 	Checks   []policy.Check         // of mail that is ours, run at the end of its header
 	Rules    []policy.Rule

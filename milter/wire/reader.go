@@ -15,8 +15,8 @@ const MaxPacket = 128 << 10
 var ErrPacket = errors.New("malformed milter packet")
 
 const (
-	frameHeader = 5        // length and code
-	readSize    = 16 << 10 // what is asked of the connection at once, and the size of a piece of a body
+	lengthSize = 4
+	readSize   = 16 << 10 // what is asked of the connection at once, and the size of a piece of a body
 )
 
 // Reader takes packets from a connection. After [Reader.Next], either [Reader.Payload] gives the packet's data at once,
@@ -41,7 +41,7 @@ func (r *Reader) Next() (code byte, size int, err error) {
 			return 0, 0, err
 		}
 	}
-	if err := r.fill(frameHeader); err != nil {
+	if err := r.fill(lengthSize); err != nil {
 		if err == io.EOF && r.end > r.start {
 			err = io.ErrUnexpectedEOF
 		}
@@ -54,8 +54,11 @@ func (r *Reader) Next() (code byte, size int, err error) {
 	if most := r.most(); length > uint32(most)+1 {
 		return 0, 0, fmt.Errorf("%w: %d octets, at most %d", ErrPacket, length, most)
 	}
-	code = r.buf[r.start+4]
-	r.start += frameHeader
+	if err := r.fill(lengthSize + 1); err != nil {
+		return 0, 0, unexpected(err)
+	}
+	code = r.buf[r.start+lengthSize]
+	r.start += lengthSize + 1
 	r.left = int(length) - 1
 	return code, r.left, nil
 }
