@@ -1,0 +1,142 @@
+package maillog_test
+
+import (
+	"bytes"
+	"log/slog"
+	"net/netip"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"reputed/cmd/reputed/internal/maillog"
+	"reputed/policy"
+	"reputed/policy/mail"
+)
+
+func domain(s string) mail.Domain {
+	d, err := mail.ParseDomain(s)
+	if err != nil {
+		panic(err)
+	}
+	return d
+}
+
+// record is an ordinary message of ours.
+func record() *policy.Record {
+	h := new(mail.Header)
+	h.Add([]byte("From"), []byte(" a@example.org"))
+	return &policy.Record{
+		Tx: &mail.Transaction{
+			Client: &mail.Client{Addr: netip.MustParseAddr("203.0.113.9")}, Login: "bob", QueueID: "4Xq",
+			Path: "a@example.org", RecipientCount: 2, Header: h, Body: 100,
+		},
+		Class: policy.Ours, Why: "authenticated", Took: 1312 * time.Microsecond,
+		Signed: []mail.Signed{{Domain: domain("example.org"), Selector: domain("s1"), Algorithm: "rsa-sha256"}},
+	}
+}
+
+// lines writes a record to a new log, less the time of the line.
+func lines(r *policy.Record) string {
+	var b bytes.Buffer
+	l := maillog.New(slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}})))
+	l.Message(r)
+	return b.String()
+}
+
+func TestLines(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*policy.Record)
+		want   string
+	}{
+		{"signed", func(*policy.Record) {},
+			`level=INFO msg=message queue=4Xq class=ours why=authenticated client=203.0.113.9 login=bob sender=<a@example.org> recipients=2 size=121 decision=accept signed=example.org/s1/rsa-sha256 ms=1.312`},
+		{"unsigned is a warning with its reason", func(r *policy.Record) {
+			r.Signed = nil
+			r.Verdict.Findings = []policy.Finding{{Rule: "key", Result: "foreign", Grade: policy.Warn, Reason: "no key for x.example"}}
+		}, `level=WARN msg=message queue=4Xq class=ours why=authenticated client=203.0.113.9 login=bob sender=<a@example.org> recipients=2 size=121 decision=accept reasons="key foreign: no key for x.example" signed=none ms=1.312`},
+		{"signed before", func(r *policy.Record) { r.Signed, r.Already = nil, r.Signed },
+			`level=INFO msg=message queue=4Xq class=ours why=authenticated client=203.0.113.9 login=bob sender=<a@example.org> recipients=2 size=121 decision=accept signed=none already=example.org/s1/rsa-sha256 ms=1.312`},
+		{"refused", func(r *policy.Record) {
+			r.Signed = nil
+			r.Verdict = policy.Verdict{Action: policy.Reject, Rule: "from", Reply: policy.Reply{Code: 550, Enhanced: "5.6.0", Text: "no"}}
+		}, `level=WARN msg=message queue=4Xq class=ours why=authenticated client=203.0.113.9 login=bob sender=<a@example.org> recipients=2 size=121 decision=reject rule=from reply="550 5.6.0 no" ms=1.312`},
+		{"relayed, from sendmail(1)", func(r *policy.Record) {
+			r.Class, r.Why, r.Signed = policy.Relayed, "re-injected", nil
+			r.Tx.Client, r.Tx.Login, r.Tx.Path = &mail.Client{Local: true}, "", ""
+		}, `level=INFO msg=message queue=4Xq class=relayed why=re-injected client=local sender=<> recipients=2 size=121 decision=accept ms=1.312`},
+		{"foreign mail is counted only", func(r *policy.Record) { r.Class = policy.Foreign }, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := record()
+			tt.change(r)
+			if got := strings.TrimSuffix(lines(r), "\n"); got != tt.want {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+		})
+	}
+}
+
+// Nothing from the wire reaches a line unescaped: no line end, no terminal code, no text that reads as another key.
+func TestEscaping(t *testing.T) {
+	r := record()
+	nasty := "x\r\nlevel=INFO msg=message decision=accept \x1b[31m\x00\u202e \"quoted\" =\xff"
+	r.Tx.Login, r.Tx.Path, r.Tx.QueueID, r.Why = nasty, nasty, nasty, nasty
+	r.Verdict.Findings = []policy.Finding{{Rule: "r", Result: "x", Grade: policy.Fail, Reason: nasty}}
+	out := lines(r)
+	if strings.Count(out, "\n") != 1 {
+		t.Errorf("more than one line: %q", out)
+	}
+	for _, c := range strings.TrimSuffix(out, "\n") {
+		if !unicode.IsPrint(c) {
+			t.Errorf("%U in %q", c, out)
+		}
+	}
+	bare := regexp.MustCompile(`"(\\.|[^"\\])*"`).ReplaceAllString(out, "")
+	if strings.Count(bare, "decision=") != 1 || strings.Count(bare, "msg=") != 1 {
+		t.Errorf("a forged key: %s", out)
+	}
+}
+
+func TestCounts(t *testing.T) {
+	l := maillog.New(slog.New(slog.DiscardHandler))
+	for class, action := range map[policy.Class]policy.Action{policy.Foreign: policy.Log, policy.Relayed: policy.Log, policy.Ours: policy.Hold} {
+		r := record()
+		r.Class, r.Verdict.Action = class, action
+		l.Message(r)
+	}
+	signed, unsigned := record(), record()
+	unsigned.Signed = nil
+	l.Message(signed)
+	l.Message(unsigned)
+	for _, a := range []policy.Action{policy.Defer, policy.Reject} {
+		r := record()
+		r.Verdict.Action = a
+		l.Message(r)
+	}
+	want := maillog.Counts{Foreign: 1, Relayed: 1, Signed: 1, Unsigned: 1, Held: 1, Deferred: 1, Rejected: 1}
+	if got := l.Counts(); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+func BenchmarkMessage(b *testing.B) {
+	l := maillog.New(slog.New(slog.NewTextHandler(discard{}, nil)))
+	r := record()
+	b.ReportAllocs()
+	for b.Loop() {
+		l.Message(r)
+	}
+}
+
+type discard struct{}
+
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
