@@ -1,0 +1,102 @@
+package signer
+
+import (
+	"crypto"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"fmt"
+)
+
+// Bounds of RSA keys: RFC 8301, section 3.2.
+const (
+	MinBits  = 1024 // receivers ignore less
+	GoodBits = 2048 // less is weak
+)
+
+// Errors of [NewKey].
+var (
+	ErrKeyType  = errors.New("not an RSA or Ed25519 key")
+	ErrKeyShort = fmt.Errorf("RSA key of less than %d bits, which receivers ignore", MinBits)
+)
+
+// Key is a private key and its name. It never changes.
+type Key struct {
+	id        ID
+	private   crypto.Signer
+	algorithm string
+	bits      int
+	hash      crypto.Hash // what the signer is told was hashed
+	record    string
+}
+
+// NewKey takes a private key, of RSA or Ed25519.
+func NewKey(id ID, private crypto.Signer) (*Key, error) {
+	k := &Key{id: id, private: private}
+	switch pub := private.Public().(type) {
+	case *rsa.PublicKey:
+		if pub.N.BitLen() < MinBits {
+			return nil, ErrKeyShort
+		}
+		der, err := x509.MarshalPKIXPublicKey(pub)
+		if err != nil {
+			return nil, err
+		}
+		k.algorithm, k.bits, k.hash = "rsa-sha256", pub.N.BitLen(), crypto.SHA256
+		k.record = "v=DKIM1; k=rsa; p=" + base64.StdEncoding.EncodeToString(der)
+	case ed25519.PublicKey:
+		// RFC 8463, section 3: what is signed is the hash, as a message of its own. Section 4: the record holds the bare key.
+		k.algorithm, k.bits, k.hash = "ed25519-sha256", 256, crypto.Hash(0)
+		k.record = "v=DKIM1; k=ed25519; p=" + base64.StdEncoding.EncodeToString(pub)
+	default:
+		return nil, ErrKeyType
+	}
+	return k, nil
+}
+
+// ID gives the key's name.
+func (k *Key) ID() ID { return k.id }
+
+// Algorithm gives the a= tag: "rsa-sha256" or "ed25519-sha256".
+func (k *Key) Algorithm() string { return k.algorithm }
+
+// Bits gives the key's size.
+func (k *Key) Bits() int { return k.bits }
+
+// Weak tells that the key works today and should be replaced.
+func (k *Key) Weak() bool { return k.hash == crypto.SHA256 && k.bits < GoodBits }
+
+// Public gives the public key.
+func (k *Key) Public() crypto.PublicKey { return k.private.Public() }
+
+// Record gives the text of the TXT record to publish (RFC 6376, section 3.6.1).
+func (k *Key) Record() string { return k.record }
+
+// sign signs a SHA-256 hash. Whatever happens inside the private key, which may live in other hands, comes back as an
+// error.
+func (k *Key) sign(hash []byte) (sig []byte, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("signer: key %s: panic while signing", k.id)
+		}
+	}()
+	sig, err = k.private.Sign(rand.Reader, hash, k.hash)
+	if err != nil {
+		return nil, fmt.Errorf("signer: key %s: %w", k.id, err)
+	}
+	return sig, nil
+}
+
+// verify checks a signature of this key.
+func (k *Key) verify(hash, sig []byte) bool {
+	switch pub := k.private.Public().(type) {
+	case *rsa.PublicKey:
+		return rsa.VerifyPKCS1v15(pub, crypto.SHA256, hash, sig) == nil
+	case ed25519.PublicKey:
+		return ed25519.Verify(pub, hash, sig)
+	}
+	return false
+}
