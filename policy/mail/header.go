@@ -142,13 +142,19 @@ func ReadHeader(r *bufio.Reader) (*Header, error) {
 		if len(line) == 0 {
 			return h, nil
 		}
-		if n == 1 && (bytes.HasPrefix(line, []byte("From ")) || bytes.HasPrefix(line, []byte(">From "))) {
+		if n == 1 && isMboxLine(line) {
 			continue
 		}
 		if err := h.addLine(line); err != nil {
 			return nil, fmt.Errorf("line %d: %w", n, err)
 		}
 	}
+}
+
+// isMboxLine tells a line "From sender date" from a field "From : sender".
+func isMboxLine(line []byte) bool {
+	rest, ok := bytes.CutPrefix(bytes.TrimPrefix(line, []byte{'>'}), []byte("From "))
+	return ok && !bytes.HasPrefix(bytes.TrimLeft(rest, " \t"), []byte{':'})
 }
 
 // addLine takes a field's first line, or the continuation of the last field.
