@@ -1,0 +1,141 @@
+// Package config turns the text of a configuration file into values.
+//
+// [Load] reads TOML strictly and completely: an unknown key, a value of the wrong type or out of bounds, and settings
+// that contradict each other are errors, each with file, line, key, what is wrong and what is right, and all of them
+// are reported at once, as [Errors]. What it gives is a [Config] of parsed values; nothing is parsed again later.
+// [Default] is the configuration of an empty file.
+//
+// # What it never does
+//
+// It opens no file, asks no name server and looks up no user: the little that a default depends on is handed in as a
+// [Host]. Whether a path exists or a key is readable is found out by those who use it.
+//
+// # Standards
+//
+// TOML 1.0.
+//
+// # Security
+//
+// The file is written by the operator and trusted as such, but read as if it were not: every parser here is fuzzed.
+// Settings that would let strangers have their mail signed are refused: a milter socket that other hosts can reach, a
+// trusted network that is the whole world. It holds no secrets.
+package config
+
+import (
+	"net/netip"
+	"time"
+
+	"reputed/milter/wire"
+	"reputed/policy"
+	"reputed/policy/mail"
+)
+
+// Host is what the defaults depend on.
+type Host struct {
+	FullName     string // the operating system's full name of the host; anything else than a domain name is ignored
+	PostfixSpool bool   // there is a Postfix queue directory, /var/spool/postfix
+}
+
+// Config is a whole configuration. Every field is set: to what the file says, or to its default.
+type Config struct {
+	Hostname mail.Domain `json:"hostname"`  // how this host greets the world
+	StateDir string      `json:"state_dir"` // what must outlive a restart; an absolute path
+	Milter   Milter      `json:"milter"`
+	Outbound Outbound    `json:"outbound"`
+	DNS      DNS         `json:"dns"`
+	Signing  Signing     `json:"signing"`
+	Domains  []Domain    `json:"domain"` // in the order of the file
+	Log      Log         `json:"log"`
+}
+
+// Milter says where the MTA finds us, and what becomes of its mail when we fail.
+type Milter struct {
+	Listen      []wire.Endpoint `json:"listen"`       // at least one; none that other hosts can reach
+	OnError     policy.Action   `json:"on_error"`     // Log or Defer, for mail of ours when this program itself fails
+	SocketMode  Mode            `json:"socket_mode"`  // of unix sockets
+	SocketGroup string          `json:"socket_group"` // of unix sockets, by name or number; "" is the daemon's own
+}
+
+// Outbound says which mail is ours, and which of it leaves. See [Outbound.Rule].
+type Outbound struct {
+	Networks      []Network     `json:"networks"`      // clients whose mail is ours; the longest prefix decides
+	Authenticated bool          `json:"authenticated"` // mail of clients that logged in is ours
+	Daemons       []string      `json:"daemons"`       // {daemon_name} of services whose mail is ours, in any case
+	Mailers       []string      `json:"mailers"`       // {rcpt_mailer} of recipients that leave, in any case
+	LocalDomains  []mail.Domain `json:"local_domains"` // recipients that stay, where the MTA names no mailer
+}
+
+// Rule gives the section as the rule that tells classes.
+func (o *Outbound) Rule() *policy.Outbound {
+	var in, out []netip.Prefix
+	for _, n := range o.Networks {
+		if n.Exclude {
+			out = append(out, n.Prefix)
+		} else {
+			in = append(in, n.Prefix)
+		}
+	}
+	return &policy.Outbound{
+		Networks:      policy.NewNetworks(in, out),
+		Authenticated: o.Authenticated,
+		Daemons:       o.Daemons,
+		Mailers:       o.Mailers,
+		LocalDomains:  o.LocalDomains,
+	}
+}
+
+// DNS says whom to ask.
+type DNS struct {
+	Servers []netip.AddrPort `json:"servers"` // none: those of resolv.conf
+	Timeout Duration         `json:"timeout"` // of one query
+}
+
+// Log says how the log is written.
+type Log struct {
+	Format Format `json:"format"`
+}
+
+// Format is how a line of the log looks.
+type Format uint8
+
+const (
+	Logfmt Format = iota // key=value pairs
+	JSON                 // one object for each line
+)
+
+var formats = [...]string{"logfmt", "json"}
+
+func (f Format) String() string { return formats[f] }
+
+// MarshalText writes the word of [Format.String].
+func (f Format) MarshalText() ([]byte, error) { return []byte(f.String()), nil }
+
+// Default gives the configuration of an empty file.
+func Default(host Host) *Config {
+	hostname, err := domain(host.FullName)
+	if err != nil {
+		hostname, _ = domain("localhost")
+	}
+	socket := wire.Endpoint{Network: "unix", Address: "/run/reputed/milter.sock"}
+	if host.PostfixSpool { // where Postfix finds it also from its chroot
+		socket.Address = "/var/spool/postfix/reputed/milter.sock"
+	}
+	return &Config{
+		Hostname: hostname,
+		StateDir: "/var/lib/reputed",
+		Milter:   Milter{Listen: []wire.Endpoint{socket}, OnError: policy.Defer, SocketMode: 0o660},
+		Outbound: Outbound{
+			Networks: []Network{
+				{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{127}), 8)},
+				{Prefix: netip.PrefixFrom(netip.IPv6Loopback(), 128)},
+			},
+			Authenticated: true,
+			Daemons:       []string{"ORIGINATING"},
+			Mailers:       []string{"smtp"},
+			LocalDomains:  []mail.Domain{},
+		},
+		DNS:     DNS{Servers: []netip.AddrPort{}, Timeout: Duration(time.Second)},
+		Signing: defaultSigning("/var/lib/reputed"),
+		Domains: []Domain{},
+	}
+}

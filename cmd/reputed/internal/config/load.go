@@ -1,0 +1,68 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"reputed/policy"
+)
+
+// Load reads a configuration. The file is only named in errors: its text is handed in. An error is of type [Errors],
+// and holds everything that is wrong.
+func Load(file string, text []byte, host Host) (*Config, error) {
+	top, doc := parse(file, text)
+	if top == nil {
+		return nil, doc.errs
+	}
+	c := Default(host)
+	c.top(top)
+	c.Milter.read(top.table("milter"))
+	c.Outbound.read(top.table("outbound"))
+	c.DNS.read(top.table("dns"))
+	c.Signing.read(top.table("signing"))
+	c.readDomains(top.tables("domain"))
+	c.Log.read(top.table("log"))
+	if err := doc.finish(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *Config) top(s *section) {
+	text(s, "hostname", domain, &c.Hostname)
+	text(s, "state_dir", path, &c.StateDir)
+	c.Signing = defaultSigning(c.StateDir)
+}
+
+func (m *Milter) read(s *section) {
+	list(s, "listen", endpoint, &m.Listen)
+	if len(m.Listen) == 0 {
+		s.wrong("listen", "there is no socket for the mta to connect to (such as [\"unix:/run/reputed/milter.sock\"])")
+	}
+	text(s, "on_error", choice(policy.Log, policy.Defer), &m.OnError)
+	text(s, "socket_mode", socketMode, &m.SocketMode)
+	text(s, "socket_group", group, &m.SocketGroup)
+}
+
+func (o *Outbound) read(s *section) {
+	list(s, "networks", network, &o.Networks)
+	for i, n := range o.Networks {
+		if n.Exclude && slices.Contains(o.Networks, Network{Prefix: n.Prefix}) {
+			s.wrongAt(s.at.kid("networks").item(i), "networks", fmt.Sprintf("%q contradicts %q in the same list", n, Network{Prefix: n.Prefix}))
+		}
+	}
+	s.flag("authenticated", &o.Authenticated)
+	list(s, "daemons", word, &o.Daemons)
+	list(s, "mailers", word, &o.Mailers)
+	list(s, "local_domains", domain, &o.LocalDomains)
+}
+
+func (d *DNS) read(s *section) {
+	list(s, "servers", nameserver, &d.Servers)
+	text(s, "timeout", between(Duration(10*time.Millisecond), Duration(time.Minute)), &d.Timeout)
+}
+
+func (l *Log) read(s *section) {
+	text(s, "format", choice(Logfmt, JSON), &l.Format)
+}

@@ -1,0 +1,249 @@
+package config_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"reputed/cmd/reputed/internal/config"
+	"reputed/milter/wire"
+	"reputed/policy"
+	"reputed/policy/mail"
+)
+
+// same compares configurations; all types without exported fields in them are comparable.
+var same = cmpopts.EquateComparable(mail.Domain{}, netip.Prefix{}, netip.AddrPort{})
+
+func load(t *testing.T, text string) *config.Config {
+	t.Helper()
+	c, err := config.Load("reputed.toml", []byte(text), host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func name(t *testing.T, s string) mail.Domain {
+	t.Helper()
+	d, err := mail.ParseDomain(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// The defaults are a contract: the words of the documentation.
+func TestDefault(t *testing.T) {
+	c := config.Default(host)
+	if diff := cmp.Diff(c, load(t, ""), same); diff != "" {
+		t.Errorf("an empty file is not the default:\n%s", diff)
+	}
+	got := func(c *config.Config) string {
+		text, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	for _, want := range []string{
+		`"hostname":"mail.example.org"`,
+		`"state_dir":"/var/lib/reputed"`,
+		`"listen":["unix:/var/spool/postfix/reputed/milter.sock"]`,
+		`"on_error":"defer"`,
+		`"socket_mode":"0660"`,
+		`"socket_group":""`,
+		`"networks":["127.0.0.0/8","::1"]`,
+		`"authenticated":true`,
+		`"daemons":["ORIGINATING"]`,
+		`"mailers":["smtp"]`,
+		`"local_domains":[]`,
+		`"servers":[]`,
+		`"timeout":"1s"`,
+		`"keys":"/var/lib/reputed/keys"`,
+		`"canonicalization":"relaxed/relaxed"`,
+		`"expire":"0s"`,
+		`"on_foreign_from":"log"`,
+		`"on_no_key":"defer"`,
+		`"rsa":"auto"`,
+		`"domain":[]`,
+		`"format":"logfmt"`,
+	} {
+		if !strings.Contains(got(c), want) {
+			t.Errorf("no %s in %s", want, got(c))
+		}
+	}
+	bare := config.Default(config.Host{FullName: "not a name"})
+	for _, want := range []string{`"hostname":"localhost"`, `"listen":["unix:/run/reputed/milter.sock"]`} {
+		if !strings.Contains(got(bare), want) {
+			t.Errorf("no %s on a host without name and Postfix: %s", want, got(bare))
+		}
+	}
+}
+
+// Each case changes the defaults as want says.
+func TestLoad(t *testing.T) {
+	tests := []struct {
+		why, text string
+		want      func(c *config.Config)
+	}{
+		{"names in any form become canonical", `hostname = "MAIL.Bücher.example."`, func(c *config.Config) {
+			c.Hostname = name(t, "mail.xn--bcher-kva.example")
+		}},
+		{"the keys move with the state", `state_dir = "/srv//reputed/"`, func(c *config.Config) {
+			c.StateDir, c.Signing.Keys = "/srv/reputed", "/srv/reputed/keys"
+		}},
+		{"unless they are named", "state_dir = '/srv'\nsigning.keys = '/etc/keys'", func(c *config.Config) {
+			c.StateDir, c.Signing.Keys = "/srv", "/etc/keys"
+		}},
+		{"sockets in every spelling", `milter.listen = ["local:/run/a", "inet:8891@localhost", "inet:[::1]:8892", "inet:8893"]`,
+			func(c *config.Config) {
+				c.Milter.Listen = []wire.Endpoint{{Network: "unix", Address: "/run/a"}, {Network: "tcp", Address: "localhost:8891"},
+					{Network: "tcp", Address: "[::1]:8892"}, {Network: "tcp", Address: "localhost:8893"}}
+			}},
+		{"access to sockets", "[milter]\nsocket_mode = '660'\nsocket_group = 'postfix'\non_error = 'log'", func(c *config.Config) {
+			c.Milter.SocketMode, c.Milter.SocketGroup, c.Milter.OnError = 0o660, "postfix", policy.Log
+		}},
+		{"networks", `outbound = { networks = ["192.0.2.0/24", "!192.0.2.7", "2001:db8::/32"], authenticated = false }`,
+			func(c *config.Config) {
+				c.Outbound.Networks = []config.Network{{Prefix: netip.MustParsePrefix("192.0.2.0/24")},
+					{Prefix: netip.MustParsePrefix("192.0.2.7/32"), Exclude: true}, {Prefix: netip.MustParsePrefix("2001:db8::/32")}}
+				c.Outbound.Authenticated = false
+			}},
+		{"nothing over the network is ours", "[outbound]\nnetworks = []\ndaemons = []\nmailers = ['smtp', 'relay']\n" +
+			"local_domains = ['EXAMPLE.org']", func(c *config.Config) {
+			c.Outbound.Networks, c.Outbound.Daemons = []config.Network{}, []string{}
+			c.Outbound.Mailers, c.Outbound.LocalDomains = []string{"smtp", "relay"}, []mail.Domain{name(t, "example.org")}
+		}},
+		{"name servers with and without port", "[dns]\nservers = ['127.0.0.1', '[::1]:5353', '2001:db8::1']\ntimeout = '1500ms'",
+			func(c *config.Config) {
+				c.DNS.Servers = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53"),
+					netip.MustParseAddrPort("[::1]:5353"), netip.MustParseAddrPort("[2001:db8::1]:53")}
+				c.DNS.Timeout = config.Duration(1500 * time.Millisecond)
+			}},
+		{"what becomes of mail that is not signed", "[signing]\non_foreign_from = 'reject'\non_no_key = 'log'\nrsa = 'go'\nexpire='336h'",
+			func(c *config.Config) {
+				c.Signing.OnForeignFrom, c.Signing.OnNoKey, c.Signing.RSA = policy.Reject, policy.Log, config.Go
+				c.Signing.Expire = config.Duration(336 * time.Hour)
+			}},
+		{"the log", "\ufeff[log]\r\nformat = \"json\" # with a byte order mark, from Windows\r\n", func(c *config.Config) {
+			c.Log.Format = config.JSON
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.why, func(t *testing.T) {
+			want := config.Default(host)
+			tt.want(want)
+			if diff := cmp.Diff(want, load(t, tt.text), same); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+// What is written is read back as the same on a host with other defaults.
+func TestWrite(t *testing.T) {
+	c := load(t, everything)
+	again := written(t, c)
+	if diff := cmp.Diff(c, again, same); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	text, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(everything) {
+		key, _, ok := strings.Cut(strings.TrimSpace(line), " = ")
+		if ok && !bytes.Contains(text, []byte(`"`+key+`":`)) {
+			t.Errorf("no %s in the JSON: %s", key, text)
+		}
+	}
+}
+
+// written gives the configuration after a round through text.
+func written(t *testing.T, c *config.Config) *config.Config {
+	t.Helper()
+	var b bytes.Buffer
+	if err := c.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	again, err := config.Load("written", b.Bytes(), config.Host{})
+	if err != nil {
+		t.Fatalf("%v in:\n%s", err, b.Bytes())
+	}
+	return again
+}
+
+// everything sets every key to something that is not its default.
+const everything = `
+hostname = "a.example"
+state_dir = "/srv/a \"b\" \\c"
+[milter]
+listen = ["unix:/run/a b\"c", "inet:[::1]:8891"]
+on_error = "log"
+socket_mode = "0600"
+socket_group = "1000"
+[outbound]
+networks = ["192.0.2.0/24", "!192.0.2.1", "2001:db8::/32", "!2001:db8::1"]
+authenticated = false
+daemons = ["submission", "smtps"]
+mailers = ["relay"]
+local_domains = ["bücher.example"]
+[dns]
+servers = ["[fe80::1%eth0]:53", "127.0.0.1"]
+timeout = "1m"
+[signing]
+keys = "/srv/keys"
+canonicalization = "simple/relaxed"
+headers = ["+X-Mine"]
+oversign = ["-Subject"]
+expire = "90m"
+on_foreign_from = "defer"
+on_no_key = "reject"
+rsa = "go"
+[[domain]]
+name = "example.org"
+sign_as = "example.net"
+selectors = ["s1", "s2"]
+subdomains = true
+[[domain]]
+name = "*.example.org"
+[[domain]]
+name = "*"
+sign_as = "example.com"
+[log]
+format = "json"
+`
+
+// The rule that tells whose mail is ours has what the section says.
+func TestRule(t *testing.T) {
+	c := load(t, "[outbound]\nnetworks = ['192.0.2.0/24', '!192.0.2.7', '!198.51.100.0/24']")
+	rule := c.Outbound.Rule()
+	for addr, want := range map[string]bool{
+		"192.0.2.1": true, "192.0.2.7": false, "198.51.100.1": false, "127.0.0.1": false, "::ffff:192.0.2.1": true,
+	} {
+		if _, got := rule.Networks.Contains(netip.MustParseAddr(addr)); got != want {
+			t.Errorf("%s in the networks: %t", addr, got)
+		}
+	}
+	if !rule.Authenticated || len(rule.Daemons) != 1 || len(rule.Mailers) != 1 {
+		t.Errorf("%+v", rule)
+	}
+}
+
+func TestDuration(t *testing.T) {
+	for s, want := range map[string]string{
+		"0s": "0s", "1s": "1s", "90s": "1m30s", "60s": "1m", "10m": "10m", "3600s": "1h", "336h": "336h", "1h1s": "1h0m1s",
+		"1500ms": "1.5s", "20h10m": "20h10m",
+	} {
+		d, err := time.ParseDuration(s)
+		if got := config.Duration(d).String(); got != want || err != nil {
+			t.Errorf("%s: %s, want %s (%v)", s, got, want, err)
+		}
+	}
+}

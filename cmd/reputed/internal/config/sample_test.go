@@ -1,0 +1,77 @@
+package config_test
+
+import (
+	"bytes"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"reputed/cmd/reputed/internal/config"
+	"reputed/contrib"
+)
+
+// In the sample a # before a setting has no blank behind it; before prose it has. The example of a [[domain]] is no
+// default, and so stands as prose, indented.
+var (
+	setting = regexp.MustCompile(`(?m)^#([^ \n])`)
+	example = regexp.MustCompile(`(?m)^#   (\[|[a-z_]+ =)`)
+)
+
+func TestSample(t *testing.T) {
+	want := config.Default(host)
+	tests := []struct {
+		why  string
+		text []byte
+	}{
+		{"as it is shipped", contrib.Sample},
+		{"with every setting", setting.ReplaceAll(contrib.Sample, []byte("$1"))},
+	}
+	for _, tt := range tests {
+		t.Run(tt.why, func(t *testing.T) {
+			if diff := cmp.Diff(want, load(t, string(tt.text)), same); diff != "" {
+				t.Errorf("the sample changes the defaults (-default +sample):\n%s", diff)
+			}
+		})
+	}
+	t.Run("with its examples", func(t *testing.T) {
+		c := load(t, string(example.ReplaceAll(contrib.Sample, []byte("$1"))))
+		if len(c.Domains) == 0 {
+			t.Error("no example of a domain")
+		}
+	})
+}
+
+// The sample has every key, in the order in which the configuration is written.
+func TestSampleComplete(t *testing.T) {
+	var b bytes.Buffer
+	if err := load(t, everything).Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	text := string(example.ReplaceAll(setting.ReplaceAll(contrib.Sample, []byte("$1")), []byte("$1")))
+	at, seen := 0, map[string]bool{}
+	for line := range strings.Lines(b.String()) {
+		key, _, ok := strings.Cut(line, " = ")
+		if strings.HasPrefix(line, "[") {
+			key, ok = strings.TrimSpace(line), true
+		} else {
+			key += " = "
+		}
+		if !ok || seen[key] {
+			continue
+		}
+		seen[key] = true
+		next := strings.Index(text[at:], "\n"+key)
+		if next < 0 {
+			t.Errorf("%q is not in the sample, or not in this place", key)
+			continue
+		}
+		at += next
+	}
+	for i, line := range strings.Split(string(contrib.Sample), "\n") {
+		if len(line) > 120 || strings.TrimRight(line, " \t") != line {
+			t.Errorf("line %d is too long, or ends in blanks", i+1)
+		}
+	}
+}

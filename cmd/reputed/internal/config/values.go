@@ -1,0 +1,204 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"reputed/milter/wire"
+	"reputed/policy/mail"
+)
+
+// Duration is a time span, written as in "1s" or "168h".
+type Duration time.Duration
+
+// String gives the span without the zeros at its end: "168h", not "168h0m0s".
+func (d Duration) String() string {
+	s := time.Duration(d).String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+// MarshalText writes [Duration.String].
+func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// between gives the parser of a span within bounds.
+func between(least, most Duration) func(string) (Duration, error) {
+	return func(s string) (Duration, error) {
+		d, err := time.ParseDuration(s)
+		if err != nil {
+			return 0, fmt.Errorf("%q is not a time span (a number with its unit, such as \"500ms\", \"2s\", \"5m\" or \"168h\")", s)
+		}
+		if Duration(d) < least || Duration(d) > most {
+			return 0, fmt.Errorf("%q is out of bounds (from %v to %v)", s, least, most)
+		}
+		return Duration(d), nil
+	}
+}
+
+// Mode is the permission bits of a file, written in octal as in "0660".
+type Mode uint32
+
+func (m Mode) String() string { return fmt.Sprintf("%04o", uint32(m)) }
+
+// MarshalText writes [Mode.String].
+func (m Mode) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
+
+// socketMode parses the mode of a socket. Who connects needs the right to write.
+func socketMode(s string) (Mode, error) {
+	m, err := strconv.ParseUint(s, 8, 32)
+	if err != nil || m > 0o777 {
+		return 0, fmt.Errorf("%q is not a file mode (octal digits in quotes, such as \"0660\")", s)
+	}
+	if m&0o222 == 0 {
+		return 0, fmt.Errorf("%q lets nobody connect: that takes the right to write (such as \"0660\")", s)
+	}
+	return Mode(m), nil
+}
+
+// choice gives the parser of a value that is one of few.
+func choice[T fmt.Stringer](allowed ...T) func(string) (T, error) {
+	words := make([]string, len(allowed))
+	for i, v := range allowed {
+		words[i] = v.String()
+	}
+	return func(s string) (none T, err error) {
+		for i, w := range words {
+			if w == s {
+				return allowed[i], nil
+			}
+		}
+		hint := strings.Join(words, ", ")
+		if w := nearest(s, words); w != "" {
+			hint += fmt.Sprintf("; did you mean %q?", w)
+		}
+		return none, fmt.Errorf("%q is not allowed (%s)", s, hint)
+	}
+}
+
+// word parses a text of one word or more: not empty, on one line.
+func word(s string) (string, error) {
+	if s == "" || strings.TrimSpace(s) != s || strings.ContainsFunc(s, unicode.IsControl) {
+		return "", fmt.Errorf("%q is not a name (not empty, no blanks around it, no control characters)", s)
+	}
+	return s, nil
+}
+
+// group parses the name of a group; empty is the daemon's own.
+func group(s string) (string, error) {
+	if strings.ContainsFunc(s, func(r rune) bool { return r == ':' || unicode.IsSpace(r) || !unicode.IsPrint(r) }) {
+		return "", fmt.Errorf("%q is not the name of a group (\"\" is the daemon's own group)", s)
+	}
+	return s, nil
+}
+
+// path parses the name of a file or directory. The daemon's working directory is nobody's concern, so it is absolute.
+func path(s string) (string, error) {
+	if !filepath.IsAbs(s) || strings.ContainsFunc(s, unicode.IsControl) {
+		return "", fmt.Errorf("%q is not an absolute path (it begins with /)", s)
+	}
+	return filepath.Clean(s), nil
+}
+
+// domain parses a domain name. An address is none, although its IPv4 form has the shape of one.
+func domain(s string) (mail.Domain, error) {
+	d, err := mail.ParseDomain(s)
+	if err != nil {
+		return d, err
+	}
+	if _, err := netip.ParseAddr(d.String()); err == nil {
+		return mail.Domain{}, fmt.Errorf("%q is an address, not a domain name", s)
+	}
+	return d, nil
+}
+
+// endpoint parses a milter socket. Whoever reaches it can have any mail signed with our keys, so it must be out of
+// reach for the world.
+func endpoint(s string) (wire.Endpoint, error) {
+	e, err := wire.ParseEndpoint(s)
+	switch {
+	case err != nil:
+		return e, err
+	case e.Network == "unix":
+		_, err := path(e.Address)
+		return e, err
+	case !e.Loopback():
+		return e, fmt.Errorf("%q can be reached by other hosts, and whoever reaches it can have any mail signed "+
+			"(a unix socket, or 127.0.0.1, ::1 or localhost)", s)
+	case strings.HasSuffix(e.Address, ":0"):
+		return e, fmt.Errorf("%q names no port (from 1 to 65535)", s)
+	}
+	return e, nil
+}
+
+// nameserver parses the address of a DNS server, with port 53 where none is written.
+func nameserver(s string) (netip.AddrPort, error) {
+	ap, err := netip.ParseAddrPort(s)
+	if err != nil {
+		addr, err := netip.ParseAddr(s)
+		if err != nil {
+			return ap, fmt.Errorf("%q is not the address of a name server (such as \"127.0.0.1\", \"127.0.0.1:53\" or "+
+				"\"[::1]:53\")", s)
+		}
+		ap = netip.AddrPortFrom(addr, 53)
+	}
+	if ap.Port() == 0 {
+		return ap, fmt.Errorf("%q names no port (from 1 to 65535)", s)
+	}
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), nil
+}
+
+// Network is a network that is in, or written with "!" not in, a set of addresses.
+type Network struct {
+	Prefix  netip.Prefix // no bits set beyond its length; never IPv4 in IPv6
+	Exclude bool
+}
+
+// String gives "192.0.2.0/24", "192.0.2.1" for a single address, "!192.0.2.1" for one excluded.
+func (n Network) String() string {
+	s := n.Prefix.String()
+	if n.Prefix.IsSingleIP() {
+		s = n.Prefix.Addr().String()
+	}
+	if n.Exclude {
+		return "!" + s
+	}
+	return s
+}
+
+// MarshalText writes [Network.String].
+func (n Network) MarshalText() ([]byte, error) { return []byte(n.String()), nil }
+
+// network parses an address or a prefix, with or without "!".
+func network(s string) (Network, error) {
+	bare, exclude := strings.CutPrefix(s, "!")
+	p, err := netip.ParsePrefix(bare)
+	if err != nil {
+		addr, err := netip.ParseAddr(bare)
+		if err != nil || addr.Zone() != "" {
+			return Network{}, fmt.Errorf("%q is not a network (such as \"192.0.2.0/24\", \"2001:db8::/32\", \"192.0.2.1\", "+
+				"or \"!192.0.2.1\" to exclude it)", s)
+		}
+		p = netip.PrefixFrom(addr, addr.BitLen())
+	}
+	n := Network{p.Masked(), exclude}
+	switch {
+	case p.Addr().Is4In6():
+		return n, fmt.Errorf("%q is IPv4 written as IPv6 (write %q)", s, p.Addr().Unmap())
+	case p != n.Prefix:
+		return n, fmt.Errorf("%q has bits set beyond its /%d (write %q, or %q for the one address)",
+			s, p.Bits(), n, Network{netip.PrefixFrom(p.Addr(), p.Addr().BitLen()), exclude})
+	case p.Bits() == 0 && !exclude:
+		return n, fmt.Errorf("%q is the whole world: mail of any stranger would be signed (name your own networks)", s)
+	}
+	return n, nil
+}

@@ -1,0 +1,107 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// Write writes the configuration as TOML, with every key. Loaded again it gives the same configuration, on any host.
+func (c *Config) Write(w io.Writer) error {
+	var p printer
+	p.text("hostname", c.Hostname)
+	p.quoted("state_dir", c.StateDir)
+	p.table("[milter]")
+	printList(&p, "listen", c.Milter.Listen)
+	p.text("on_error", c.Milter.OnError)
+	p.text("socket_mode", c.Milter.SocketMode)
+	p.quoted("socket_group", c.Milter.SocketGroup)
+	p.table("[outbound]")
+	printList(&p, "networks", c.Outbound.Networks)
+	p.bool("authenticated", c.Outbound.Authenticated)
+	p.words("daemons", c.Outbound.Daemons)
+	p.words("mailers", c.Outbound.Mailers)
+	printList(&p, "local_domains", c.Outbound.LocalDomains)
+	p.table("[dns]")
+	printList(&p, "servers", c.DNS.Servers)
+	p.text("timeout", c.DNS.Timeout)
+	p.signing(&c.Signing)
+	for i := range c.Domains {
+		p.domain(&c.Domains[i])
+	}
+	p.table("[log]")
+	p.text("format", c.Log.Format)
+	_, err := io.WriteString(w, p.String())
+	return err
+}
+
+// printer writes lines of TOML.
+type printer struct{ strings.Builder }
+
+func (p *printer) table(header string)             { fmt.Fprintf(p, "\n%s\n", header) }
+func (p *printer) bool(key string, v bool)         { fmt.Fprintf(p, "%s = %t\n", key, v) }
+func (p *printer) quoted(key, v string)            { fmt.Fprintf(p, "%s = %s\n", key, quote(v)) }
+func (p *printer) text(key string, v fmt.Stringer) { p.quoted(key, v.String()) }
+
+// words writes a list, one element to a line if one line would be long.
+func (p *printer) words(key string, vs []string) {
+	quoted := make([]string, len(vs))
+	for i, v := range vs {
+		quoted[i] = quote(v)
+	}
+	line := strings.Join(quoted, ", ")
+	if len(key)+len(line) > 100 {
+		line = "\n  " + strings.Join(quoted, ",\n  ") + ",\n"
+	}
+	fmt.Fprintf(p, "%s = [%s]\n", key, line)
+}
+
+func printList[T fmt.Stringer](p *printer, key string, vs []T) {
+	words := make([]string, len(vs))
+	for i, v := range vs {
+		words[i] = v.String()
+	}
+	p.words(key, words)
+}
+
+// quote writes a text as TOML's basic string.
+func quote(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case strconv.IsPrint(r):
+			b.WriteRune(r)
+		case r > 0xffff:
+			fmt.Fprintf(&b, `\U%08x`, r)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+func (p *printer) signing(g *Signing) {
+	p.table("[signing]")
+	p.quoted("keys", g.Keys)
+	p.text("canonicalization", g.Canonicalization)
+	p.words("headers", g.Headers)
+	p.words("oversign", g.Oversign)
+	p.text("expire", g.Expire)
+	p.text("on_foreign_from", g.OnForeignFrom)
+	p.text("on_no_key", g.OnNoKey)
+	p.text("rsa", g.RSA)
+}
+
+func (p *printer) domain(d *Domain) {
+	p.table("[[domain]]")
+	p.text("name", d.Name)
+	p.text("sign_as", d.SignAs)
+	printList(p, "selectors", d.Selectors)
+	p.bool("subdomains", d.Subdomains)
+}
