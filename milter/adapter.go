@@ -287,6 +287,7 @@ func connectData(data []byte) ([]byte, error) {
 // guard runs a step of the session. It counts its time, and a panic costs the message, not the process.
 func (l *link) guard(what string, step func()) {
 	start := l.server.opt.Now()
+	l.session.step = start
 	defer func() {
 		if v := recover(); v != nil {
 			l.session.panicked(what, v, debug.Stack())

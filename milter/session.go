@@ -28,6 +28,7 @@ type session struct {
 	client  mail.Client
 	lasting wire.Macros // those of CONNECT and HELO
 	canHold bool        // the MTA lets us quarantine
+	step    time.Time   // when the step in hand began
 	message             // the one in hand
 }
 
@@ -42,8 +43,8 @@ type message struct {
 	why     string
 	verdict policy.Verdict
 	seal    Seal
-	failure error // our own: the message is answered by Site.OnError
-	took    time.Duration
+	failure error         // our own: the message is answered by Site.OnError
+	took    time.Duration // of the steps before the one in hand
 }
 
 func newSession(s *Server) *session {
@@ -311,7 +312,7 @@ func (s *session) done(signed, existing []mail.Signed) {
 	if s.server.opt.Done != nil && s.site != nil {
 		s.server.opt.Done(&policy.Record{
 			Tx: &s.tx, Class: s.class, Why: s.why, Verdict: s.verdict,
-			Signed: signed, Already: existing, Took: s.took,
+			Signed: signed, Already: existing, Took: s.took + s.server.opt.Now().Sub(s.step),
 		})
 	}
 	s.state = idle

@@ -1,0 +1,253 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/rsa"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"reputed/cmd/reputed/internal/config"
+	"reputed/milter/bridge"
+	"reputed/milter/wire"
+	"reputed/policy/dns/dnstest"
+	"reputed/signer"
+	"reputed/signer/keydir"
+)
+
+func demoCommand(e *env) *cobra.Command {
+	var asJSON, stay bool
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "show what reputed does, on this machine alone",
+		Long: `Run the daemon on loopback with keys made for the occasion and a name server of its own, send it messages
+as Postfix would, and show what becomes of each: the answer, the signatures, whether they verify, and
+the line in the log. Nothing outside a temporary directory is touched.
+
+Exit status: 0 every message came out as it must; 1 one did not; 70 the demo could not be set up.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return demo(cmd.Context(), e, asJSON, stay) },
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&stay, "stay", false, "keep running afterwards, for a Postfix of your own, until interrupted")
+	return cmd
+}
+
+func demo(ctx context.Context, e *env, asJSON, stay bool) error {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	st, err := newStage(ctx, e)
+	if err != nil {
+		return status{exitFault, err}
+	}
+	defer st.close()
+	outcomes, err := st.playAll(ctx, scenarios(), func(o *outcome) {
+		if !asJSON {
+			o.print(e.stdout)
+		}
+	})
+	if err != nil {
+		return status{exitFault, err}
+	}
+	if asJSON {
+		if err := writeJSON(e.stdout, outcomes); err != nil {
+			return err
+		}
+	}
+	failed := 0
+	for _, o := range outcomes {
+		if !o.OK {
+			failed++
+		}
+	}
+	if !asJSON {
+		fmt.Fprintf(e.stdout, "%d of %d came out as they must\n", len(outcomes)-failed, len(outcomes))
+	}
+	if stay {
+		fmt.Fprintf(e.stderr, "\nstill listening; to try it with a Postfix of yours, put into its main.cf:\n\n%s\nand stop with ctrl-c\n",
+			postfixLines([]net.Listener{st.listener}))
+		<-ctx.Done()
+	}
+	if failed > 0 {
+		return status{code: exitFailed}
+	}
+	return nil
+}
+
+// stage is a running daemon with all it needs: the same wiring as serve's.
+type stage struct {
+	dir      string
+	dns      *dnstest.Server
+	listener net.Listener
+	log      *lineLog
+	stop     func()
+}
+
+// newStage sets the stage: keys, name server, configuration, daemon.
+func newStage(ctx context.Context, e *env) (_ *stage, err error) {
+	st := &stage{log: &lineLog{}, stop: func() {}}
+	defer func() {
+		if err != nil {
+			st.close()
+		}
+	}()
+	if st.dir, err = os.MkdirTemp("", "reputed-demo-"); err != nil {
+		return nil, err
+	}
+	if err := st.makeKeys(); err != nil {
+		return nil, err
+	}
+	cfg, err := config.Load("demo.toml", []byte(st.config()), config.Host{FullName: demoHost})
+	if err != nil {
+		return nil, err
+	}
+	cfg.Milter.Listen = []wire.Endpoint{{Network: "tcp", Address: "127.0.0.1:0"}} // any free port
+	d, _ := newDaemon(e, cfg, newLog(st.log, config.Logfmt))                      // the broken key is part of the play
+	if st.dns, err = dnstest.Start(zone(d.ring.Load())); err != nil {
+		return nil, err
+	}
+	lns, err := listen(cfg)
+	if err != nil {
+		return nil, err
+	}
+	st.listener = lns[0]
+	running, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		d.run(running, lns, func() (context.Context, context.CancelFunc) {
+			return context.WithTimeout(context.Background(), time.Second)
+		})
+	}()
+	st.stop = func() { cancel(); <-ended }
+	return st, nil
+}
+
+func (st *stage) config() string {
+	return fmt.Sprintf(`
+hostname = %q
+state_dir = %q
+[[domain]]
+name = %q
+subdomains = true
+`, demoHost, st.dir, demoDomain)
+}
+
+// makeKeys makes the keys of the demo's domains. One is left open to everybody, and so cannot be used.
+func (st *stage) makeKeys() error {
+	keys := filepath.Join(st.dir, "keys")
+	for _, d := range []string{demoDomain, demoBothDomain, demoBadDomain} {
+		private, err := rsa.GenerateKey(rand.Reader, 2048)
+		if err != nil {
+			return err
+		}
+		if _, err := storeKey(keys, d, "rsa2611", private); err != nil {
+			return err
+		}
+	}
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return err
+	}
+	if _, err := storeKey(keys, demoBothDomain, "ed2611", private); err != nil {
+		return err
+	}
+	return os.Chmod(filepath.Join(keys, demoBadDomain, "rsa2611.pem"), 0o644)
+}
+
+func storeKey(dir, domain, selector string, private crypto.Signer) (string, error) {
+	id, err := newID(domain, selector, time.Time{})
+	if err != nil {
+		return "", err
+	}
+	return keydir.Store(dir, id, private)
+}
+
+// zone gives the records of a ring's keys.
+func zone(ring *signer.Ring) string {
+	var b strings.Builder
+	for _, k := range ring.Keys() {
+		printRecord(&b, k)
+	}
+	return b.String()
+}
+
+func (st *stage) close() {
+	st.stop()
+	if st.dns != nil {
+		st.dns.Close()
+	}
+	os.RemoveAll(st.dir)
+}
+
+// playAll plays the scenarios in order, and tells of each when it is over.
+func (st *stage) playAll(ctx context.Context, all []scenario, each func(*outcome)) ([]*outcome, error) {
+	var outcomes []*outcome
+	var last *outcome
+	for i := range all {
+		o, err := st.play(ctx, &all[i], fmt.Sprintf("DEMO%02d", i+1), last)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", all[i].name, err)
+		}
+		outcomes = append(outcomes, o)
+		each(o)
+		last = o
+	}
+	return outcomes, nil
+}
+
+// play plays one scenario in an SMTP session of its own.
+func (st *stage) play(ctx context.Context, sc *scenario, queueID string, last *outcome) (*outcome, error) {
+	m := sc.message(queueID)
+	if sc.again && last != nil {
+		m.Header = last.header
+	}
+	at := wire.Endpoint{Network: "tcp", Address: st.listener.Addr().String()}
+	session, err := bridge.Dial(ctx, at, bridge.Options{Timeout: 10 * time.Second})
+	if err != nil {
+		return nil, err
+	}
+	defer session.Close()
+	r, err := session.Play(m)
+	if err != nil {
+		return nil, err
+	}
+	o := &outcome{Name: sc.name, Reply: r.End.String(), Log: st.log.take(), header: bridge.Apply(m.Header, r.Changes)}
+	o.Signatures, err = verify(ctx, append(append(bytes.Clone(o.header.Raw()), "\r\n"...), demoBody...), st.dns.Resolver())
+	if err != nil {
+		return nil, err
+	}
+	o.judge(sc, r)
+	return o, session.Quit()
+}
+
+// lineLog keeps log lines until they are taken.
+type lineLog struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lineLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lineLog) take() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer l.b.Reset()
+	return strings.TrimSuffix(l.b.String(), "\n")
+}

@@ -1,0 +1,102 @@
+// Command reputed keeps outbound mail compliant at the moment it is sent: a milter beside Postfix or Exim that signs
+// what leaves the host, and tells the operator what is wrong and how to mend it.
+//
+// This package only wires: each verb is a file, and what a verb does is done in the packages it calls.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit statuses, as in sysexits.h where it has a word for it.
+const (
+	exitOK     = 0
+	exitFailed = 1  // the answer is no: a signature does not verify, a demo scenario came out wrong
+	exitUsage  = 64 // wrong arguments
+	exitNoFile = 66 // an input cannot be read
+	exitFault  = 70 // our own fault
+	exitConfig = 78 // the configuration has errors
+)
+
+// env is what a verb takes from the world.
+type env struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	now            func() time.Time
+}
+
+// status is an error that says how to exit. With a nil err there is nothing left to print.
+type status struct {
+	code int
+	err  error
+}
+
+func (s status) Error() string {
+	if s.err == nil {
+		return fmt.Sprintf("exit status %d", s.code)
+	}
+	return s.err.Error()
+}
+
+func (s status) Unwrap() error { return s.err }
+
+func main() {
+	e := &env{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, now: time.Now}
+	os.Exit(run(context.Background(), e, os.Args[1:]))
+}
+
+// run executes one command line and gives its exit status. It is what the tests call.
+func run(ctx context.Context, e *env, args []string) int {
+	root := rootCommand(e)
+	root.SetArgs(args)
+	root.SetIn(e.stdin)
+	root.SetOut(e.stdout)
+	root.SetErr(e.stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	var s status
+	if !errors.As(err, &s) {
+		s = status{exitUsage, err} // cobra's own errors are about arguments
+	}
+	if s.err != nil {
+		fmt.Fprintf(e.stderr, "reputed: %v\n", s.err)
+	}
+	if s.code == exitUsage {
+		fmt.Fprintln(e.stderr, "reputed: see: reputed --help")
+	}
+	return s.code
+}
+
+func rootCommand(e *env) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "reputed",
+		Short: "keep outbound mail compliant at the moment it is sent",
+		Long: `reputed is a milter for outbound mail. Beside Postfix it signs what leaves the host (DKIM),
+with keys managed by selector, and tells the operator what is wrong and how to mend it.
+
+Exit status: 0 done; 1 the answer is no; 64 wrong arguments; 66 an input cannot be read;
+70 reputed itself failed; 78 the configuration has errors.`,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		DisableAutoGenTag: true,
+	}
+	root.PersistentFlags().String("config", "", "configuration `FILE` (default "+defaultConfig+" if it is there)")
+	root.AddCommand(
+		serveCommand(e),
+		demoCommand(e),
+		keysCommand(e),
+		configCommand(e),
+		signCommand(e),
+		verifyCommand(e),
+	)
+	return root
+}

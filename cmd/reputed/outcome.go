@@ -1,0 +1,71 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"reputed/milter/bridge"
+	"reputed/policy/mail"
+)
+
+// outcome is what became of a scenario.
+type outcome struct {
+	Name       string    `json:"name"`
+	OK         bool      `json:"ok"`
+	Wrong      []string  `json:"wrong,omitempty"` // what is not as it must be
+	Reply      string    `json:"reply"`
+	Signatures []verdict `json:"signatures"`
+	Log        string    `json:"log,omitempty"`
+	header     *mail.Header
+}
+
+// judge compares with what must be.
+func (o *outcome) judge(sc *scenario, r bridge.Result) {
+	if !strings.HasPrefix(o.Reply, sc.reply) {
+		o.wrong("the reply is %q, and should begin with %q", o.Reply, sc.reply)
+	}
+	if atMail := r.Mail.Kind == bridge.Accept; atMail != sc.accepted {
+		o.wrong("accepted at MAIL: %v, and should be %v", atMail, sc.accepted)
+	}
+	var signed []string
+	for _, v := range o.Signatures {
+		signed = append(signed, v.Domain+"/"+v.Algorithm)
+		if v.Result != "pass" {
+			o.wrong("the signature of %s does not verify: %s", v.Domain, v.Reason)
+		}
+	}
+	slices.Sort(signed)
+	if got := strings.Join(signed, " "); got != sc.signed {
+		o.wrong("signed by %q, and should be by %q", got, sc.signed)
+	}
+	if !strings.Contains(o.Log, sc.log) || sc.log == "" && o.Log != "" {
+		o.wrong("the log says %q, and should hold %q", o.Log, sc.log)
+	}
+	o.OK = len(o.Wrong) == 0
+}
+
+func (o *outcome) wrong(format string, args ...any) {
+	o.Wrong = append(o.Wrong, fmt.Sprintf(format, args...))
+}
+
+// print writes the outcome for people.
+func (o *outcome) print(w io.Writer) {
+	fmt.Fprintf(w, "%s\n", o.Name)
+	fmt.Fprintf(w, "  answer     %s\n", o.Reply)
+	if len(o.Signatures) == 0 {
+		fmt.Fprintln(w, "  signature  none")
+	}
+	for _, v := range o.Signatures {
+		fmt.Fprintf(w, "  signature  %s %s/%s %s\n", v.Result, v.Domain, v.Selector, v.Algorithm)
+	}
+	if o.Log != "" {
+		_, line, _ := strings.Cut(o.Log, " ") // the time says nothing here
+		fmt.Fprintf(w, "  log        %s\n", line)
+	}
+	for _, wrong := range o.Wrong {
+		fmt.Fprintf(w, "  WRONG      %s\n", wrong)
+	}
+	fmt.Fprintln(w)
+}

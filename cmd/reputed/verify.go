@@ -1,0 +1,180 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"text/tabwriter"
+	"time"
+
+	"github.com/emersion/go-msgauth/dkim"
+	"github.com/spf13/cobra"
+
+	"reputed/policy/mail"
+	"reputed/signer"
+)
+
+func verifyCommand(e *env) *cobra.Command {
+	var asJSON bool
+	var servers []string
+	cmd := &cobra.Command{
+		Use:   "verify [FILE]",
+		Short: "check the signatures of a message, as a receiver would",
+		Long: `Check each DKIM signature of a message read from FILE or standard input against the keys in the DNS,
+and print a verdict for each.
+
+Exit status: 0 there are signatures and all pass; 1 one does not pass, or there is none;
+66 FILE cannot be read; 75 a key could not be asked for, so the answer is not known; 78 the
+configuration has errors.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, _, err := loadConfig(configFlag(cmd))
+			if err != nil {
+				return err
+			}
+			text, err := readInput(e, args)
+			if err != nil {
+				return err
+			}
+			ask := cfg.DNS.Servers
+			if len(servers) > 0 {
+				if ask, err = serverAddresses(servers); err != nil {
+					return status{exitUsage, err}
+				}
+			}
+			verdicts, err := verify(cmd.Context(), text, newResolver(ask, time.Duration(cfg.DNS.Timeout)))
+			if err != nil {
+				return status{exitFailed, err}
+			}
+			if err := printVerdicts(e.stdout, verdicts, asJSON); err != nil {
+				return status{exitFault, err}
+			}
+			return verdictStatus(verdicts)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().StringSliceVar(&servers, "server", nil, "ask this name server, `HOST:PORT`, instead of the configured ones")
+	return cmd
+}
+
+// exitTemporary is for an answer that is not known now (EX_TEMPFAIL).
+const exitTemporary = 75
+
+func serverAddresses(texts []string) (addrs []netip.AddrPort, err error) {
+	for _, t := range texts {
+		a, err := netip.ParseAddrPort(t)
+		if err != nil {
+			return nil, fmt.Errorf("--server %s: write an address and a port, such as 127.0.0.1:53", t)
+		}
+		addrs = append(addrs, a)
+	}
+	return addrs, nil
+}
+
+// newResolver asks the servers given, or those of resolv.conf when there are none.
+func newResolver(servers []netip.AddrPort, timeout time.Duration) *net.Resolver {
+	if len(servers) == 0 {
+		return net.DefaultResolver
+	}
+	next := 0
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		to := servers[next%len(servers)] // the resolver dials again for each attempt
+		next++
+		dialer := net.Dialer{Timeout: timeout}
+		return dialer.DialContext(ctx, network, to.String())
+	}}
+}
+
+// verdict is what was found of one signature.
+type verdict struct {
+	Result    string `json:"result"` // pass, fail, temperror
+	Domain    string `json:"domain"`
+	Selector  string `json:"selector"`
+	Algorithm string `json:"algorithm"`
+	Reason    string `json:"reason,omitempty"`
+}
+
+// maxVerified bounds the signatures looked at; honest mail has a handful.
+const maxVerified = 20
+
+// verify checks every signature. An error means that the message could not be read.
+func verify(ctx context.Context, text []byte, resolver *net.Resolver) ([]verdict, error) {
+	lookup := func(name string) ([]string, error) { return resolver.LookupTXT(ctx, name) }
+	checked, err := dkim.VerifyWithOptions(bytes.NewReader(text), &dkim.VerifyOptions{LookupTXT: lookup, MaxVerifications: maxVerified})
+	if err != nil && !errors.Is(err, dkim.ErrTooManySignatures) {
+		return nil, fmt.Errorf("the message cannot be read: %w", err)
+	}
+	tags := signatureTags(text)
+	verdicts := []verdict{}
+	for i, v := range checked {
+		out := verdict{Result: "pass", Domain: v.Domain}
+		if i < len(tags) {
+			out.Selector, out.Algorithm = tags[i]["s"], tags[i]["a"]
+		}
+		if v.Err != nil {
+			out.Result, out.Reason = "fail", v.Err.Error()
+			if dkim.IsTempFail(v.Err) {
+				out.Result = "temperror"
+			}
+		}
+		verdicts = append(verdicts, out)
+	}
+	return verdicts, nil
+}
+
+// signatureTags gives the tags of each signature, from the top; those that cannot be read have none.
+func signatureTags(text []byte) []map[string]string {
+	h, err := mail.ReadHeader(bufio.NewReader(bytes.NewReader(text)))
+	if err != nil {
+		return nil
+	}
+	var all []map[string]string
+	for i := range h.Len() {
+		if f := h.At(i); f.Is("DKIM-Signature") {
+			tags, _ := signer.Tags(f)
+			all = append(all, tags)
+		}
+	}
+	return all
+}
+
+// printVerdicts prints a table, or JSON.
+func printVerdicts(w io.Writer, verdicts []verdict, asJSON bool) error {
+	if asJSON {
+		return writeJSON(w, verdicts)
+	}
+	if len(verdicts) == 0 {
+		_, err := fmt.Fprintln(w, "no signature")
+		return err
+	}
+	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, v := range verdicts {
+		fmt.Fprintf(tab, "%s\t%s\t%s\t%s\t%s\n", v.Result, printable(v.Domain), printable(v.Selector), printable(v.Algorithm), printable(v.Reason))
+	}
+	return tab.Flush()
+}
+
+// verdictStatus gives the exit status: a signature that fails weighs more than one that is not known.
+func verdictStatus(verdicts []verdict) error {
+	code := exitOK
+	if len(verdicts) == 0 {
+		code = exitFailed
+	}
+	for _, v := range verdicts {
+		switch {
+		case v.Result == "fail":
+			code = exitFailed
+		case v.Result == "temperror" && code == exitOK:
+			code = exitTemporary
+		}
+	}
+	if code == exitOK {
+		return nil
+	}
+	return status{code: code}
+}
