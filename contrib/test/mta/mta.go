@@ -1,0 +1,3 @@
+// Package mta holds the tests of reputed with real mail servers. They are built with the tag "integration", and run by
+// contrib/test/run.
+package mta
