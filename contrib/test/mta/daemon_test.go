@@ -105,7 +105,7 @@ func (d *daemon) start() {
 	d.t.Cleanup(func() {
 		d.kill()
 		if d.t.Failed() {
-			d.t.Logf("reputed's log:\n%s", d.log.String())
+			d.t.Logf("the end of reputed's log:\n%s", postfix.Tail(d.log.String()))
 		}
 	})
 	postfix.Eventually(d.t, "reputed listens", func() bool {

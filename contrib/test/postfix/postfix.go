@@ -48,7 +48,7 @@ func Start(t testing.TB, dir string, o Options) *Postfix {
 	p.must("postfix", "start")
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("Postfix's log:\n%s", p.Log())
+			t.Logf("the end of Postfix's log:\n%s", Tail(p.Log()))
 		}
 		p.run("postfix", "stop")
 	})
@@ -120,7 +120,7 @@ alias_database =
 inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
 mynetworks = 127.0.0.0/8
-smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, reject
+smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination
 smtpd_authorized_xclient_hosts = 127.0.0.1
 smtp_host_lookup = native
 smtp_dns_support_level = disabled
@@ -295,6 +295,12 @@ func (p *Postfix) Flush() {
 func (p *Postfix) Log() string {
 	text, _ := os.ReadFile(filepath.Join(p.dir, "log", "mail.log"))
 	return string(text)
+}
+
+// Tail gives the last lines of a log.
+func Tail(log string) string {
+	lines := strings.SplitAfter(log, "\n")
+	return strings.Join(lines[max(0, len(lines)-100):], "")
 }
 
 func (p *Postfix) waitFor(addr string) {

@@ -99,6 +99,9 @@ func msgauth(messages [][]byte, records map[string]string) ([][]Result, error) {
 	}
 	var all [][]Result
 	for _, m := range messages {
+		if !bytes.Contains(m, []byte("\r\n\r\n")) {
+			m = append(bytes.Clone(m), "\r\n"...) // it wants the empty line that a message without body may lack
+		}
 		vs, err := dkim.VerifyWithOptions(bytes.NewReader(m), &dkim.VerifyOptions{LookupTXT: lookup})
 		if err != nil {
 			return nil, err
