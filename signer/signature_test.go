@@ -52,7 +52,9 @@ func rsaKey(t testing.TB) *rsa.PrivateKey {
 	return k
 }
 
-func edKey(seed byte) ed25519.PrivateKey { return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, 32)) }
+func edKey(seed byte) ed25519.PrivateKey {
+	return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, 32))
+}
 
 // testRing signs for example.org with two keys, and for three more domains with one.
 func testRing(t testing.TB) *signer.Ring {
