@@ -36,6 +36,14 @@ type Sink struct {
 	addr string
 	mu   sync.Mutex
 	all  []*Message
+	then func(*Message) error
+}
+
+// Then makes the sink call f for each message before it answers; an error of f refuses the message for now.
+func (s *Sink) Then(f func(*Message) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.then = f
 }
 
 // Start starts a server on loopback, and stops it when the test ends. It refuses recipients called reject@…
@@ -108,8 +116,12 @@ func (s *session) Data(r io.Reader) error {
 	m := s.m
 	m.Data = data
 	s.sink.mu.Lock()
-	defer s.sink.mu.Unlock()
 	s.sink.all = append(s.sink.all, &m)
+	then := s.sink.then
+	s.sink.mu.Unlock()
+	if then != nil {
+		return then(&m)
+	}
 	return nil
 }
 
