@@ -1,0 +1,319 @@
+package keydir_test
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"reputed/policy/mail"
+	"reputed/signer"
+	"reputed/signer/keydir"
+)
+
+func id(t testing.TB, domain, selector string) signer.ID {
+	t.Helper()
+	d, err := mail.ParseDomain(domain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := mail.ParseDomain(selector)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer.ID{Domain: d, Selector: s}
+}
+
+func edKey(t testing.TB) ed25519.PrivateKey {
+	t.Helper()
+	_, k, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func rsaKey(t testing.TB) *rsa.PrivateKey {
+	t.Helper()
+	k, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func pemText(t testing.TB, kind string, der []byte) string {
+	t.Helper()
+	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+}
+
+func pkcs8(t testing.TB, key any) []byte {
+	t.Helper()
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
+
+// shortRSA makes a key of 512 bits, which the library itself refuses to generate.
+func shortRSA(t testing.TB) []byte {
+	t.Helper()
+	var primes [2]*big.Int
+	e, one := big.NewInt(65537), big.NewInt(1)
+	for {
+		for i := range primes {
+			p, err := rand.Prime(rand.Reader, 256)
+			if err != nil {
+				t.Fatal(err)
+			}
+			primes[i] = p
+		}
+		n := new(big.Int).Mul(primes[0], primes[1])
+		phi := new(big.Int).Mul(new(big.Int).Sub(primes[0], one), new(big.Int).Sub(primes[1], one))
+		d := new(big.Int).ModInverse(e, phi)
+		if d == nil || n.BitLen() != 512 {
+			continue
+		}
+		k := &rsa.PrivateKey{PublicKey: rsa.PublicKey{N: n, E: 65537}, D: d, Primes: primes[:]}
+		return x509.MarshalPKCS1PrivateKey(k)
+	}
+}
+
+func write(t testing.TB, path, text string, mode os.FileMode) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, mode); err != nil { // whatever the umask
+		t.Fatal(err)
+	}
+}
+
+// Both forms of RSA keys and Ed25519 keys are read; what lies beside them is passed over.
+func TestLoad(t *testing.T) {
+	dir := t.TempDir()
+	r := rsaKey(t)
+	write(t, dir+"/example.org/a.pem", pemText(t, "PRIVATE KEY", pkcs8(t, r)), 0o600)
+	write(t, dir+"/example.org/b.pem", pemText(t, "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(r)), 0o400)
+	write(t, dir+"/bücher.example/s1.2026.pem", "text before it\n"+pemText(t, "PRIVATE KEY", pkcs8(t, edKey(t))), 0o600)
+	write(t, dir+"/example.org/a.json", "{}", 0o644)
+	write(t, dir+"/example.org/.hidden", "", 0o644)
+	write(t, dir+"/example.org/a.pem~", "", 0o644)
+	write(t, dir+"/README.txt", "", 0o644)
+	if err := os.Mkdir(dir+"/empty.example", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	found := keydir.Load(dir, keydir.Options{})
+	for _, p := range found.Problems {
+		t.Error(p)
+	}
+	var names []string
+	for _, k := range found.Keys {
+		names = append(names, k.ID().String()+"/"+k.Algorithm())
+	}
+	want := "s1.2026._domainkey.xn--bcher-kva.example/ed25519-sha256 a._domainkey.example.org/rsa-sha256 b._domainkey.example.org/rsa-sha256"
+	if got := strings.Join(names, " "); !sameWords(got, want) {
+		t.Errorf("keys %s\nwant %s", got, want)
+	}
+	if len(found.Domains) != 3 {
+		t.Errorf("domains %v", found.Domains)
+	}
+	if none := keydir.Load(dir+"/nowhere", keydir.Options{}); len(none.Keys)+len(none.Problems) != 0 {
+		t.Errorf("a directory that does not exist: %+v", none)
+	}
+}
+
+func sameWords(a, b string) bool {
+	count := map[string]int{}
+	for w := range strings.FieldsSeq(a) {
+		count[w]++
+	}
+	for w := range strings.FieldsSeq(b) {
+		count[w]--
+	}
+	for _, n := range count {
+		if n != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Each thing that can be wrong with a key says so, with the command that mends it, and hides no other key.
+func TestProblems(t *testing.T) {
+	good := pemText(t, "PRIVATE KEY", pkcs8(t, edKey(t)))
+	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pub, err := x509.MarshalPKIXPublicKey(ec.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name string
+		make func(path string)
+		want string // after the path
+	}{
+		{"readable by others", func(p string) { write(t, p, good, 0o644) }, ": mode 0644 lets others at the private key (chmod 0600 PATH)"},
+		{"readable by the group", func(p string) { write(t, p, good, 0o640) }, ": mode 0640 lets others at the private key (chmod 0600 PATH)"},
+		{"empty", func(p string) { write(t, p, "\n", 0o600) }, ": the file is empty (put back"},
+		{"cut off", func(p string) { write(t, p, good[:60], 0o600) }, ": no PEM block in it; it may be cut off (put back"},
+		{"damaged", func(p string) { write(t, p, pemText(t, "PRIVATE KEY", []byte{0x30, 1, 2}), 0o600) }, ": the key is damaged (put back"},
+		{"two keys", func(p string) { write(t, p, good+good, 0o600) }, ": more than one PEM block in it"},
+		{"encrypted", func(p string) { write(t, p, pemText(t, "ENCRYPTED PRIVATE KEY", []byte("x")), 0o600) }, ": the key is encrypted, and nobody is there at night to type its passphrase (decrypt it: openssl pkey -in PATH"},
+		{"encrypted in the old way", func(p string) {
+			write(t, p, "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n", 0o600)
+		}, ": the key is encrypted"},
+		{"public", func(p string) { write(t, p, pemText(t, "PUBLIC KEY", pub), 0o600) }, ": a public key, where the private one is needed"},
+		{"ecdsa", func(p string) { write(t, p, pemText(t, "PRIVATE KEY", pkcs8(t, ec)), 0o600) }, ": an ECDSA key, which DKIM does not know"},
+		{"dsa", func(p string) { write(t, p, pemText(t, "DSA PRIVATE KEY", []byte("x")), 0o600) }, ": a DSA key, which DKIM does not know"},
+		{"512 bits", func(p string) { write(t, p, pemText(t, "RSA PRIVATE KEY", shortRSA(t)), 0o600) }, ": RSA key of less than 1024 bits"},
+		{"a directory", func(p string) { os.Mkdir(p, 0o700) }, ": not a regular file"},
+		{"a pipe", func(p string) { syscall.Mkfifo(p, 0o600) }, ": not a regular file"},
+		{"a link that leads out", func(p string) { os.Symlink("/etc/passwd", p) }, ": leads out of the key directory"},
+		{"a link to nothing", func(p string) { os.Symlink("nothing", p) }, ": no such file"},
+		{"huge", func(p string) { write(t, p, strings.Repeat("x", 100<<10), 0o600) }, ": cannot be read, or is far too large"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, dir+"/example.org/good.pem", good, 0o600)
+			path := dir + "/example.org/bad.pem"
+			tt.make(path)
+			found := keydir.Load(dir, keydir.Options{})
+			if len(found.Keys) != 1 || len(found.Problems) != 1 {
+				t.Fatalf("%d keys, problems %v", len(found.Keys), found.Problems)
+			}
+			if got, want := found.Problems[0].Error(), path+strings.ReplaceAll(tt.want, "PATH", path); !strings.HasPrefix(got, want) {
+				t.Errorf("got  %s\nwant %s", got, want)
+			}
+			secret, _ := base64.StdEncoding.DecodeString(strings.Split(good, "\n")[1])
+			if text := found.Problems[0].Error(); strings.Contains(text, strings.Split(good, "\n")[1][:20]) || strings.Contains(text, string(secret[:8])) {
+				t.Errorf("key bytes in %q", text)
+			}
+		})
+	}
+}
+
+// What is wrong with the directory itself.
+func TestDirectoryProblems(t *testing.T) {
+	good := pemText(t, "PRIVATE KEY", pkcs8(t, edKey(t)))
+	dir := t.TempDir()
+	write(t, dir+"/stray.pem", good, 0o600)
+	write(t, dir+"/not a domain/a.pem", good, 0o600)
+	write(t, dir+"/EXAMPLE.org/a.pem", good, 0o600)
+	write(t, dir+"/example.org/b.pem", good, 0o600)
+	write(t, dir+"/other.example/s_ü!.pem", good, 0o600)
+	write(t, dir+"/other.example/a.key", good, 0o600)
+	found := keydir.Load(dir, keydir.Options{})
+	want := []string{"stray.pem: not a directory", "not a domain: the name is not a domain", "example.org: the same domain as EXAMPLE.org",
+		"s_ü!.pem: the name is not a selector", "a.key: not a key file"}
+	var all strings.Builder
+	for _, p := range found.Problems {
+		all.WriteString(p.Error() + "\n")
+	}
+	for _, w := range want {
+		if !strings.Contains(all.String(), w) {
+			t.Errorf("no %q in\n%s", w, all.String())
+		}
+	}
+	if len(found.Problems) != len(want) || len(found.Keys) != 1 {
+		t.Errorf("%d keys, problems\n%s", len(found.Keys), all.String())
+	}
+}
+
+// A key that another user owns could be changed by him: only the daemon's user and root may own keys.
+func TestOwner(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	dir := t.TempDir()
+	path := dir + "/example.org/a.pem"
+	write(t, path, pemText(t, "PRIVATE KEY", pkcs8(t, edKey(t))), 0o600)
+	daemon := 4711
+	if found := keydir.Load(dir, keydir.Options{UID: &daemon}); len(found.Keys) != 1 {
+		t.Errorf("root's key: %v", found.Problems)
+	}
+	if err := os.Chown(path, 4712, -1); err != nil {
+		t.Fatal(err)
+	}
+	found := keydir.Load(dir, keydir.Options{UID: &daemon})
+	if len(found.Problems) != 1 || !strings.HasSuffix(found.Problems[0].Error(), "owned by user 4712, who could change it (chown 4711 "+path+")") {
+		t.Errorf("another's key: %v", found.Problems)
+	}
+}
+
+func TestStore(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "keys")
+	for selector, private := range map[string]crypto.Signer{"r": rsaKey(t), "e": edKey(t)} {
+		path, err := keydir.Store(dir, id(t, "example.org", selector), private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", path, info, err)
+		}
+		if _, err := keydir.Store(dir, id(t, "example.org", selector), private); err == nil || !strings.Contains(err.Error(), "selectors are never used again") {
+			t.Errorf("a second key of the name: %v", err)
+		}
+	}
+	found := keydir.Load(dir, keydir.Options{})
+	if len(found.Keys) != 2 || len(found.Problems) != 0 {
+		t.Errorf("%d keys, %v", len(found.Keys), found.Problems)
+	}
+	if entries, _ := os.ReadDir(dir + "/example.org"); len(entries) != 2 {
+		t.Errorf("left behind: %v", entries)
+	}
+	if os.Geteuid() != 0 {
+		return
+	}
+	// Root makes a key in the daemon's directory: the daemon must be able to read it.
+	if err := os.Chown(dir, 4711, 4711); err != nil {
+		t.Fatal(err)
+	}
+	path, err := keydir.Store(dir, id(t, "example.net", "a"), edKey(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{path, filepath.Dir(path)} {
+		if info, err := os.Stat(p); err != nil || info.Sys().(*syscall.Stat_t).Uid != 4711 {
+			t.Errorf("%s is not given to the daemon: %v", p, err)
+		}
+	}
+}
+
+// FuzzLoad reads any text as a key: no panic, and no key without its algorithm.
+func FuzzLoad(f *testing.F) {
+	f.Add([]byte(pemText(f, "PRIVATE KEY", pkcs8(f, edKey(f)))))
+	f.Add([]byte(pemText(f, "RSA PRIVATE KEY", shortRSA(f))))
+	f.Add([]byte("-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAAAA\n-----END RSA PRIVATE KEY-----\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		dir := t.TempDir()
+		write(t, dir+"/example.org/a.pem", string(text), 0o600)
+		found := keydir.Load(dir, keydir.Options{})
+		if len(found.Keys)+len(found.Problems) != 1 {
+			t.Fatalf("%d keys, problems %v", len(found.Keys), found.Problems)
+		}
+		for _, k := range found.Keys {
+			if k.Algorithm() == "" || k.Record() == "" {
+				t.Fatal("a key without algorithm")
+			}
+		}
+	})
+}
