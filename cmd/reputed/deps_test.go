@@ -1,0 +1,144 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// mayImport is the house: which of our packages each one may import. It is a statement of policy, not a list of what
+// happens to be. Do not change it to make a build pass: a new line, or a longer one, needs a reason in
+// contrib/doc/decisions, and contrib/doc/design.md says the same as this table.
+var mayImport = map[string]string{
+	"policy/mail":                  "",
+	"policy/dns/dnstest":           "",
+	"policy":                       "policy/mail",
+	"policy/check":                 "policy policy/mail",
+	"signer":                       "policy/mail",
+	"signer/keydir":                "signer policy/mail",
+	"milter/wire":                  "",
+	"milter":                       "policy policy/mail milter/wire",
+	"milter/bridge":                "policy/mail milter/wire",
+	"cmd/reputed/internal/config":  "milter/wire policy policy/mail signer",
+	"cmd/reputed/internal/maillog": "policy policy/mail",
+	"cmd/reputed":                  "*",
+	"contrib":                      "",
+	"contrib/test/mta":             "*",
+	"contrib/test/postfix":         "",
+	"contrib/test/sink":            "",
+	"contrib/test/verifiers":       "",
+}
+
+// doors says which packages may import a module of others, by the beginning of the import path. Tests have doors of
+// their own.
+var doors = map[string]string{
+	"github.com/emersion/go-milter":    "milter",
+	"github.com/emersion/go-msgauth":   "cmd/reputed contrib/test/verifiers",
+	"github.com/emersion/go-smtp":      "contrib/test/sink",
+	"github.com/miekg/dns":             "policy/dns/dnstest",
+	"github.com/BurntSushi/toml":       "cmd/reputed/internal/config",
+	"github.com/spf13/cobra":           "cmd/reputed",
+	"github.com/coreos/go-systemd/v22": "cmd/reputed",
+	"golang.org/x/net/idna":            "policy/mail",
+}
+
+// testDoors are for the tests of any package.
+var testDoors = []string{
+	"github.com/emersion/go-msgauth", "github.com/google/go-cmp", "github.com/rogpeppe/go-internal", "go.uber.org/goleak",
+	"github.com/spf13/cobra/doc",
+}
+
+// listed is a package as `go list -json` tells of it.
+type listed struct {
+	ImportPath                         string
+	Imports, TestImports, XTestImports []string
+}
+
+func packages(t *testing.T) []listed {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,TestImports,XTestImports", "-tags", "integration", "reputed/...")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []listed
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+func TestDependencies(t *testing.T) {
+	all := packages(t)
+	if len(all) < len(mayImport) {
+		t.Errorf("%d packages, %d in the table: the table speaks of packages that are not there", len(all), len(mayImport))
+	}
+	for _, p := range all {
+		name := strings.TrimPrefix(p.ImportPath, "reputed/")
+		allowed, known := mayImport[name]
+		if !known {
+			t.Errorf("package %s is not in the table", name)
+			continue
+		}
+		for _, i := range p.Imports {
+			if ours, ok := strings.CutPrefix(i, "reputed/"); ok {
+				if allowed != "*" && !slices.Contains(strings.Fields(allowed), ours) {
+					t.Errorf("%s imports %s", name, ours)
+				}
+			} else if isThirdParty(i) && !throughDoor(name, i) {
+				t.Errorf("%s imports %s, which has another door, or none", name, i)
+			}
+		}
+		for _, i := range append(p.TestImports, p.XTestImports...) {
+			inTests := slices.ContainsFunc(testDoors, func(d string) bool { return strings.HasPrefix(i, d) })
+			if isThirdParty(i) && !inTests && !throughDoor(name, i) {
+				t.Errorf("the tests of %s import %s", name, i)
+			}
+		}
+	}
+}
+
+// isThirdParty tells modules of others from the standard library and from ours.
+func isThirdParty(importPath string) bool {
+	first, _, _ := strings.Cut(importPath, "/")
+	return strings.Contains(first, ".")
+}
+
+func throughDoor(name, importPath string) bool {
+	for prefix, packages := range doors {
+		if importPath == prefix || strings.HasPrefix(importPath, prefix+"/") {
+			return slices.Contains(strings.Fields(packages), name)
+		}
+	}
+	return false
+}
+
+// Below v0.5.0 one packet of go-milter's ends the process, and go-msgauth would be content with less.
+func TestGoMilterVersion(t *testing.T) {
+	text, err := os.ReadFile(path.Join("..", "..", "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`github.com/emersion/go-milter v(\d+)\.(\d+)\.`).FindStringSubmatch(string(text))
+	if m == nil {
+		t.Fatal("go.mod does not require go-milter")
+	}
+	major, _ := strconv.Atoi(m[1])
+	minor, _ := strconv.Atoi(m[2])
+	if major == 0 && minor < 5 {
+		t.Errorf("go-milter v%s.%s is older than v0.5.0", m[1], m[2])
+	}
+}
