@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -31,6 +32,9 @@ func ParseDomain(s string) (Domain, error) {
 	}
 	if len(name) > 4*maxDomain {
 		return Domain{}, fmt.Errorf("%w: %d octets, at most %d", ErrDomain, len(name), maxDomain)
+	}
+	if !utf8.ValidString(name) || strings.HasSuffix(name, ".") {
+		return Domain{}, fmt.Errorf("%w: %q", ErrDomain, s)
 	}
 	ascii, err := lookup.ToASCII(name)
 	if err != nil {
