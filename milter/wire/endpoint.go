@@ -53,10 +53,21 @@ func parseInet(whole, rest string) (Endpoint, error) {
 	}
 	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 	n, err := strconv.ParseUint(port, 10, 16)
-	if err != nil || host == "" {
+	if err != nil || !isHost(host) {
 		return Endpoint{}, fmt.Errorf("%w: %q (write inet:host:port or inet:port@host, the port as a number)", ErrEndpoint, whole)
 	}
 	return Endpoint{"tcp", net.JoinHostPort(host, strconv.FormatUint(n, 10))}, nil
+}
+
+// isHost tells addresses and host names from anything else.
+func isHost(s string) bool {
+	if _, err := netip.ParseAddr(s); err == nil {
+		return true
+	}
+	other := func(c rune) bool {
+		return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_')
+	}
+	return s != "" && !strings.ContainsFunc(s, other)
 }
 
 // String gives the socket in Postfix's notation, which is the one to paste into main.cf.

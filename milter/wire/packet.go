@@ -36,19 +36,6 @@ func AppendStrings(dst []byte, code byte, texts ...string) []byte {
 	return dst
 }
 
-// Strings takes texts, each ended by NUL, apart. What follows the last NUL is not looked at.
-func Strings(data []byte) []string {
-	var out []string
-	for {
-		nul := bytes.IndexByte(data, 0)
-		if nul < 0 {
-			return out
-		}
-		out = append(out, string(data[:nul]))
-		data = data[nul+1:]
-	}
-}
-
 // SplitHeader takes the data of [CmdHeader] apart. The value may itself hold NULs, as a message may: only the last one
 // ends it.
 func SplitHeader(data []byte) (name, value []byte, err error) {
