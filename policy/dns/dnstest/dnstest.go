@@ -123,6 +123,7 @@ const maxChain = 8
 func (s *Server) fill(m *dns.Msg) {
 	z := *s.zone.Load()
 	name, qtype := strings.ToLower(m.Question[0].Name), m.Question[0].Qtype
+	negative := true
 	for range maxChain {
 		records, exists := z[name]
 		if !exists {
@@ -136,6 +137,7 @@ func (s *Server) fill(m *dns.Msg) {
 				m.Answer = append(m.Answer, rr)
 			} else if rr.Header().Rrtype == qtype {
 				m.Answer = append(m.Answer, rr)
+				negative = false
 			}
 		}
 		if alias == "" {
@@ -143,12 +145,12 @@ func (s *Server) fill(m *dns.Msg) {
 		}
 		name = alias
 	}
-	if len(m.Answer) == 0 {
+	if negative {
 		m.Ns = []dns.RR{soa()}
 	}
 }
 
-// soa is the start of authority that negative answers carry (RFC 2308).
+// soa is the start of authority that negative answers carry, also those at the end of an alias (RFC 2308, section 2).
 func soa() dns.RR {
 	return &dns.SOA{
 		Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: 60},
