@@ -6,20 +6,23 @@
 //
 // # Standards
 //
-// The milter protocol, version 6, as Postfix 3.7 speaks it: macros and command in one write; the filter's wishes to
-// skip steps and replies honoured; answers that go beyond the offer, and malformed replies, refused.
+// The milter protocol, version 6, as Postfix speaks it (src/milter/milter8.c): macros and command in one write; the
+// filter's wishes to skip steps and replies honoured; answers that go beyond the offer, and malformed ones, refused.
 //
 // # Security
 //
-// The filter is trusted to change the message, and not to be well-formed: its packets are bounded and checked. Sender,
-// recipients and header pass through as they are.
+// The filter is trusted to change the message, and not to be well-formed: its packets are bounded and checked, and no
+// field it adds can end the header or begin another field. Sender, recipients and header pass through as they are.
 package bridge
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"time"
 
 	"reputed/milter/wire"
@@ -38,6 +41,9 @@ type Options struct {
 	Protocol uint32        // offered; 0 is all of it; [OfferNothing] offers no bit
 	Timeout  time.Duration // for each answer; 0 is 30 s, and 300 s at the end of a message
 	Body     io.Writer     // takes the body a filter puts in place of the message's; nil: that is an error
+
+	// Dialer connects to the socket; nil is [net.Dialer].
+	Dialer func(context.Context, wire.Endpoint) (net.Conn, error)
 }
 
 // OfferNothing as [Options.Protocol] plays an MTA that insists on every step and every reply.
@@ -56,31 +62,46 @@ func (o Options) withDefaults() Options {
 	case OfferNothing:
 		o.Protocol = 0
 	}
+	if o.Dialer == nil {
+		o.Dialer = func(ctx context.Context, at wire.Endpoint) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, at.Network, at.Address)
+		}
+	}
 	return o
 }
 
-// Session is one SMTP session, played to a filter. It belongs to one goroutine.
+// Session is one SMTP session, played to a filter. It belongs to one goroutine. After an error it is of no more use:
+// close it.
 type Session struct {
-	conn  net.Conn
-	in    *wire.Reader
-	opt   Options
-	agree wire.Negotiation
-	out   []byte // what goes out with the next write
-	known bool   // the filter was told of the client
+	ctx     context.Context // ends the session
+	release func() bool     // of ctx
+	at      wire.Endpoint
+	conn    net.Conn
+	in      *wire.Reader
+	opt     Options
+	agree   wire.Negotiation
+	choice  map[wire.Stage][]string // the filter's choice of macros; nil: it made none
+	out     []byte                  // what goes out with the next write
+
+	known   bool  // the filter was told of the client
+	client  Reply // what the filter decided about the client, for all its messages
+	message Reply // what it decided about the message in hand, before its end
+	skipped byte  // the command of which it wants no more for now
 }
 
-// Dial connects to a milter and negotiates.
+// Dial connects to a milter and negotiates. When ctx ends, so does the session: whatever waits in it returns an error.
 func Dial(ctx context.Context, at wire.Endpoint, o Options) (*Session, error) {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, at.Network, at.Address)
+	o = o.withDefaults()
+	conn, err := o.Dialer(ctx, at)
 	if err != nil {
 		return nil, fmt.Errorf("milter %s: %w (does the filter run, and may you write to the socket?)", at, err)
 	}
-	s := &Session{conn: conn, in: wire.NewReader(conn), opt: o.withDefaults()}
+	s := &Session{ctx: ctx, at: at, conn: conn, in: wire.NewReader(conn), opt: o}
 	s.in.Max = maxReply
+	s.release = context.AfterFunc(ctx, func() { conn.Close() })
 	if err := s.negotiate(); err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("milter %s: %w", at, err)
+		s.Close()
+		return nil, err
 	}
 	return s, nil
 }
@@ -96,19 +117,49 @@ func (s *Session) negotiate() error {
 		return err
 	}
 	if code != wire.CmdNegotiate {
-		return fmt.Errorf("%w: %q for an answer to the negotiation", wire.ErrPacket, code)
+		return s.wrong("%w: it answers %q to the negotiation", wire.ErrPacket, code)
 	}
 	n, err := wire.ParseNegotiation(data)
 	if err != nil {
-		return err
+		return s.wrong("%w", err)
 	}
 	if n.Version > offer.Version || n.Actions&^offer.Actions != 0 || n.Protocol&^offer.Protocol != 0 {
-		return fmt.Errorf("the filter wants more than was offered: version %d, actions %#x, protocol %#x", n.Version, n.Actions, n.Protocol)
+		return s.wrong("it wants more than was offered: version %d of %d, actions %#x of %#x, protocol %#x of %#x",
+			n.Version, offer.Version, n.Actions, offer.Actions, n.Protocol, offer.Protocol)
 	}
-	n.Macros = append([]byte(nil), n.Macros...)
+	if s.choice, err = parseChoice(n.Macros); err != nil {
+		return s.wrong("%w", err)
+	}
+	n.Macros = bytes.Clone(n.Macros)
 	s.agree = n
 	return nil
 }
+
+// parseChoice reads the filter's choice of macros; see [wire.MacroChoice].
+func parseChoice(data []byte) (map[wire.Stage][]string, error) {
+	if len(data) == 0 {
+		return nil, nil
+	}
+	choice := map[wire.Stage][]string{}
+	for len(data) > 0 {
+		if len(data) < 4 {
+			return nil, fmt.Errorf("%w: choice of macros without stage", wire.ErrPacket)
+		}
+		list, rest, ok := bytes.Cut(data[4:], []byte{0})
+		if !ok {
+			return nil, fmt.Errorf("%w: choice of macros without end", wire.ErrPacket)
+		}
+		isBlank := func(c rune) bool { return c == ' ' || c == ',' || c == '\t' }
+		choice[wire.Stage(binary.BigEndian.Uint32(data))] = strings.FieldsFunc(string(list), isBlank)
+		data = rest
+	}
+	return choice, nil
+}
+
+// Agreed gives what was agreed on with the filter.
+func (s *Session) Agreed() wire.Negotiation { return s.agree }
+
+func (s *Session) agreed(bit uint32) bool { return s.agree.Protocol&bit != 0 }
 
 func (s *Session) timeout() time.Duration {
 	if s.opt.Timeout > 0 {
@@ -124,6 +175,19 @@ func (s *Session) endTimeout() time.Duration {
 	return 300 * time.Second
 }
 
+// wrong makes an error about the filter.
+func (s *Session) wrong(format string, args ...any) error {
+	return fmt.Errorf("milter "+strings.ReplaceAll(s.at.String(), "%", "%%")+": "+format, args...)
+}
+
+// broken makes an error about the connection. When that was cut because the context ended, this is what it says.
+func (s *Session) broken(what string, err error) error {
+	if s.ctx.Err() != nil {
+		err = context.Cause(s.ctx)
+	}
+	return s.wrong("%s: %w", what, err)
+}
+
 // flush sends what waits.
 func (s *Session) flush() error {
 	if len(s.out) == 0 {
@@ -132,38 +196,44 @@ func (s *Session) flush() error {
 	s.conn.SetWriteDeadline(time.Now().Add(s.timeout()))
 	_, err := s.conn.Write(s.out)
 	s.out = s.out[:0]
-	return err
+	if err != nil {
+		return s.broken("it takes nothing", err)
+	}
+	return nil
 }
 
-// exchange sends what waits, and takes one packet.
+// exchange sends what waits, and takes one packet, valid until the next one.
 func (s *Session) exchange(limit time.Duration) (code byte, data []byte, err error) {
 	if err := s.flush(); err != nil {
 		return 0, nil, err
 	}
-	s.conn.SetReadDeadline(time.Now().Add(limit))
 	for {
-		code, _, err = s.in.Next()
-		if err != nil {
-			return 0, nil, fmt.Errorf("no answer from the filter: %w", err)
+		s.conn.SetReadDeadline(time.Now().Add(limit))
+		if code, _, err = s.in.Next(); err != nil {
+			return 0, nil, s.broken("no answer", err)
 		}
 		if code != wire.ReplyProgress {
 			break
 		}
-		s.conn.SetReadDeadline(time.Now().Add(limit))
 	}
-	data, err = s.in.Payload()
-	return code, data, err
+	if data, err = s.in.Payload(); err != nil {
+		return 0, nil, s.broken("half an answer", err)
+	}
+	return code, data, nil
 }
 
 // Quit tells the filter that the SMTP session ends, and closes the connection.
 func (s *Session) Quit() error {
 	s.out = wire.Append(s.out, wire.CmdQuit)
 	err := s.flush()
-	if cerr := s.conn.Close(); err == nil {
+	if cerr := s.Close(); err == nil {
 		err = cerr
 	}
 	return err
 }
 
-// Close cuts the connection, as an MTA does that dies.
-func (s *Session) Close() error { return s.conn.Close() }
+// Close cuts the connection, as an MTA does that dies. After [Session.Quit] it has nothing to do.
+func (s *Session) Close() error {
+	s.release()
+	return s.conn.Close()
+}

@@ -20,40 +20,45 @@ type Message struct {
 	Daemon     string // {daemon_name}
 	Login      string // {auth_authen}; "" is not logged in
 	Sender     string // without angle brackets; "" is the null sender
+	Mailer     string // {mail_mailer}: the transport by which the sender is reached; "" is not told
 	Recipients []Recipient
 	QueueID    string
 	Header     *mail.Header
 	Body       io.Reader // lines end in CRLF; nil is none
 }
 
-// Result is what became of a message.
+// Result is what became of a message. A step that the filter does not want, or that was not reached, has the zero
+// reply.
 type Result struct {
-	Mail    Reply
-	Rcpt    []Reply // one for each recipient; those after a refused sender are not asked
-	End     Reply   // the decision; where it fell before the end of the message, that answer
-	Changes []Change
+	Connect, Helo Reply // zero for all but the first message of a session
+	Mail          Reply
+	Rcpt          []Reply // one for each recipient that was told
+	Data          Reply
+	Outcome       // where the decision fell before the end of the message, End is that answer
 }
 
 // Play puts a message through the session, as Postfix does: the queue id is told when Postfix knows it, which over SMTP
-// is from the second recipient on; sendmail(1) has its addresses without angle brackets. A refused recipient leaves the
-// others; without any the content is not sent.
+// is once a recipient was taken; sendmail(1) has its addresses without angle brackets and says nothing of mailers. A
+// refused recipient leaves the others; without any the content is not sent. For sendmail(1) a refused recipient is an
+// error, for Postfix cannot take that: the mail would stay in its queue.
 func (s *Session) Play(m Message) (Result, error) {
 	var r Result
-	reply, err := s.greet(m)
-	if err == nil && !reply.Final() {
-		reply, err = s.envelope(m, &r)
+	end, err := s.greet(&m, &r)
+	if err == nil && !end.Final() {
+		end, err = s.envelope(&m, &r)
 	}
-	if err == nil && !reply.Final() {
-		reply, err = s.content(m)
-	}
-	if err == nil && !reply.Final() {
-		reply, r.Changes, err = s.End(Macro{"i", m.QueueID})
+	if err == nil && !end.Final() {
+		end, err = s.content(&m, &r)
 	}
 	if err != nil {
 		return r, err
 	}
-	r.End = reply
-	return r, s.Abort() // as Postfix does after each message
+	if end.Final() {
+		r.End = end
+	} else if r.Outcome, err = s.End(Macro{"i", m.QueueID}); err != nil {
+		return r, err
+	}
+	return r, s.Abort()
 }
 
 func (m *Message) local() bool { return m.Client.Port == 0 }
@@ -65,65 +70,76 @@ func (m *Message) path(p string) string {
 	return "<" + p + ">"
 }
 
-// greet tells of the client, once.
-func (s *Session) greet(m Message) (Reply, error) {
+// overSMTP gives what Postfix does not tell of mail from sendmail(1).
+func (m *Message) overSMTP(value string) string {
+	if m.local() {
+		return ""
+	}
+	return value
+}
+
+// greet tells of the client, once. A client that the filter decided about has that decision for each message.
+func (s *Session) greet(m *Message, r *Result) (reply Reply, err error) {
 	if s.known {
-		return Reply{}, nil
+		return s.decided(), nil
 	}
-	r, err := s.Connect(m.Client, Macro{"{daemon_name}", m.Daemon})
-	if err != nil || r.Final() {
-		return r, err
+	if r.Connect, err = s.Connect(m.Client, Macro{"{daemon_name}", m.Daemon}); err != nil || r.Connect.Final() {
+		return r.Connect, err
 	}
-	return s.Helo(m.Helo)
+	r.Helo, err = s.Helo(m.Helo)
+	return r.Helo, err
 }
 
 // envelope tells sender and recipients. Its reply is final when no content is to follow.
-func (s *Session) envelope(m Message, r *Result) (reply Reply, err error) {
+func (s *Session) envelope(m *Message, r *Result) (reply Reply, err error) {
 	id := Macro{"i", m.QueueID}
 	if !m.local() {
-		id.Value = ""
+		id.Value = "" // Postfix has no queue file before it took a recipient
 	}
-	authType := ""
+	macros := []Macro{id, {"{mail_mailer}", m.overSMTP(m.Mailer)}}
 	if m.Login != "" {
-		authType = "PLAIN"
+		macros = append(macros, Macro{"{auth_type}", "PLAIN"}, Macro{"{auth_authen}", m.Login})
 	}
-	r.Mail, err = s.Mail(m.path(m.Sender), id, Macro{"{auth_type}", authType}, Macro{"{auth_authen}", m.Login})
-	if err != nil || r.Mail.Final() {
+	if r.Mail, err = s.Mail(m.path(m.Sender), nil, macros...); err != nil || r.Mail.Final() {
 		return r.Mail, err
 	}
 	taken := false
-	for i, to := range m.Recipients {
-		if i > 0 {
-			id.Value = m.QueueID
-		}
-		reply, err = s.Rcpt(m.path(to.Path), id, Macro{"{rcpt_mailer}", to.Mailer})
+	for _, to := range m.Recipients {
+		reply, err = s.Rcpt(m.path(to.Path), id, Macro{"{rcpt_mailer}", m.overSMTP(to.Mailer)})
 		if err != nil {
 			return reply, err
 		}
 		r.Rcpt = append(r.Rcpt, reply)
-		if !reply.Refused() {
-			taken = true
+		if s.decided().Kind != None {
+			return reply, nil
 		}
+		if reply.Refused() {
+			if m.local() {
+				return reply, s.wrong("it refuses %q, a recipient of sendmail(1), which Postfix cannot take", to.Path)
+			}
+			continue
+		}
+		taken, id.Value = true, m.QueueID
 	}
 	if !taken && len(m.Recipients) > 0 {
 		return reply, nil
 	}
-	return Reply{Kind: Continue}, nil
+	return Reply{}, nil
 }
 
 // content sends header and body.
-func (s *Session) content(m Message) (Reply, error) {
+func (s *Session) content(m *Message, r *Result) (reply Reply, err error) {
 	id := Macro{"i", m.QueueID}
-	if r, err := s.Data(id); err != nil || r.Final() {
-		return r, err
+	if r.Data, err = s.Data(id); err != nil || r.Data.Final() {
+		return r.Data, err
 	}
 	for i := range m.Header.Len() {
-		if r, err := s.Field(m.Header.At(i), id); err != nil || r.Final() {
-			return r, err
+		if reply, err = s.Header(m.Header.At(i), id); err != nil || reply.Final() {
+			return reply, err
 		}
 	}
-	if r, err := s.EndHeader(id); err != nil || r.Final() {
-		return r, err
+	if reply, err = s.EndHeader(id); err != nil || reply.Final() {
+		return reply, err
 	}
 	return s.Body(m.Body, id)
 }

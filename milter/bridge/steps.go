@@ -2,222 +2,272 @@ package bridge
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"io"
-	"strings"
+	"slices"
 
 	"reputed/milter/wire"
 	"reputed/policy/mail"
 )
 
-// Macro is a macro's name and value.
+// Macro is a macro's name and value. One without value is not told.
 type Macro struct{ Name, Value string }
 
-// Connect tells of the client.
+// Connect tells of the client. What the filter decides here and at HELO holds for all messages of the session.
 func (s *Session) Connect(p wire.Peer, macros ...Macro) (Reply, error) {
 	s.known = true
-	if s.agreed(wire.NoConnect) {
-		return Reply{}, nil
-	}
-	s.macros(wire.CmdConnect, macros)
-	s.out = p.Append(s.out)
-	return s.reply(wire.NoReplyConnect)
+	packet := p.Append(nil)
+	return s.step(wire.CmdConnect, macros, packet[frameHead:])
 }
+
+// frameHead is what stands before a packet's data: length and code.
+const frameHead = 5
 
 // Helo tells the client's name for itself.
 func (s *Session) Helo(name string, macros ...Macro) (Reply, error) {
-	if s.agreed(wire.NoHelo) {
-		return Reply{}, nil
-	}
-	s.macros(wire.CmdHelo, macros)
-	s.out = wire.AppendStrings(s.out, wire.CmdHelo, name)
-	return s.reply(wire.NoReplyHelo)
+	return s.step(wire.CmdHelo, macros, text(name))
 }
 
-// Mail begins a message. The path is as the MTA writes it: Postfix leaves the angle brackets out for sendmail(1).
-func (s *Session) Mail(path string, macros ...Macro) (Reply, error) {
-	if s.agreed(wire.NoMail) {
-		return Reply{}, nil
+// Mail begins a message. The path is as the MTA writes it: Postfix leaves the angle brackets out for sendmail(1). The
+// arguments are those of ESMTP, such as "SIZE=1000".
+func (s *Session) Mail(path string, args []string, macros ...Macro) (Reply, error) {
+	data := text(path)
+	for _, a := range args {
+		data = append(data, text(a)...)
 	}
-	s.macros(wire.CmdMail, macros)
-	s.out = wire.AppendStrings(s.out, wire.CmdMail, path)
-	return s.reply(wire.NoReplyMail)
+	return s.step(wire.CmdMail, macros, data)
 }
 
 // Rcpt adds a recipient.
 func (s *Session) Rcpt(path string, macros ...Macro) (Reply, error) {
-	if s.agreed(wire.NoRcpt) {
-		return Reply{}, nil
-	}
-	s.macros(wire.CmdRcpt, macros)
-	s.out = wire.AppendStrings(s.out, wire.CmdRcpt, path)
-	return s.reply(wire.NoReplyRcpt)
+	return s.step(wire.CmdRcpt, macros, text(path))
 }
 
-// Data says that the content follows. A filter of version 3 or less does not know the command.
+// Data says that the content follows. A filter of version 3 or less knows neither the command nor its macros.
 func (s *Session) Data(macros ...Macro) (Reply, error) {
-	if s.agreed(wire.NoData) || s.agree.Version < 4 {
-		return Reply{}, nil
+	if s.agree.Version < 4 {
+		return s.decided(), nil
 	}
-	s.macros(wire.CmdData, macros)
-	s.out = wire.Append(s.out, wire.CmdData)
-	return s.reply(wire.NoReplyData)
+	return s.step(wire.CmdData, macros)
 }
 
-// Field sends a header field.
-func (s *Session) Field(f mail.Field, macros ...Macro) (Reply, error) {
-	if s.agreed(wire.NoHeader) {
-		return Reply{}, nil
-	}
+// Header sends a header field. White space before its colon is lost, as in Postfix.
+func (s *Session) Header(f mail.Field, macros ...Macro) (Reply, error) {
 	value := bytes.ReplaceAll(f.Value(), []byte("\r\n"), []byte("\n"))
 	if !s.agreed(wire.LeadingSpace) {
 		value = bytes.TrimPrefix(value, []byte(" "))
 	}
-	s.macros(wire.CmdHeader, macros)
-	s.out = wire.Append(s.out, wire.CmdHeader, f.Name(), []byte{0}, value, []byte{0})
-	return s.reply(wire.NoReplyHeader)
+	return s.step(wire.CmdHeader, macros, f.Name(), []byte{0}, value, []byte{0})
 }
 
 // EndHeader says that the header is complete.
 func (s *Session) EndHeader(macros ...Macro) (Reply, error) {
-	if s.agreed(wire.NoEndHeader) {
-		return Reply{}, nil
-	}
-	s.macros(wire.CmdEndHeader, macros)
-	s.out = wire.Append(s.out, wire.CmdEndHeader)
-	return s.reply(wire.NoReplyEOH)
+	return s.step(wire.CmdEndHeader, macros)
 }
 
 // bodyChunk is how much of a body Postfix sends at once.
 const bodyChunk = 65535
 
-// Body sends the body, lines ending in CRLF, until the reader ends or the filter wants no more.
-func (s *Session) Body(r io.Reader, macros ...Macro) (Reply, error) {
-	if s.agreed(wire.NoBody) || r == nil {
-		return Reply{Kind: Continue}, nil
+// Body sends the body, lines ending in CRLF, until the reader ends or the filter wants no more. The reply is the last
+// one, None when nothing was sent. Memory is bounded, whatever the size of the body.
+func (s *Session) Body(r io.Reader, macros ...Macro) (reply Reply, err error) {
+	if reply = s.decided(); reply.Kind != None || s.agreed(wire.NoBody) || r == nil {
+		return reply, nil
 	}
 	buf := make([]byte, bodyChunk)
 	for {
-		n, err := io.ReadFull(r, buf)
+		n, rerr := io.ReadFull(r, buf)
 		if n > 0 {
-			s.macros(wire.CmdBody, macros)
-			s.out = wire.Append(s.out, wire.CmdBody, buf[:n])
-			reply, rerr := s.reply(wire.NoReplyBody)
-			if rerr != nil || reply.Kind == Skip || reply.Final() {
-				return reply, rerr
-			}
-			if rerr := s.flush(); rerr != nil { // nothing of a body is kept
-				return Reply{}, rerr
+			reply, err = s.step(wire.CmdBody, macros, buf[:n])
+			if err != nil || reply.Kind == Skip || reply.Final() {
+				return reply, err
 			}
 		}
-		switch err {
+		switch rerr {
 		case nil:
 		case io.EOF, io.ErrUnexpectedEOF:
-			return Reply{Kind: Continue}, nil
+			return reply, nil
 		default:
-			return Reply{}, fmt.Errorf("reading the body: %w", err)
+			return Reply{}, fmt.Errorf("reading the body: %w", rerr)
 		}
 	}
 }
 
-// End ends the message, and gives what the filter decided and wants changed.
-func (s *Session) End(macros ...Macro) (Reply, []Change, error) {
-	s.macros(wire.CmdEnd, macros)
+// Outcome is what a filter made of a message.
+type Outcome struct {
+	End     Reply // the decision
+	Changes []Change
+}
+
+// End ends the message, and gives what the filter decided and wants changed. A body in replacement goes to
+// [Options.Body].
+func (s *Session) End(macros ...Macro) (Outcome, error) {
+	if r := s.decided(); r.Kind != None {
+		return Outcome{End: r}, nil
+	}
+	s.tell(wire.CmdEnd, macros)
 	s.out = wire.Append(s.out, wire.CmdEnd)
-	var changes []Change
+	var o Outcome
 	for {
 		code, data, err := s.exchange(s.endTimeout())
 		if err != nil {
-			return Reply{}, nil, err
+			return Outcome{}, err
 		}
 		if code == wire.ReplyReplaceBody {
-			if s.opt.Body == nil {
-				return Reply{}, nil, fmt.Errorf("the filter replaces the body, which is not wanted here")
-			}
-			if _, err := s.opt.Body.Write(data); err != nil {
-				return Reply{}, nil, err
+			if err := s.replace(data); err != nil {
+				return Outcome{}, err
 			}
 			continue
 		}
-		if c, ok, err := parseChange(code, data, s.agreed(wire.LeadingSpace)); err != nil {
-			return Reply{}, nil, err
-		} else if ok {
-			changes = append(changes, c)
+		c, ok, err := parseChange(code, data, s.agreed(wire.LeadingSpace))
+		if err != nil {
+			return Outcome{}, s.wrong("%w", err)
+		}
+		if ok {
+			o.Changes = append(o.Changes, c)
 			continue
 		}
-		reply, err := parseReply(code, data)
-		return reply, changes, err
+		o.End, err = s.decide(wire.CmdEnd, code, data)
+		return o, err
 	}
 }
 
-// Abort forgets the message in hand; the client stays known.
+// replace takes a piece of a body in replacement.
+func (s *Session) replace(data []byte) error {
+	if s.opt.Body == nil {
+		return s.wrong("it replaces the body, which is not wanted here")
+	}
+	if _, err := s.opt.Body.Write(data); err != nil {
+		return fmt.Errorf("writing the body in replacement: %w", err)
+	}
+	return nil
+}
+
+// Abort forgets the message in hand; the client stays known. Postfix does so after each message.
 func (s *Session) Abort() error {
+	s.message, s.skipped = Reply{}, 0
+	if !s.known || s.client.Kind != None {
+		return nil
+	}
 	s.out = wire.Append(s.out, wire.CmdAbort)
 	return s.flush()
 }
 
-// Agreed gives what was agreed on with the filter.
-func (s *Session) Agreed() wire.Negotiation { return s.agree }
+func text(s string) []byte { return append([]byte(s), 0) }
 
-func (s *Session) agreed(bit uint32) bool { return s.agree.Protocol&bit != 0 }
+// decided gives what the filter decided for the rest of the session or the message. It is not asked again.
+func (s *Session) decided() Reply {
+	if s.client.Kind != None {
+		return s.client
+	}
+	return s.message
+}
 
-// reply takes the answer to what waits to go out, unless it was agreed that there is none.
-func (s *Session) reply(mute uint32) (Reply, error) {
+// wishes gives the bits by which a filter says that it does not want a command, or will not answer it.
+func wishes(cmd byte) (unwanted, mute uint32) {
+	switch cmd {
+	case wire.CmdConnect:
+		return wire.NoConnect, wire.NoReplyConnect
+	case wire.CmdHelo:
+		return wire.NoHelo, wire.NoReplyHelo
+	case wire.CmdMail:
+		return wire.NoMail, wire.NoReplyMail
+	case wire.CmdRcpt:
+		return wire.NoRcpt, wire.NoReplyRcpt
+	case wire.CmdData:
+		return wire.NoData, wire.NoReplyData
+	case wire.CmdHeader:
+		return wire.NoHeader, wire.NoReplyHeader
+	case wire.CmdEndHeader:
+		return wire.NoEndHeader, wire.NoReplyEOH
+	case wire.CmdBody:
+		return wire.NoBody, wire.NoReplyBody
+	}
+	return 0, 0
+}
+
+// step shows the filter a command, unless it wants none of the kind, and takes its answer, unless there is to be none.
+func (s *Session) step(cmd byte, macros []Macro, data ...[]byte) (Reply, error) {
+	if r := s.decided(); r.Kind != None {
+		return r, nil
+	}
+	if cmd == s.skipped {
+		return Reply{}, nil
+	}
+	s.skipped = 0
+	unwanted, mute := wishes(cmd)
+	s.tell(cmd, macros)
+	if s.agreed(unwanted) {
+		return Reply{}, nil // the macros are told all the same
+	}
+	s.out = wire.Append(s.out, cmd, data...)
 	if s.agreed(mute) {
-		if len(s.out) < 4<<10 { // Postfix's buffer: small commands leave together
+		if len(s.out) < writeBuffer {
 			return Reply{Kind: Continue}, nil
 		}
 		return Reply{Kind: Continue}, s.flush()
 	}
-	code, data, err := s.exchange(s.timeout())
+	code, answer, err := s.exchange(s.timeout())
 	if err != nil {
 		return Reply{}, err
 	}
-	return parseReply(code, data)
+	return s.decide(cmd, code, answer)
 }
 
-// macros sends those macros that the filter wants at a command. Without a choice of its own it gets all.
-func (s *Session) macros(cmd byte, macros []Macro) {
-	wanted := s.wanted(cmd)
+// writeBuffer is Postfix's: commands without answer leave together.
+const writeBuffer = 4 << 10
+
+// decide reads an answer, and remembers what it decides.
+func (s *Session) decide(cmd, code byte, data []byte) (Reply, error) {
+	r, err := parseReply(code, data)
+	if err != nil {
+		return Reply{}, s.wrong("%w, after %q", err, cmd)
+	}
+	client := cmd == wire.CmdConnect || cmd == wire.CmdHelo
+	switch {
+	case client && r.Kind == Discard, cmd == wire.CmdEnd && r.Kind == Skip,
+		r.Kind == Skip && s.opt.Protocol&wire.Skip == 0:
+		return Reply{}, s.wrong("%w: answer %q is not for %q", wire.ErrPacket, code, cmd)
+	case r.Kind == Skip:
+		s.skipped = cmd
+	case r.Kind == Shutdown, client && r.Final():
+		s.client = r
+	case r.Kind == Accept, r.Kind == Discard:
+		s.message = r
+	}
+	return r, nil
+}
+
+// tell sends those macros that the filter wants at a command. Without a choice of its own it gets all; with one it gets
+// none at the stages it leaves out.
+func (s *Session) tell(cmd byte, macros []Macro) {
+	wanted := s.choice[stage(cmd)]
 	data := []byte{cmd}
 	for _, m := range macros {
-		if m.Value == "" || wanted != nil && !strings.Contains(" "+*wanted+" ", " "+m.Name+" ") {
-			continue
+		if m.Value != "" && (s.choice == nil || slices.Contains(wanted, m.Name)) {
+			data = append(append(data, text(m.Name)...), text(m.Value)...)
 		}
-		data = append(append(append(append(data, m.Name...), 0), m.Value...), 0)
 	}
 	if len(data) > 1 {
 		s.out = wire.Append(s.out, wire.CmdMacro, data)
 	}
 }
 
-// stageOf says at which stage's macros Postfix looks for a command.
-var stageOf = map[byte]wire.Stage{
-	wire.CmdConnect: wire.StageConnect, wire.CmdHelo: wire.StageHelo, wire.CmdMail: wire.StageMail,
-	wire.CmdRcpt: wire.StageRcpt, wire.CmdData: wire.StageData, wire.CmdHeader: wire.StageEndHeader,
-	wire.CmdEndHeader: wire.StageEndHeader, wire.CmdBody: wire.StageEnd, wire.CmdEnd: wire.StageEnd,
-}
-
-// wanted gives the filter's choice for a command; nil when it made none at all. A stage that a choice leaves out gets
-// no macros.
-func (s *Session) wanted(cmd byte) *string {
-	rest := s.agree.Macros
-	if len(rest) == 0 {
-		return nil
+// stage says at which stage's macros Postfix looks for a command.
+func stage(cmd byte) wire.Stage {
+	switch cmd {
+	case wire.CmdConnect:
+		return wire.StageConnect
+	case wire.CmdHelo:
+		return wire.StageHelo
+	case wire.CmdMail:
+		return wire.StageMail
+	case wire.CmdRcpt:
+		return wire.StageRcpt
+	case wire.CmdData:
+		return wire.StageData
+	case wire.CmdHeader, wire.CmdEndHeader:
+		return wire.StageEndHeader
 	}
-	none := ""
-	for len(rest) > 4 {
-		stage := wire.Stage(binary.BigEndian.Uint32(rest))
-		list, after, ok := bytes.Cut(rest[4:], []byte{0})
-		if !ok {
-			break
-		}
-		if stage == stageOf[cmd] {
-			text := string(list)
-			return &text
-		}
-		rest = after
-	}
-	return &none
+	return wire.StageEnd
 }
