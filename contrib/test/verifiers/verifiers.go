@@ -25,7 +25,7 @@ var mailDKIM string
 // Result is what a verifier says of one signature.
 type Result struct {
 	Domain   string `json:"domain"`
-	Selector string `json:"selector"`
+	Selector string `json:"selector"` // "" from go-msgauth, which does not tell
 	Pass     bool   `json:"pass"`
 	Reason   string `json:"reason"`
 }
@@ -41,7 +41,7 @@ type Verifier struct {
 }
 
 // All gives the three verifiers. Where one is not installed the test is skipped, or fails where REPUTED_REQUIRE_MTA is
-// set.
+// set, or CI=true.
 func All(t testing.TB) []Verifier {
 	t.Helper()
 	scripts := []struct{ name, run, probe, code, pkg string }{
@@ -53,7 +53,7 @@ func All(t testing.TB) []Verifier {
 		flag := map[bool]string{true: "-c", false: "-e"}[s.name == "dkimpy"]
 		if out, err := exec.Command(s.run, flag, s.probe).CombinedOutput(); err != nil {
 			missing := fmt.Sprintf("%s is not installed: apt-get install %s (%s)", s.name, s.pkg, bytes.TrimSpace(out))
-			if os.Getenv("REPUTED_REQUIRE_MTA") != "" {
+			if os.Getenv("REPUTED_REQUIRE_MTA") != "" || os.Getenv("CI") == "true" {
 				t.Fatal(missing)
 			}
 			t.Skip(missing)
