@@ -70,7 +70,8 @@ func serve(ctx context.Context, e *env, file string) error {
 	if path == "" {
 		path = "none, running on defaults"
 	}
-	log.Info("serving", "config", path, "hostname", cfg.Hostname.String(), "keys", keyNames(d.ring.Load()))
+	log.Info("serving", "config", path, "hostname", cfg.Hostname.String(), "trusts", trusted(&cfg.Outbound),
+		"keys", keyNames(d.ring.Load()), "directory", cfg.Signing.Keys)
 	announce(e.stdout, log, cfg, d.ring.Load(), listeners)
 	go d.onSignal(ctx, e, file, cfg, again)
 	sdnotify.SdNotify(false, sdnotify.SdNotifyReady)
@@ -174,6 +175,21 @@ func announce(w io.Writer, log *slog.Logger, cfg *config.Config, ring *signer.Ri
 		return
 	}
 	fmt.Fprintf(w, "\npaste into /etc/postfix/main.cf, then run: postfix reload\n\n%s\n", postfixLines(lns))
+}
+
+// trusted says whose mail is ours.
+func trusted(o *config.Outbound) string {
+	var whose []string
+	for _, n := range o.Networks {
+		whose = append(whose, n.String())
+	}
+	if o.Authenticated {
+		whose = append(whose, "clients that logged in")
+	}
+	for _, d := range o.Daemons {
+		whose = append(whose, "service "+d)
+	}
+	return strings.Join(append(whose, "sendmail(1)"), ", ")
 }
 
 func keyNames(ring *signer.Ring) string {
