@@ -7,6 +7,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
+	"maps"
 	"testing"
 
 	"github.com/emersion/go-msgauth/dkim"
@@ -74,13 +75,11 @@ func TestEachSignature(t *testing.T) {
 			t.Fatalf("%s: %v", v.Name, err)
 		}
 		for i, tt := range tests {
-			good := len(results[i]) == len(tt.want)
+			got := map[string]bool{}
 			for _, r := range results[i] {
-				if pass, known := tt.want[r.Domain]; !known || pass != r.Pass {
-					good = false
-				}
+				got[r.Domain] = r.Pass
 			}
-			if !good {
+			if len(results[i]) != len(tt.want) || !maps.Equal(got, tt.want) {
 				t.Errorf("%s: %s: %+v, want %v", v.Name, tt.why, results[i], tt.want)
 			}
 		}
