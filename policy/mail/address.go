@@ -200,10 +200,13 @@ func (p *mailboxes) entry() {
 	var plain, angle []byte
 	inAngle, hadAngle := false, false
 	put := func(b ...byte) {
-		if inAngle {
+		switch {
+		case inAngle:
 			angle = append(angle, b...)
-		} else if !hadAngle {
+		case !hadAngle:
 			plain = append(plain, b...)
+		case len(bytes.Trim(b, " \t\r\n")) > 0:
+			p.ok = false // text behind the brackets: perhaps another address
 		}
 	}
 	for p.pos < len(p.in) {
@@ -252,12 +255,19 @@ func (p *mailboxes) done(plain, angle []byte, hadAngle bool) {
 		p.ok = p.ok && !hadAngle // empty entries are harmless, empty brackets are not
 		return
 	}
-	addr, err := ParsePath(string(squeeze(spec)))
-	if err != nil || addr.IsZero() {
+	spec = squeeze(spec)
+	addr, err := ParsePath(string(spec))
+	if err != nil || addr.IsZero() || ambiguous(spec, addr.Local) {
 		p.ok = false
 		return
 	}
 	p.found = append(p.found, addr)
+}
+
+// ambiguous tells that a local part holds, without quotes, what stands between addresses: of <a@x.example,b@y.example>
+// one reader takes the first address and another the last. RFC 5322, section 3.2.3 allows none of these characters there.
+func ambiguous(spec []byte, local string) bool {
+	return bytes.IndexByte(spec, '"') < 0 && strings.ContainsAny(local, `@,;:()[]\`)
 }
 
 // squeeze removes the white space that RFC 5322, section 4.4 allows around the dots and the at sign. White space between
