@@ -51,6 +51,7 @@ func TestEachSignature(t *testing.T) {
 		}
 		return bytes.Replace(msg, []byte(old), []byte(new), 1)
 	}
+	again := func(msg []byte, domain string) []byte { return signAs(t, msg, domain, key) }
 	tests := []struct {
 		why  string
 		msg  []byte
@@ -58,9 +59,11 @@ func TestEachSignature(t *testing.T) {
 	}{
 		{"no signature", plain, map[string]bool{}},
 		{"one signature", one, map[string]bool{"one.example": true}},
-		{"the second does not hide the first", signAs(t, one, "two.example", key), map[string]bool{"one.example": true, "two.example": true}},
-		{"a signature without a key in DNS", signAs(t, one, "none.example", key), map[string]bool{"one.example": true, "none.example": false}},
-		{"a signed field changed between two signatures", signAs(t, replace(one, "Subject: hello", "Subject: bye"), "two.example", key),
+		{"the second does not hide the first", again(one, "two.example"),
+			map[string]bool{"one.example": true, "two.example": true}},
+		{"a signature without a key in DNS", again(one, "none.example"),
+			map[string]bool{"one.example": true, "none.example": false}},
+		{"a signed field changed between two signatures", again(replace(one, "Subject: hello", "Subject: bye"), "two.example"),
 			map[string]bool{"one.example": false, "two.example": true}},
 		{"a field changed that is not signed", replace(one, "To: friend", "To: enemy"), map[string]bool{"one.example": true}},
 		{"the body changed", replace(one, "some text", "some other text"), map[string]bool{"one.example": false}},

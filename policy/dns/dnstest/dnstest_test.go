@@ -111,8 +111,8 @@ big      TXT ` + strings.Repeat(`"`+strings.Repeat("x", 200)+`" `, 5))
 			t.Errorf("%s: %s answered\n%v", tt.why, tt.name, m)
 		}
 		// RFC 2308, section 3: the SOA record says how long to remember that there is nothing.
-		negative := !tt.truncated && !slices.ContainsFunc(m.Answer, func(rr dns.RR) bool { return rr.Header().Rrtype == tt.qtype })
-		if negative != (len(m.Ns) == 1) {
+		wanted := func(rr dns.RR) bool { return rr.Header().Rrtype == tt.qtype }
+		if negative := !tt.truncated && !slices.ContainsFunc(m.Answer, wanted); negative != (len(m.Ns) == 1) {
 			t.Errorf("%s: authority %v", tt.why, m.Ns)
 		}
 	}
