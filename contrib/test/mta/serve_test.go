@@ -145,24 +145,24 @@ func TestStop(t *testing.T) {
 		func() (bridge.Reply, error) {
 			return busy.Connect(wire.Peer{Name: "localhost", Family: wire.FamilyInet, Port: 4000, Addr: netip.MustParseAddr("127.0.0.1")})
 		},
-		func() (bridge.Reply, error) { return busy.Mail("<ann@example.org>") },
+		func() (bridge.Reply, error) { return busy.Mail("<ann@example.org>", nil) },
 		func() (bridge.Reply, error) { return busy.Rcpt("<friend@elsewhere.example>") },
-		func() (bridge.Reply, error) { return busy.Field(mail.NewField("From", " ann@example.org")) },
+		func() (bridge.Reply, error) { return busy.Header(mail.NewField("From", " ann@example.org")) },
 	} {
-		if r, err := step(); err != nil || r.Kind != bridge.Continue {
+		if r, err := step(); err != nil || r.Final() {
 			t.Fatal(r, err)
 		}
 	}
 	d.signal(syscall.SIGTERM)
 	d.logLine("stopping")
-	if _, err := quiet.Mail("<ann@example.org>"); err == nil {
+	if _, err := quiet.Mail("<ann@example.org>", nil); err == nil {
 		t.Error("a session between messages lives on")
 	}
 	if _, err := busy.EndHeader(); err != nil {
 		t.Error(err)
 	}
-	if r, changes, err := busy.End(); err != nil || r.Kind != bridge.Accept || len(changes) != 1 {
-		t.Errorf("the message in hand: %v, %v, %v", r, changes, err)
+	if o, err := busy.End(); err != nil || o.End.Kind != bridge.Accept || len(o.Changes) != 1 {
+		t.Errorf("the message in hand: %+v, %v", o, err)
 	}
 	if err := d.cmd.Wait(); err != nil {
 		t.Error(err)
