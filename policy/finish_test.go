@@ -8,7 +8,8 @@ import (
 	"reputed/policy/mail"
 )
 
-// Mail that this host hands to itself is not vouched for, unless its sender is one of ours. Each condition counts: a row
+// Mail that this host hands to itself is not vouched for, unless its sender is one of ours. Each condition counts: a
+// row
 // changes one thing of the first.
 func TestFinish(t *testing.T) {
 	loopback := mail.Client{Addr: netip.MustParseAddr("127.0.0.1"), Port: 4000}
@@ -22,16 +23,20 @@ func TestFinish(t *testing.T) {
 		want     policy.Class
 	}{
 		{"handed back by a content filter", loopback, "", policy.Ours, "x@elsewhere.example", true, policy.Relayed},
-		{"by IPv6", mail.Client{Addr: netip.MustParseAddr("::1")}, "", policy.Ours, "x@elsewhere.example", true, policy.Relayed},
-		{"by an IPv4 address in IPv6 clothes", mail.Client{Addr: netip.MustParseAddr("::ffff:127.0.0.1")}, "", policy.Ours, "x@elsewhere.example", true, policy.Relayed},
-		{"by sendmail(1), as sieve and .forward do", mail.Client{Local: true}, "", policy.Ours, "x@elsewhere.example", true, policy.Relayed},
+		{"by IPv6", mail.Client{Addr: netip.MustParseAddr("::1")}, "", policy.Ours, "x@elsewhere.example", true,
+			policy.Relayed},
+		{"by an IPv4 address in IPv6 clothes", mail.Client{Addr: netip.MustParseAddr("::ffff:127.0.0.1")}, "",
+			policy.Ours, "x@elsewhere.example", true, policy.Relayed},
+		{"by sendmail(1), as sieve and .forward do", mail.Client{Local: true}, "", policy.Ours, "x@elsewhere.example",
+			true, policy.Relayed},
 		{"a bounce handed back", loopback, "", policy.Ours, "", true, policy.Relayed},
 		{"a sender that is no address", loopback, "", policy.Ours, "rubbish", true, policy.Relayed},
 		{"a sender of ours", loopback, "", policy.Ours, "x@example.org", true, policy.Ours},
 		{"new here", loopback, "", policy.Ours, "x@elsewhere.example", false, policy.Ours},
 		{"a bounce of this host", loopback, "", policy.Ours, "", false, policy.Ours},
 		{"logged in", loopback, "ann", policy.Ours, "x@elsewhere.example", true, policy.Ours},
-		{"of another host", mail.Client{Addr: netip.MustParseAddr("192.0.2.1")}, "", policy.Ours, "x@elsewhere.example", true, policy.Ours},
+		{"of another host", mail.Client{Addr: netip.MustParseAddr("192.0.2.1")}, "", policy.Ours,
+			"x@elsewhere.example", true, policy.Ours},
 		{"of a client without address", mail.Client{}, "", policy.Ours, "x@elsewhere.example", true, policy.Ours},
 		{"a stranger's stays a stranger's", loopback, "", policy.Foreign, "x@elsewhere.example", true, policy.Foreign},
 	}
@@ -43,7 +48,8 @@ func TestFinish(t *testing.T) {
 		if tt.received {
 			tx.Header.Add([]byte("RECEIVED"), []byte(" from elsewhere.example"))
 		}
-		class, why := new(policy.Outbound).Finish(&tx, tt.class, "as it was", func(d mail.Domain) bool { return d == ours })
+		class, why := new(policy.Outbound).Finish(&tx, tt.class, "as it was",
+			func(d mail.Domain) bool { return d == ours })
 		if class != tt.want {
 			t.Errorf("%s: %v (%s), want %v", tt.name, class, why, tt.want)
 		}
@@ -92,18 +98,20 @@ func TestReplies(t *testing.T) {
 	}
 }
 
-// A rule without a reply of its own, and a rule of trouble for a stranger's mail by sendmail(1).
+// A rule without a reply of its own, the exemptions one by one and together, and what becomes of equals.
 func TestDecideEdges(t *testing.T) {
 	fail := policy.Finding{Rule: "r", Result: "bad", Grade: policy.Fail}
 	for _, grade := range []policy.Grade{policy.Pass, policy.Warn, policy.Fail} { // the result acts, not the grade
 		f := fail
 		f.Grade = grade
-		v := policy.Decide([]policy.Rule{{Name: "r", On: map[string]policy.Action{"bad": policy.Reject}}}, []policy.Finding{f}, 0)
+		v := policy.Decide([]policy.Rule{{Name: "r", On: map[string]policy.Action{"bad": policy.Reject}}},
+			[]policy.Finding{f}, 0)
 		if v.Action != policy.Reject || v.Reply.String() != "550 5.7.1 mail refused by policy" {
 			t.Errorf("grade %v: %v %q", grade, v.Action, v.Reply)
 		}
 	}
-	rule := policy.Rule{Name: "r", On: map[string]policy.Action{"bad": policy.Defer}, Spares: policy.NullSender | policy.AllStay}
+	rule := policy.Rule{Name: "r", On: map[string]policy.Action{"bad": policy.Defer},
+		Spares: policy.NullSender | policy.AllStay}
 	for exempt, want := range map[policy.Exemption]policy.Action{
 		0: policy.Defer, policy.NullSender: policy.Log, policy.AllStay: policy.Log, policy.LocalPort: policy.Hold,
 		policy.NoBounce: policy.Defer, policy.LocalPort | policy.AllStay: policy.Log,

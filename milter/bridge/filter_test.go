@@ -189,8 +189,9 @@ func (f *filter) transcript(t testing.TB, s *bridge.Session) string {
 // message is an ordinary message; recipients leave by smtp.
 func message(recipients ...string) bridge.Message {
 	m := bridge.Message{
-		Client: wire.Peer{Name: "client.example", Family: wire.FamilyInet, Port: 40000, Addr: netip.MustParseAddr("192.0.2.1")},
-		Helo:   "helo.example", Daemon: "mail.example.org", Login: "ann", Sender: "ann@example.org", Mailer: "local",
+		Client: wire.Peer{Name: "client.example", Family: wire.FamilyInet, Port: 40000,
+			Addr: netip.MustParseAddr("192.0.2.1")},
+		Helo: "helo.example", Daemon: "mail.example.org", Login: "ann", Sender: "ann@example.org", Mailer: "local",
 		QueueID: "4F1",
 		Header:  new(mail.Header),
 		Body:    strings.NewReader("hello\r\n"),

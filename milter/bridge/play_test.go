@@ -77,7 +77,8 @@ func TestPlaySeveral(t *testing.T) {
 		t.Errorf("second message: connect %v, end %v; want none and the refusal", second.Connect, second.End)
 	}
 	got := f.transcript(t, s)
-	want := lines(`DR {rcpt_mailer} smtp`, `R <no@example.net>`, `DR {rcpt_mailer} smtp`, `R <yes@example.net>`, `DT i 4F1`)
+	want := lines(`DR {rcpt_mailer} smtp`, `R <no@example.net>`, `DR {rcpt_mailer} smtp`, `R <yes@example.net>`,
+		`DT i 4F1`)
 	if !strings.Contains(got, want) {
 		t.Errorf("a refused recipient gave a queue id:\n%s", got)
 	}
@@ -117,8 +118,10 @@ func TestDecisions(t *testing.T) {
 		{"a message accepted", wire.CmdMail, wire.ReplyAccept, [2]string{"accept", "continue"}, false},
 		{"a message dropped", wire.CmdMail, wire.ReplyDiscard, [2]string{"discard", "continue"}, false},
 		{"a sender refused", wire.CmdMail, wire.ReplyReject, [2]string{"reject", "continue"}, false},
-		{"accepted at the first of two recipients", wire.CmdRcpt, wire.ReplyAccept, [2]string{"accept", "continue"}, false},
-		{"dropped at the first of two recipients", wire.CmdRcpt, wire.ReplyDiscard, [2]string{"discard", "continue"}, false},
+		{"accepted at the first of two recipients", wire.CmdRcpt, wire.ReplyAccept, [2]string{"accept", "continue"},
+			false},
+		{"dropped at the first of two recipients", wire.CmdRcpt, wire.ReplyDiscard, [2]string{"discard", "continue"},
+			false},
 		{"refused at DATA", wire.CmdData, wire.ReplyReject, [2]string{"reject", "continue"}, false},
 		{"accepted within the header", wire.CmdHeader, wire.ReplyAccept, [2]string{"accept", "continue"}, false},
 		{"refused after the header", wire.CmdEndHeader, wire.ReplyReject, [2]string{"reject", "continue"}, false},

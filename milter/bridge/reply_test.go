@@ -103,16 +103,22 @@ func TestApply(t *testing.T) {
 		{"inserted on top", wire.ReplyInsertHeader, indexed(0, "A", "b"), false, "A: b\r\n" + from + one + two},
 		{"inserted below one", wire.ReplyInsertHeader, indexed(1, "A", "b"), false, from + "A: b\r\n" + one + two},
 		{"inserted below all", wire.ReplyInsertHeader, indexed(3, "A", "b"), false, from + one + two + "A: b\r\n"},
-		{"inserted far below", wire.ReplyInsertHeader, indexed(1<<32-1, "A", "b"), false, from + one + two + "A: b\r\n"},
-		{"folds become CRLF", wire.ReplyInsertHeader, indexed(0, "A", "b\n\tc\r\n d"), false, "A: b\r\n\tc\r\n d\r\n" + from + one + two},
-		{"a second field hidden in a value", wire.ReplyAddHeader, "A\x00b\nBcc: x\x00", false, from + one + two + "A: b\r\n\tBcc: x\r\n"},
+		{"inserted far below", wire.ReplyInsertHeader, indexed(1<<32-1, "A", "b"), false,
+			from + one + two + "A: b\r\n"},
+		{"folds become CRLF", wire.ReplyInsertHeader, indexed(0, "A", "b\n\tc\r\n d"), false,
+			"A: b\r\n\tc\r\n d\r\n" + from + one + two},
+		{"a second field hidden in a value", wire.ReplyAddHeader, "A\x00b\nBcc: x\x00", false,
+			from + one + two + "A: b\r\n\tBcc: x\r\n"},
 		{"the end of the header hidden in a value", wire.ReplyAddHeader, "A\x00b\n\nbody\x00", false,
 			from + one + two + "A: b\r\n\t\r\n\tbody\r\n"},
 		{"an empty field added", wire.ReplyAddHeader, "A\x00\x00", false, from + one + two + "A:\r\n"},
-		{"the first of a name changed", wire.ReplyChangeHeader, indexed(1, "x-two", "b"), false, from + "x-two: b\r\n" + two},
-		{"the second of a name changed", wire.ReplyChangeHeader, indexed(2, "X-Two", "b"), false, from + one + "X-Two: b\r\n"},
+		{"the first of a name changed", wire.ReplyChangeHeader, indexed(1, "x-two", "b"), false,
+			from + "x-two: b\r\n" + two},
+		{"the second of a name changed", wire.ReplyChangeHeader, indexed(2, "X-Two", "b"), false,
+			from + one + "X-Two: b\r\n"},
 		{"index 0 is the first", wire.ReplyChangeHeader, indexed(0, "X-Two", "b"), false, from + "X-Two: b\r\n" + two},
-		{"a third that is not there is added", wire.ReplyChangeHeader, indexed(3, "X-Two", "b"), false, from + one + two + "X-Two: b\r\n"},
+		{"a third that is not there is added", wire.ReplyChangeHeader, indexed(3, "X-Two", "b"), false,
+			from + one + two + "X-Two: b\r\n"},
 		{"deleted", wire.ReplyChangeHeader, indexed(1, "X-Two", ""), false, from + two},
 		{"deleted, with leading space agreed on", wire.ReplyChangeHeader, indexed(2, "X-Two", ""), true, from + one},
 		{"a blank is no deletion", wire.ReplyChangeHeader, indexed(2, "X-Two", " "), true, from + one + "X-Two: \r\n"},
@@ -121,7 +127,8 @@ func TestApply(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			f := &filter{script: map[byte][][]byte{wire.CmdEnd: {packets(packet(tt.code, tt.data), packet(wire.ReplyContinue, ""))}}}
+			f := &filter{script: map[byte][][]byte{wire.CmdEnd: {packets(packet(tt.code, tt.data),
+				packet(wire.ReplyContinue, ""))}}}
 			if tt.spaced {
 				f.answer.Protocol = wire.LeadingSpace
 			}

@@ -24,19 +24,25 @@ func TestDialErrors(t *testing.T) {
 		offer  bridge.Options
 		want   string
 	}{
-		{"a version above the offer", &filter{answer: wire.Negotiation{Version: 7}}, bridge.Options{}, "version 7 of 6"},
+		{"a version above the offer", &filter{answer: wire.Negotiation{Version: 7}}, bridge.Options{},
+			"version 7 of 6"},
 		{"a version above an older MTA's", &filter{}, bridge.Options{Version: 2}, "version 6 of 2"},
-		{"an action not offered", &filter{answer: wire.Negotiation{Actions: 1 << 9}}, bridge.Options{}, "actions 0x200 of 0x1ff"},
+		{"an action not offered", &filter{answer: wire.Negotiation{Actions: 1 << 9}}, bridge.Options{},
+			"actions 0x200 of 0x1ff"},
 		{"an action this MTA lacks", &filter{answer: wire.Negotiation{Actions: wire.ActQuarantine}},
 			bridge.Options{Actions: wire.ActAddHeader}, "actions 0x20 of 0x1"},
 		{"a bit this MTA lacks", &filter{answer: wire.Negotiation{Protocol: wire.NoHelo}},
 			bridge.Options{Protocol: bridge.OfferNothing}, "protocol 0x2 of 0x0"},
 		{"another answer", &filter{raw: packet(wire.ReplyContinue, "")}, bridge.Options{}, `'c' to the negotiation`},
-		{"a short answer", &filter{raw: packet(wire.CmdNegotiate, "\x00\x00\x00\x06")}, bridge.Options{}, "negotiation of 4 octets"},
-		{"half an answer", &filter{raw: []byte("\x00\x00\x00\x0dO\x00")}, bridge.Options{Timeout: 20 * time.Millisecond}, "half an answer"},
+		{"a short answer", &filter{raw: packet(wire.CmdNegotiate, "\x00\x00\x00\x06")}, bridge.Options{},
+			"negotiation of 4 octets"},
+		{"half an answer", &filter{raw: []byte("\x00\x00\x00\x0dO\x00")},
+			bridge.Options{Timeout: 20 * time.Millisecond}, "half an answer"},
 		{"no answer", &filter{silent: true}, bridge.Options{Timeout: 20 * time.Millisecond}, "no answer"},
-		{"a choice of macros cut off", &filter{answer: wire.Negotiation{Macros: []byte("\x00\x00\x00\x01i")}}, bridge.Options{}, "without end"},
-		{"a choice of macros for no stage", &filter{answer: wire.Negotiation{Macros: []byte{0, 0}}}, bridge.Options{}, "without stage"},
+		{"a choice of macros cut off", &filter{answer: wire.Negotiation{Macros: []byte("\x00\x00\x00\x01i")}},
+			bridge.Options{}, "without end"},
+		{"a choice of macros for no stage", &filter{answer: wire.Negotiation{Macros: []byte{0, 0}}}, bridge.Options{},
+			"without stage"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -50,7 +56,8 @@ func TestDialErrors(t *testing.T) {
 				s.Close()
 				t.Fatal("no error")
 			}
-			if !strings.HasPrefix(err.Error(), "milter unix:/run/100%/filter.sock: ") || !strings.Contains(err.Error(), tt.want) {
+			if !strings.HasPrefix(err.Error(),
+				"milter unix:/run/100%/filter.sock: ") || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %q, want the socket and %q", err, tt.want)
 			}
 		})
@@ -60,7 +67,8 @@ func TestDialErrors(t *testing.T) {
 // Whoever reads it at 3 a.m. learns which socket, and what to look at.
 func TestDialNobodyThere(t *testing.T) {
 	_, err := bridge.Dial(t.Context(), wire.Endpoint{Network: "unix", Address: t.TempDir() + "/none"}, bridge.Options{})
-	if err == nil || !strings.Contains(err.Error(), "/none: ") || !strings.Contains(err.Error(), "does the filter run") {
+	if err == nil || !strings.Contains(err.Error(), "/none: ") || !strings.Contains(err.Error(),
+		"does the filter run") {
 		t.Errorf("error %v, want the socket and what to look at", err)
 	}
 }
@@ -146,7 +154,8 @@ func TestOldVersion(t *testing.T) {
 
 // A filter that chooses its macros gets these, and none at the stages it leaves out.
 func TestMacroChoice(t *testing.T) {
-	f := &filter{answer: wire.Negotiation{Actions: wire.ActSetMacros, Macros: []byte("\x00\x00\x00\x02{auth_authen}\x00\x00\x00\x00\x05i,j\x00")}}
+	f := &filter{answer: wire.Negotiation{Actions: wire.ActSetMacros,
+		Macros: []byte("\x00\x00\x00\x02{auth_authen}\x00\x00\x00\x00\x05i,j\x00")}}
 	s := f.dial(t)
 	if _, err := s.Play(message("bob@example.net")); err != nil {
 		t.Fatal(err)
@@ -264,7 +273,8 @@ func TestWrongAnswers(t *testing.T) {
 		{"a change before the end", wire.CmdMail, packet(wire.ReplyAddHeader, "A\x00b\x00"), 0, `unknown answer 'h'`},
 		{"a client dropped", wire.CmdConnect, packet(wire.ReplyDiscard, ""), 0, `'d' is not for 'C'`},
 		{"skip at the end", wire.CmdEnd, packet(wire.ReplySkip, ""), 0, `'s' is not for 'E'`},
-		{"skip to an MTA without it", wire.CmdBody, packet(wire.ReplySkip, ""), bridge.OfferNothing, `'s' is not for 'B'`},
+		{"skip to an MTA without it", wire.CmdBody, packet(wire.ReplySkip, ""), bridge.OfferNothing,
+			`'s' is not for 'B'`},
 		{"something behind the answer", wire.CmdMail, packet(wire.ReplyAccept, "x"), 0, `1 octets behind it`},
 		{"no packet", wire.CmdMail, []byte{0, 0, 0, 0}, 0, `no command`},
 		{"a packet without measure", wire.CmdMail, []byte{0x7f, 0, 0, 0}, 0, `at most`},

@@ -14,8 +14,8 @@ import (
 // nothing at the others.
 func TestMacroChoice(t *testing.T) {
 	got := wire.MacroChoice(map[wire.Stage]string{wire.StageMail: "i {auth_authen}", wire.StageEndHeader: "j"})
-	want := "\x00\x00\x00\x00\x00" + "\x00\x00\x00\x01\x00" + "\x00\x00\x00\x02i {auth_authen}\x00" + "\x00\x00\x00\x03\x00" +
-		"\x00\x00\x00\x04\x00" + "\x00\x00\x00\x05\x00" + "\x00\x00\x00\x06j\x00"
+	want := "\x00\x00\x00\x00\x00" + "\x00\x00\x00\x01\x00" + "\x00\x00\x00\x02i {auth_authen}\x00" +
+		"\x00\x00\x00\x03\x00" + "\x00\x00\x00\x04\x00" + "\x00\x00\x00\x05\x00" + "\x00\x00\x00\x06j\x00"
 	if string(got) != want {
 		t.Errorf("%q, want %q", got, want)
 	}
@@ -39,7 +39,8 @@ func FuzzNegotiation(f *testing.F) {
 			t.Fatalf("%q is read as %+v", data, n)
 		}
 		packet := n.Append(nil)
-		if int(binary.BigEndian.Uint32(packet)) != len(data)+1 || packet[4] != wire.CmdNegotiate || !bytes.Equal(packet[5:], data) {
+		head := append(binary.BigEndian.AppendUint32(nil, uint32(len(data)+1)), wire.CmdNegotiate)
+		if !bytes.Equal(packet, append(head, data...)) {
 			t.Fatalf("%q is written %q", data, packet)
 		}
 	})

@@ -265,7 +265,7 @@ func (p *mailboxes) done(plain, angle []byte, hadAngle bool) {
 }
 
 // ambiguous tells that a local part holds, without quotes, what stands between addresses: of <a@x.example,b@y.example>
-// one reader takes the first address and another the last. RFC 5322, section 3.2.3 allows none of these characters there.
+// one reader takes the first address and another the last. RFC 5322, section 3.2.3 allows no such character there.
 func ambiguous(spec []byte, local string) bool {
 	return bytes.IndexByte(spec, '"') < 0 && strings.ContainsAny(local, `@,;:()[]\`)
 }

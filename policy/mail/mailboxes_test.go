@@ -23,8 +23,10 @@ func TestAmbiguousMailboxes(t *testing.T) {
 		{"<a:b@example.org>", "", false, "a colon without source route"},
 		{"<a\\,b@example.org>", "", false, "a backslash outside quotes"},
 		{"<[a]@example.org>", "", false, "brackets in a local part"},
-		{`<"a@evil.example,b"@example.org>`, `"a@evil.example,b"@example.org`, true, "the same in quotes is a local part"},
-		{"<@evil.example,@x.example:a@example.org>", "a@example.org", true, "a source route is ignored (RFC 5322, section 4.4)"},
+		{`<"a@evil.example,b"@example.org>`, `"a@evil.example,b"@example.org`, true,
+			"the same in quotes is a local part"},
+		{"<@evil.example,@x.example:a@example.org>", "a@example.org", true,
+			"a source route is ignored (RFC 5322, section 4.4)"},
 
 		{"<a@example.org> b@evil.example", "a@example.org", false, "an address behind the brackets"},
 		{"<a@example.org> trailing", "a@example.org", false, "a word behind the brackets"},
@@ -35,8 +37,10 @@ func TestAmbiguousMailboxes(t *testing.T) {
 		{"a@example.org, rubbish, b@example.net", "a@example.org b@example.net", false, "what is understood is kept"},
 		{"a..b@example.org", `"a..b"@example.org`, true, "two dots: against the rule, and in use"},
 		{"a.@example.org", `"a."@example.org`, true, "a final dot: against the rule, and in use"},
-		{"a@example.org; b@example.net", "a@example.org b@example.net", true, "a semicolon for a comma, as address books write it"},
-		{"=?utf-8?q?Ann=2C_b=40evil.example?= <a@example.org>", "a@example.org", true, "a comma in an encoded word is none"},
+		{"a@example.org; b@example.net", "a@example.org b@example.net", true,
+			"a semicolon for a comma, as address books write it"},
+		{"=?utf-8?q?Ann=2C_b=40evil.example?= <a@example.org>", "a@example.org", true,
+			"a comma in an encoded word is none"},
 		{"=?utf-8?q?b=40evil.example?=", "", false, "an encoded word is no address"},
 		{"\xff\xfe <a@example.org>", "a@example.org", true, "a name in another charset"},
 	}
@@ -56,8 +60,10 @@ func TestAmbiguousMailboxes(t *testing.T) {
 // address literals, and what is no domain name by RFC 1035 or UTS 46, for no key can exist for them.
 func FuzzMailboxesLikeStandardLibrary(f *testing.F) {
 	for _, s := range []string{
-		"Ann <a@example.org>", `a@b, "x, y" <c@d>`, "g: a@b, c@d;", "a@b (c)", "=?utf-8?q?x?= <a@b>", "g:;", `"a\"b" <"c d"@e>`,
-		"Ann.B <a@b>", "a@b , c@d", "ü <ü@ü.example>", "g: x <a@b>;, c@d", `"(" <a@b>`, "a@b (c (d))", "<a@b>", "x y z <a@b>,",
+		"Ann <a@example.org>", `a@b, "x, y" <c@d>`, "g: a@b, c@d;", "a@b (c)", "=?utf-8?q?x?= <a@b>", "g:;",
+		`"a\"b" <"c d"@e>`,
+		"Ann.B <a@b>", "a@b , c@d", "ü <ü@ü.example>", "g: x <a@b>;, c@d", `"(" <a@b>`, "a@b (c (d))", "<a@b>",
+		"x y z <a@b>,",
 	} {
 		f.Add(s)
 	}
