@@ -19,6 +19,8 @@ import (
 // contrib/doc/decisions, and contrib/doc/design.md says the same as this table.
 var mayImport = map[string]string{
 	"policy/mail":                  "",
+	"policy/dns":                   "policy/mail",
+	"policy/spf":                   "policy/mail policy/dns",
 	"policy/dns/dnstest":           "",
 	"policy":                       "policy/mail",
 	"policy/check":                 "policy policy/mail",
