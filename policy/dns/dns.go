@@ -12,6 +12,7 @@ package dns
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -74,8 +75,18 @@ type Answer struct {
 	Status  Status
 	Records []Record      // when Found, in the order of the answer
 	TTL     time.Duration // how long the answer holds; of a negative one, as RFC 2308 has it
-	Err     error         // when Failed: why
+	Stale   bool          // kept beyond its time, because the servers do not answer (RFC 8767)
+	Err     error         // when Failed: why; one of the errors below is in it
 }
+
+// What Answer.Err comes to, by errors.Is.
+var (
+	ErrTimeout   = errors.New("no answer in time")
+	ErrServFail  = errors.New("the server failed") // SERVFAIL, or another code that says nothing about the name
+	ErrRefused   = errors.New("the server refused")
+	ErrMalformed = errors.New("not a proper answer")
+	ErrNetwork   = errors.New("the server cannot be reached")
+)
 
 // Resolver answers questions. The name has no final dot, and its labels may hold any octet but the dot.
 type Resolver interface {
