@@ -2,6 +2,7 @@ package policy
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"reputed/policy/mail"
@@ -29,7 +30,7 @@ type Outbound struct {
 	Authenticated bool          // mail of clients that logged in is ours
 	Daemons       []string      // {daemon_name} of services whose mail is ours, in any case
 	Mailers       []string      // {rcpt_mailer} of recipients that leave
-	LocalDomains  []mail.Domain // recipients that stay, where the MTA does not name a mailer
+	LocalDomains  []mail.Domain // recipients that stay, where the MTA does not name a mailer; none: not known
 }
 
 // Networks is a set of addresses: the longest prefix that holds an address decides.
@@ -98,12 +99,13 @@ func (o *Outbound) Finish(tx *mail.Transaction, class Class, why string, holds f
 func (o *Outbound) Stay(r *mail.Recipient) mail.Stay {
 	switch r.Mailer {
 	case "":
-		for _, d := range o.LocalDomains {
-			if r.Addr.Domain == d {
-				return mail.Stays
-			}
+		switch {
+		case len(o.LocalDomains) == 0 || r.Addr.IsZero():
+			return mail.StayUnknown
+		case slices.Contains(o.LocalDomains, r.Addr.Domain):
+			return mail.Stays
 		}
-		return mail.StayUnknown
+		return mail.Leaves // whoever names the domains that stay says of all others that they leave
 	case "error": // virtual aliases look so: the final address is not known yet
 		return mail.StayUnknown
 	}

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -49,13 +50,16 @@ func Trouble() Reply {
 }
 
 // Exemption is a circumstance that lifts rules. They combine.
-type Exemption uint8
+type Exemption uint16
 
 const (
 	NullSender Exemption = 1 << iota // RFC 5321, section 4.5.5: refusing a bounce loses it
 	AllStay                          // no recipient leaves this host
+	MayStay                          // the recipient may or may not leave: the MTA does not say
 	LocalPort                        // sendmail(1): a 4xx would leave the mail in the MTA's maildrop with nobody told
 	NoBounce                         // sendmail(1) with a stranger's sender: a 5xx would make the MTA bounce to him
+	NotOurs                          // the sender is in no domain of ours, and did not log in: a forwarder's, a customer's
+	Guessed                          // the egress is a guess: no rule acts, and the verdict says what it would do
 )
 
 // Rule says what the results of one check lead to.
@@ -65,6 +69,7 @@ type Rule struct {
 	Replies map[string]Reply  // by Finding.Result; "{subject}" in the text stands for Finding.Subject
 	Spares  Exemption         // circumstances under which it only logs
 	Trouble bool              // the fault is this host's, not the mail's: a Defer is never turned into a Hold
+	Observe bool              // it never acts: the verdict says what it would do
 }
 
 // Verdict is the decision on a message.
@@ -72,7 +77,18 @@ type Verdict struct {
 	Action   Action
 	Rule     string // the rule that decided; "" when nothing but Log came of it
 	Reply    Reply  // zero unless Defer or Reject
+	Would    Action // what rules that only observe, or know the egress by a guess, would do
 	Findings []Finding
+}
+
+// Join gives the verdict on a message from verdicts on parts of it: the stronger decides.
+func (v Verdict) Join(w Verdict) Verdict {
+	v.Findings = slices.Concat(v.Findings, w.Findings) // those of a part may be shared
+	v.Would = max(v.Would, w.Would)
+	if w.Action > v.Action {
+		v.Action, v.Rule, v.Reply = w.Action, w.Rule, w.Reply
+	}
+	return v
 }
 
 // Decide weighs findings: the strongest action wins, among equals the first finding. It is pure. The exemptions are
@@ -88,6 +104,10 @@ func Decide(rules []Rule, found []Finding, exempt Exemption) Verdict {
 		act := r.On[f.Result]
 		if act == Defer && exempt&LocalPort != 0 && !r.Trouble || act == Reject && exempt&NoBounce != 0 {
 			act = Hold
+		}
+		if r.Observe || exempt&Guessed != 0 {
+			v.Would = max(v.Would, act)
+			continue
 		}
 		if act > v.Action {
 			v.Action, v.Rule, v.Reply = act, r.Name, r.reply(f, act)

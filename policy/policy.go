@@ -107,6 +107,7 @@ type Record struct {
 	Class   Class
 	Why     string // the reason for the class
 	Verdict Verdict
+	Rcpt    string // the one recipient that was refused, while the message may go on; "": it is about the message
 	Signed  []mail.Signed
 	Already []mail.Signed // our own valid signatures that the message bore
 	Took    time.Duration // time spent on it here, waiting for the MTA left out

@@ -100,7 +100,7 @@ func TestStay(t *testing.T) {
 		{"relay", "a.example", mail.Leaves},
 		{"lmtp", "a.example", mail.Stays},
 		{"error", "a.example", mail.StayUnknown},
-		{"", "a.example", mail.StayUnknown},
+		{"", "a.example", mail.Leaves},
 		{"", "local.example", mail.Stays},
 		{"smtp", "local.example", mail.Leaves},
 	}
@@ -109,6 +109,14 @@ func TestStay(t *testing.T) {
 		if got := o.Stay(&r); got != tt.want {
 			t.Errorf("mailer %q, domain %s: %d, want %d", tt.mailer, tt.domain, got, tt.want)
 		}
+	}
+	if got := o.Stay(&mail.Recipient{Path: "root"}); got != mail.StayUnknown {
+		t.Errorf("a recipient without domain: %d", got)
+	}
+	o.LocalDomains = nil
+	r := mail.Recipient{Addr: mail.Address{Local: "x", Domain: domain(t, "a.example")}}
+	if got := o.Stay(&r); got != mail.StayUnknown {
+		t.Errorf("no mailer, and no domain is said to stay: %d", got)
 	}
 }
 

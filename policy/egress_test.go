@@ -1,0 +1,111 @@
+package policy_test
+
+import (
+	"testing"
+
+	"reputed/policy"
+	"reputed/policy/mail"
+)
+
+func address(t testing.TB, s string) mail.Address {
+	t.Helper()
+	a, err := mail.ParsePath(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// The first route that fits takes the mail; what the MTA does not say fits no restriction.
+func TestRoutes(t *testing.T) {
+	name := func(n string) *mail.Egress { return &mail.Egress{Name: n} }
+	bulk := policy.Senders{Domain: domain(t, "news.example"), Below: true}
+	one := policy.Senders{Local: "Boss", Domain: domain(t, "example.org")}
+	routes := policy.Routes{
+		{Egress: name("bulk"), Senders: []policy.Senders{bulk}},
+		{Egress: name("boss"), Senders: []policy.Senders{one}, Mailers: []string{"smtp"}},
+		{Egress: name("submission"), Daemons: []string{"ORIGINATING"}, Mailers: []string{"smtp"}},
+		{Egress: name("slow"), Mailers: []string{"slow"}},
+		{Egress: name("default")},
+	}
+	tests := []struct {
+		sender, daemon, mailer string
+		want                   string
+		why                    string
+	}{
+		{"a@x.example", "smtpd", "smtp", "default", "nothing else fits"},
+		{"a@b.news.example", "smtpd", "smtp", "bulk", "below the domain"},
+		{"a@news.example", "smtpd", "smtp", "default", "the domain itself is not below it"},
+		{"boss@example.org", "smtpd", "smtp", "boss", "the one sender, in any case"},
+		{"boss@example.org", "smtpd", "", "default", "the MTA does not name the mailer"},
+		{"boss@example.org", "smtpd", "SLOW", "slow", "another mailer, in any case"},
+		{"ann@example.org", "originating", "smtp", "submission", "by the service"},
+		{"", "originating", "smtp", "submission", "a bounce"},
+		{"boss@example.org", "originating", "smtp", "boss", "the first that fits"},
+	}
+	for _, tt := range tests {
+		tx := mail.Transaction{Client: &mail.Client{Daemon: tt.daemon}, ReversePath: address(t, tt.sender)}
+		got := routes.For(&tx).Choose(&mail.Recipient{Mailer: tt.mailer})
+		if got == nil || got.Name != tt.want {
+			t.Errorf("%s by %s to mailer %q (%s): %v, want %s", tt.sender, tt.daemon, tt.mailer, tt.why, got, tt.want)
+		}
+	}
+	if got := routes[:4].For(&mail.Transaction{Client: &mail.Client{}}).Choose(&mail.Recipient{Mailer: "smtp"}); got != nil {
+		t.Errorf("no route fits, and %s is chosen", got.Name)
+	}
+}
+
+func TestRewrites(t *testing.T) {
+	rs := policy.Rewrites{
+		{From: policy.Senders{Local: "root", Domain: domain(t, "web1.internal")}, To: address(t, "admin@example.org")},
+		{From: policy.Senders{Domain: domain(t, "web1.internal")}, To: mail.Address{Domain: domain(t, "example.org")}},
+		{From: policy.Senders{Domain: domain(t, "example.org")}, To: mail.Address{Domain: domain(t, "example.net")}},
+	}
+	for _, tt := range []struct{ in, want, why string }{
+		{"root@web1.internal", "admin@example.org", "the one address"},
+		{"cron@web1.internal", "cron@example.org", "the domain; and one rule only"},
+		{"ann@example.org", "ann@example.net", "a rule applies to what comes in"},
+		{"ann@elsewhere.example", "ann@elsewhere.example", "no rule"},
+		{"", "", "a bounce stays a bounce"},
+	} {
+		if got := rs.Apply(address(t, tt.in)); got.String() != tt.want {
+			t.Errorf("%s (%s): %s, want %s", tt.in, tt.why, got, tt.want)
+		}
+	}
+	all := policy.Rewrites{{To: address(t, "x@example.org")}}
+	if got := all.Apply(mail.Address{}); !got.IsZero() {
+		t.Errorf("the null sender became %s", got)
+	}
+}
+
+// What only observes, and what knows the egress by a guess, says what it would do.
+func TestDecideWould(t *testing.T) {
+	found := []policy.Finding{{Rule: "spf", Result: "fail", Grade: policy.Fail}}
+	rule := policy.Rule{Name: "spf", On: map[string]policy.Action{"fail": policy.Reject}, Spares: policy.NullSender}
+	if v := policy.Decide([]policy.Rule{rule}, found, policy.Guessed); v.Action != policy.Log || v.Would != policy.Reject || v.Rule != "" {
+		t.Errorf("a guess: %+v", v)
+	}
+	if v := policy.Decide([]policy.Rule{rule}, found, policy.Guessed|policy.NullSender); v.Would != policy.Log {
+		t.Errorf("a bounce would not be refused either: %+v", v)
+	}
+	rule.Observe = true
+	if v := policy.Decide([]policy.Rule{rule}, found, 0); v.Action != policy.Log || v.Would != policy.Reject {
+		t.Errorf("observing: %+v", v)
+	}
+}
+
+// A message is judged by parts: its recipients, its header.
+func TestJoin(t *testing.T) {
+	shared := make([]policy.Finding, 1, 8)
+	hold := policy.Verdict{Action: policy.Hold, Rule: "a", Findings: shared}
+	reject := policy.Verdict{Action: policy.Reject, Rule: "b", Reply: policy.Reply{Code: 550}, Findings: []policy.Finding{{Rule: "b"}}}
+	would := policy.Verdict{Would: policy.Defer}
+	for _, v := range []policy.Verdict{hold.Join(reject).Join(would), reject.Join(would).Join(hold), would.Join(hold).Join(reject)} {
+		if v.Action != policy.Reject || v.Rule != "b" || v.Reply.Code != 550 || v.Would != policy.Defer || len(v.Findings) != 2 {
+			t.Errorf("%+v", v)
+		}
+	}
+	if shared[:2][1].Rule != "" {
+		t.Error("joining wrote into the findings of a part")
+	}
+}
