@@ -25,6 +25,7 @@
 package milter
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -39,11 +40,22 @@ import (
 // the one it began with.
 type Site struct {
 	Outbound *policy.Outbound
-	Holds    func(mail.Domain) bool // whether we sign, or would sign, for the domain
-	Checks   []policy.Check         // of mail that is ours, run at the end of its header
+	Holds    func(mail.Domain) bool                           // whether we sign, or would sign, for the domain
+	Inquire  func(context.Context, *mail.Transaction) Inquiry // at MAIL of mail that may be ours; nil: nothing is asked
+	Checks   []policy.Check                                   // of mail that is ours, run at the end of its header
 	Rules    []policy.Rule
 	Seal     func(*mail.Transaction) (Seal, error) // begins a signature at the end of the header
 	OnError  policy.Action                         // for mail of ours when we fail: Log or Defer
+}
+
+// Inquiry is what is found out about an envelope while its message comes in. It begins at MAIL, with a context that ends
+// with the message; of the transaction, what MAIL brought is known then.
+type Inquiry interface {
+	// Egress gives the way by which mail for a recipient leaves; nil when there is nothing to be said of it.
+	Egress(*mail.Recipient) *mail.Egress
+	// Findings gives what is known of sending this message by an egress, and the circumstances. It may wait for an
+	// answer, for as long as the configuration allows from MAIL on.
+	Findings(*mail.Egress) ([]policy.Finding, policy.Exemption)
 }
 
 // ErrUnsigned is what Site.Seal returns when there is nothing to sign with: no key for the author, or no author. The

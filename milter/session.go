@@ -42,6 +42,9 @@ type message struct {
 	class   policy.Class
 	why     string
 	verdict policy.Verdict
+	inquiry Inquiry            // nil: nothing is asked
+	halt    context.CancelFunc // ends the inquiry; nil with it
+	routed  []routed           // verdicts on recipients
 	seal    Seal
 	failure error         // our own: the message is answered by Site.OnError
 	took    time.Duration // of the steps before the one in hand
@@ -60,11 +63,16 @@ func (s *session) reset() {
 	if s.seal != nil {
 		s.seal.Release()
 	}
+	if s.halt != nil {
+		s.halt()
+	}
 	clear(s.macros)
 	s.tx.Header.Reset()
 	clear(s.tx.Recipients) // hold no texts of the last message
+	clear(s.routed)
 	s.message = message{
 		macros: s.macros,
+		routed: s.routed[:0],
 		tx:     mail.Transaction{Client: &s.client, Header: s.tx.Header, Recipients: s.tx.Recipients[:0]},
 	}
 }
@@ -139,22 +147,24 @@ func (s *session) mail(path string) reply {
 		s.done(nil, nil)
 		return accept
 	}
+	s.inquire()
 	return proceed
 }
 
-// rcpt takes a recipient.
+// rcpt takes a recipient, or refuses it.
 func (s *session) rcpt(path string) reply {
 	if s.state != envelope {
 		return s.outOfOrder("RCPT")
 	}
-	s.tx.RecipientCount++
-	if len(s.tx.Recipients) == mail.MaxRecipients {
-		return proceed
-	}
 	r := mail.Recipient{Path: mail.TrimPath(path), Mailer: s.macro("{rcpt_mailer}")}
 	r.Addr, _ = mail.ParsePath(r.Path)
 	r.Stay = s.site.Outbound.Stay(&r)
-	s.tx.Recipients = append(s.tx.Recipients, r)
+	if v := s.judgeNow(&r); v.Action >= policy.Defer {
+		return s.refuseRecipient(&r, v)
+	}
+	if s.tx.RecipientCount++; len(s.tx.Recipients) < mail.MaxRecipients {
+		s.tx.Recipients = append(s.tx.Recipients, r)
+	}
 	return proceed
 }
 
@@ -188,7 +198,11 @@ func (s *session) endHeader() reply {
 	for _, check := range s.site.Checks {
 		found = append(found, check(context.Background(), &s.tx)...)
 	}
-	s.verdict = policy.Decide(s.site.Rules, found, s.exemptions())
+	exempt := s.exemptions()
+	if s.tx.AllStay() {
+		exempt |= policy.AllStay
+	}
+	s.verdict = policy.Decide(s.site.Rules, found, exempt).Join(s.judgeRecipients())
 	if s.verdict.Action >= policy.Defer {
 		return proceed // a refused message is never signed
 	}
@@ -202,12 +216,10 @@ func (s *session) endHeader() reply {
 	return proceed
 }
 
+// exemptions gives the circumstances that sender and client make.
 func (s *session) exemptions() (x policy.Exemption) {
 	if s.tx.NullSender() {
 		x |= policy.NullSender
-	}
-	if s.tx.AllStay() {
-		x |= policy.AllStay
 	}
 	if s.client.Local {
 		x |= policy.LocalPort
@@ -309,13 +321,18 @@ func (s *session) fail() end {
 
 // done reports the message and goes back to between messages.
 func (s *session) done(signed, existing []mail.Signed) {
-	if s.server.opt.Done != nil && s.site != nil {
-		s.server.opt.Done(&policy.Record{
-			Tx: &s.tx, Class: s.class, Why: s.why, Verdict: s.verdict,
-			Signed: signed, Already: existing, Took: s.took + s.server.opt.Now().Sub(s.step),
-		})
-	}
+	s.report(policy.Record{Verdict: s.verdict, Signed: signed, Already: existing})
 	s.state = idle
+}
+
+// report hands over a record, with what is the same in all records of the message.
+func (s *session) report(r policy.Record) {
+	if s.server.opt.Done == nil || s.site == nil {
+		return
+	}
+	r.Tx, r.Class, r.Why = &s.tx, s.class, s.why
+	r.Took = s.took + s.server.opt.Now().Sub(s.step)
+	s.server.opt.Done(&r)
 }
 
 // outOfOrder marks a message whose commands came in an order that the protocol does not know: it fails at its end, for
