@@ -1,0 +1,61 @@
+package check
+
+import (
+	"context"
+
+	"reputed/policy"
+	"reputed/policy/mail"
+)
+
+// Envelope is what is looked at of a message before its content comes: who sends it, and by which egress it leaves.
+type Envelope struct {
+	Routes   policy.Routes
+	Rewrites policy.Rewrites
+	Holds    func(mail.Domain) bool // whether a key is held for the domain, which makes it one of ours
+	SPF      *SPF                   // nil: not looked at
+}
+
+// Inquiry is what is found out about the envelope of one message. It belongs to the goroutine of its session.
+type Inquiry struct {
+	routes policy.Routes
+	ours   bool
+	asked  []*asked
+}
+
+// Begin starts to ask about a message, of which MAIL is known. What was asked ends with ctx.
+func (e *Envelope) Begin(ctx context.Context, tx *mail.Transaction) *Inquiry {
+	sender := e.Rewrites.Apply(tx.ReversePath)
+	q := &Inquiry{
+		routes: e.Routes.For(tx),
+		ours:   tx.Authenticated() || e.Holds(sender.Domain),
+	}
+	if e.SPF != nil {
+		q.asked = e.SPF.begin(ctx, q.routes, identity{sender: sender, null: tx.NullSender()})
+	}
+	return q
+}
+
+// Egress gives the way by which mail for a recipient leaves; nil when no address of it is known.
+func (q *Inquiry) Egress(r *mail.Recipient) *mail.Egress {
+	e := q.routes.Choose(r)
+	if e == nil || len(e.Addresses) == 0 && e.Via.IsZero() {
+		return nil
+	}
+	return e
+}
+
+// Findings gives what is known of sending by an egress, and the circumstances. It waits for what was asked at MAIL.
+func (q *Inquiry) Findings(e *mail.Egress) (found []policy.Finding, circumstances policy.Exemption) {
+	for _, a := range q.asked {
+		if a.egress == e {
+			found = append(found, a.wait())
+		}
+	}
+	if e.Guessed {
+		circumstances |= policy.Guessed
+	}
+	if !q.ours {
+		circumstances |= policy.NotOurs
+	}
+	return found, circumstances
+}

@@ -1,0 +1,217 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"reputed/policy"
+	"reputed/policy/mail"
+	"reputed/policy/spf"
+)
+
+// SPF asks whether the sender's SPF record authorises the addresses of an egress. An evaluation runs for each egress
+// that a message may take, from MAIL on.
+type SPF struct {
+	Checker  *spf.Checker
+	Deadline time.Duration // from MAIL on, for all of it: what is not known then is a temperror
+}
+
+// Partial is the result when some addresses of an egress pass and others do not: by which of them mail leaves is up to
+// the MTA, and to what addresses the receiver has.
+const Partial = "partial"
+
+// identity is whose record is asked: RFC 7208, section 2.4.
+type identity struct {
+	sender mail.Address // as the world will see it; zero for the null sender, and for what is no address
+	null   bool         // the null sender, for which the name of the egress stands
+}
+
+// asked is the question whether SPF lets a sender use an egress.
+type asked struct {
+	spf     *SPF
+	egress  *mail.Egress
+	who     identity
+	done    chan struct{}
+	finding policy.Finding // once done
+	ctx     context.Context
+}
+
+// begin starts the evaluation for each egress of the routes.
+func (s *SPF) begin(ctx context.Context, routes policy.Routes, who identity) (all []*asked) {
+	ctx, cancel := context.WithTimeout(ctx, s.Deadline)
+	var running sync.WaitGroup
+	for i := range routes {
+		e := routes[i].Egress
+		if slices.ContainsFunc(all, func(a *asked) bool { return a.egress == e }) {
+			continue
+		}
+		a := &asked{spf: s, egress: e, who: who, done: make(chan struct{}), ctx: ctx}
+		all = append(all, a)
+		running.Go(func() {
+			defer close(a.done)
+			a.finding = s.find(ctx, e, who)
+		})
+	}
+	go func() { // the timer goes with the last answer
+		defer cancel()
+		running.Wait()
+	}()
+	return all
+}
+
+// wait gives the answer, or says that there was none in time.
+func (a *asked) wait() policy.Finding {
+	select {
+	case <-a.done:
+		return a.finding
+	case <-a.ctx.Done():
+	}
+	select {
+	case <-a.done: // both may be so
+		return a.finding
+	default:
+		return a.spf.missed(a.egress, a.who)
+	}
+}
+
+// find evaluates for an egress. A panic is a fault of ours and no knowledge: the mail goes on.
+func (s *SPF) find(ctx context.Context, e *mail.Egress, who identity) (f policy.Finding) {
+	defer func() {
+		if v := recover(); v != nil {
+			f = s.missed(e, who)
+			f.Reason = fmt.Sprintf("panic while the SPF record was evaluated: %v", v)
+		}
+	}()
+	if who.sender.IsZero() && !who.null {
+		return finding("spf", string(spf.None), policy.Warn, "the envelope sender is no address, so no domain can authorise it")
+	}
+	return s.judge(who.subject(e), s.outcomes(ctx, e, who))
+}
+
+// subject names the domain whose record is asked.
+func (who *identity) subject(e *mail.Egress) string {
+	if who.null {
+		return e.Hostname.String()
+	}
+	return who.sender.Domain.String()
+}
+
+// missed is the finding when there is no answer in time.
+func (s *SPF) missed(e *mail.Egress, who identity) policy.Finding {
+	f := finding("spf", string(spf.TempError), policy.Unknown, "")
+	f.Subject = who.subject(e)
+	f.Reason = fmt.Sprintf("the SPF record of %s was not known within %v", f.Subject, s.Deadline)
+	return f
+}
+
+// result is what the record says of one address, or of a smarthost.
+type result struct {
+	of string
+	spf.Outcome
+}
+
+// outcomes evaluates for the smarthost, and for each address. Where the record reaches the smarthost's name, its
+// addresses are the smarthost's business.
+func (s *SPF) outcomes(ctx context.Context, e *mail.Egress, who identity) (all []result) {
+	request := spf.Request{Helo: e.Hostname.String(), Sender: who.sender}
+	for _, addr := range e.Addresses {
+		request.IP = addr
+		all = append(all, result{addr.String(), s.Checker.Check(ctx, request)})
+	}
+	return all
+}
+
+// mildness orders results that are no pass: of several, the first is what the egress comes to, for every address gives
+// at least that.
+var mildness = []spf.Result{spf.TempError, spf.Neutral, spf.None, spf.SoftFail, spf.PermError, spf.Fail}
+
+// judge makes one finding of the results of all addresses. It fails only when all of them do; what is not known of one
+// is not known of the whole.
+func (s *SPF) judge(subject string, all []result) policy.Finding {
+	f := policy.Finding{Rule: "spf", Subject: subject}
+	passed, mildest := 0, len(mildness)
+	for i := range all {
+		if all[i].Result == spf.Pass {
+			passed++
+		} else {
+			mildest = min(mildest, slices.Index(mildness, all[i].Result))
+		}
+	}
+	switch {
+	case passed == len(all):
+		f.Result, f.Grade = string(spf.Pass), policy.Pass
+		return f
+	case passed > 0 && mildness[mildest] != spf.TempError:
+		f.Result, f.Grade = Partial, policy.Warn
+	default:
+		f.Result, f.Grade = string(mildness[mildest]), spfGrade(mildness[mildest])
+	}
+	f.Reason = spfReason(subject, all)
+	for i := range all {
+		f.Evidence = append(f.Evidence, policy.Evidence{Name: all[i].of, Value: all[i].sentence()})
+	}
+	return f
+}
+
+func spfGrade(r spf.Result) policy.Grade {
+	switch r {
+	case spf.Pass:
+		return policy.Pass
+	case spf.Fail, spf.PermError:
+		return policy.Fail
+	case spf.TempError:
+		return policy.Unknown
+	}
+	return policy.Warn
+}
+
+// sentence tells what the record says of the address.
+func (r *result) sentence() string {
+	switch {
+	case r.Err != nil:
+		return fmt.Sprintf("%s: %v", r.Result, r.Err)
+	case r.Term != "":
+		return fmt.Sprintf("%s by %s of %s", r.Result, r.Term, r.Domain)
+	}
+	return string(r.Result)
+}
+
+// spfReason says what speaks against the egress, each address that does not pass in turn.
+func spfReason(subject string, all []result) string {
+	var parts []string
+	for i := range all {
+		if r := &all[i]; r.Result != spf.Pass {
+			parts = append(parts, r.of+" is "+r.sentence())
+		}
+	}
+	return "SPF of " + subject + ": " + strings.Join(parts, ", ")
+}
+
+// SPFRule says what the results lead to. With observe it only says what they would.
+func SPFRule(on map[string]policy.Action, observe bool) policy.Rule {
+	refused := policy.Reply{
+		Code: 550, Enhanced: "5.7.23", // RFC 7372, section 3.2
+		Text: "the SPF record of {subject} does not allow mail from this server; " +
+			"ask the administrator of {subject} to allow it, or send from another address",
+	}
+	rule := policy.Rule{
+		Name: "spf",
+		On:   on,
+		Replies: map[string]policy.Reply{
+			string(spf.PermError): {
+				Code: 550, Enhanced: "5.7.24",
+				Text: "the SPF record of {subject} has errors; ask the administrator of {subject} to mend it",
+			},
+		},
+		Spares:  policy.NullSender | policy.AllStay | policy.MayStay | policy.NotOurs,
+		Observe: observe,
+	}
+	for _, r := range []string{string(spf.Fail), Partial, string(spf.SoftFail), string(spf.Neutral), string(spf.None)} {
+		rule.Replies[r] = refused
+	}
+	return rule
+}

@@ -1,0 +1,223 @@
+package check_test
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"reputed/policy"
+	"reputed/policy/check"
+	"reputed/policy/dns"
+	"reputed/policy/mail"
+	"reputed/policy/spf"
+)
+
+// world holds TXT and A records by name. "fail" is a server that fails, "silent" one that says nothing.
+type world map[string]string
+
+func (w world) Resolve(ctx context.Context, name string, t dns.Type) dns.Answer {
+	v, ok := w[t.String()+" "+name]
+	switch {
+	case v == "silent":
+		<-ctx.Done()
+		return dns.Answer{Err: dns.ErrTimeout}
+	case v == "fail":
+		return dns.Answer{Err: dns.ErrServFail}
+	case v == "panic":
+		panic("a fault of ours")
+	case !ok:
+		return dns.Answer{Status: dns.NXDomain}
+	case t == dns.TXT:
+		return dns.Answer{Status: dns.Found, Records: []dns.Record{{Text: v}}}
+	}
+	return dns.Answer{Status: dns.Found, Records: []dns.Record{{Addr: netip.MustParseAddr(v)}}}
+}
+
+func egress(t testing.TB, via string, addrs ...string) *mail.Egress {
+	t.Helper()
+	e := &mail.Egress{Name: "test", Hostname: domain(t, "mail.example.org")}
+	for _, a := range addrs {
+		e.Addresses = append(e.Addresses, netip.MustParseAddr(a))
+	}
+	if via != "" {
+		e.Via = domain(t, via)
+	}
+	return e
+}
+
+func domain(t testing.TB, s string) mail.Domain {
+	t.Helper()
+	d, err := mail.ParseDomain(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// inquire asks about a message of a sender, which leaves by one egress.
+func inquire(t testing.TB, ctx context.Context, w world, sender string, e *mail.Egress) (policy.Finding, policy.Exemption) {
+	t.Helper()
+	envelope := check.Envelope{
+		Routes:   policy.Routes{{Egress: e}},
+		Rewrites: policy.Rewrites{{From: policy.Senders{Domain: domain(t, "web1.internal")}, To: mail.Address{Domain: domain(t, "good.example")}}},
+		Holds:    func(d mail.Domain) bool { return strings.HasSuffix(d.String(), ".example") },
+		SPF:      &check.SPF{Checker: &spf.Checker{Resolver: w}, Deadline: 2 * time.Second},
+	}
+	tx := &mail.Transaction{Client: &mail.Client{}, Path: sender}
+	tx.ReversePath, _ = mail.ParsePath(sender)
+	q := envelope.Begin(ctx, tx)
+	chosen := q.Egress(&mail.Recipient{})
+	if chosen != e {
+		t.Fatalf("egress %v", chosen)
+	}
+	found, circumstances := q.Findings(chosen)
+	if len(found) != 1 {
+		t.Fatalf("findings %+v", found)
+	}
+	return found[0], circumstances
+}
+
+// What SPF says of an egress, and what becomes of the mail of our own senders with every rule at its strictest.
+func TestSPF(t *testing.T) {
+	const v4, v6, other = "203.0.113.25", "2001:db8::25", "203.0.113.26"
+	w := world{
+		"TXT good.example":          "v=spf1 ip4:203.0.113.25 ip6:2001:db8::25 -all",
+		"TXT v4only.example":        "v=spf1 ip4:203.0.113.25 -all",
+		"TXT strict.example":        "v=spf1 -all",
+		"TXT soft.example":          "v=spf1 ~all",
+		"TXT neutral.example":       "v=spf1 ?all",
+		"TXT mixed.example":         "v=spf1 ~ip4:203.0.113.25 -all",
+		"TXT broken.example":        "v=spf1 ip4:203.0.113.25 -all ipv4:203.0.113.0/24",
+		"TXT fail.example":          "fail",
+		"TXT half.example":          "v=spf1 ip4:203.0.113.25 a:fail.example -all",
+		"A fail.example":            "fail",
+		"AAAA fail.example":         "fail",
+		"TXT half2.example":         "v=spf1 a:fail.example -all",
+		"TXT via.example":           "v=spf1 include:_spf.esp.example -all",
+		"TXT novia.example":         "v=spf1 ip4:203.0.113.25 ~all",
+		"TXT _spf.esp.example":      "v=spf1 ip4:198.51.100.0/24 ~all",
+		"TXT mail.example.org":      "v=spf1 ip4:203.0.113.25 -all",
+		"TXT panic.example":         "panic",
+		"TXT unheld.test.org":       "v=spf1 -all",
+		"TXT sub.web1.internal":     "v=spf1 -all",
+		"TXT xn--bcher-kva.example": "v=spf1 -all",
+	}
+	tests := []struct {
+		why    string
+		sender string
+		egress *mail.Egress
+		result string
+		grade  policy.Grade
+		action policy.Action
+		reason string
+	}{
+		{"both addresses are authorised", "a@good.example", egress(t, "", v4, v6), "pass", policy.Pass, policy.Log, ""},
+		{"one address, and it is", "a@v4only.example", egress(t, "", v4), "pass", policy.Pass, policy.Log, ""},
+		{"IPv6 is missing from the record", "a@v4only.example", egress(t, "", v4, v6), "partial", policy.Warn, policy.Reject,
+			"2001:db8::25 is fail by -all of v4only.example"},
+		{"no address is", "a@strict.example", egress(t, "", v4, v6), "fail", policy.Fail, policy.Reject,
+			"SPF of strict.example: 203.0.113.25 is fail by -all of strict.example, 2001:db8::25 is fail by -all of strict.example"},
+		{"softfail", "a@soft.example", egress(t, "", v4), "softfail", policy.Warn, policy.Reject, "203.0.113.25 is softfail by ~all"},
+		{"neutral", "a@neutral.example", egress(t, "", v4), "neutral", policy.Warn, policy.Reject, "203.0.113.25 is neutral by ?all"},
+		{"the milder of two results counts", "a@mixed.example", egress(t, "", v4, other), "softfail", policy.Warn, policy.Reject, "203.0.113.26 is fail"},
+		{"no record", "a@nothing.example", egress(t, "", v4), "none", policy.Warn, policy.Reject, "203.0.113.25 is none"},
+		{"an error behind the match", "a@broken.example", egress(t, "", v4), "permerror", policy.Fail, policy.Reject, `"ipv4:203.0.113.0/24"`},
+		{"the server fails", "a@fail.example", egress(t, "", v4, v6), "temperror", policy.Unknown, policy.Log, "is temperror"},
+		{"it fails for one address only", "a@half.example", egress(t, "", v4, v6), "temperror", policy.Unknown, policy.Log, "2001:db8::25 is temperror"},
+		{"a panic is no knowledge", "a@panic.example", egress(t, "", v4), "temperror", policy.Unknown, policy.Log, "panic while"},
+		{"a bounce: the name of the egress is asked, and it is never refused", "", egress(t, "", v4), "pass", policy.Pass, policy.Log, ""},
+		{"a bounce by another address", "", egress(t, "", other), "fail", policy.Fail, policy.Log, "SPF of mail.example.org"},
+		{"the MTA rewrites the sender", "root@web1.internal", egress(t, "", v4), "pass", policy.Pass, policy.Log, ""},
+		{"no address at all", "root", egress(t, "", v4), "none", policy.Warn, policy.Log, "the envelope sender is no address"},
+		{"a sender that is not ours", "x@unheld.test.org", egress(t, "", v4), "fail", policy.Fail, policy.Log, "SPF of unheld.test.org"},
+		{"an internationalised domain", "x@bücher.example", egress(t, "", v4), "fail", policy.Fail, policy.Reject, "SPF of xn--bcher-kva.example"},
+	}
+	strict := map[string]policy.Action{}
+	for _, r := range []string{"fail", "partial", "softfail", "neutral", "none", "permerror", "temperror"} {
+		strict[r] = policy.Reject
+	}
+	rules := []policy.Rule{check.SPFRule(strict, false)}
+	for _, tt := range tests {
+		t.Run(tt.why, func(t *testing.T) {
+			f, circumstances := inquire(t, t.Context(), w, tt.sender, tt.egress)
+			if f.Result != tt.result || f.Grade != tt.grade || !strings.Contains(f.Reason, tt.reason) {
+				t.Errorf("%s (%v): %s", f.Result, f.Grade, f.Reason)
+			}
+			if tt.sender == "" {
+				circumstances |= policy.NullSender
+			}
+			v := policy.Decide(rules, []policy.Finding{f}, circumstances)
+			if v.Action != tt.action {
+				t.Errorf("%v, want %v", v.Action, tt.action)
+			}
+			if v.Action == policy.Reject && (v.Reply.Code != 550 || !strings.Contains(v.Reply.Text, f.Subject)) {
+				t.Errorf("reply %s", v.Reply)
+			}
+		})
+	}
+}
+
+// Nothing waits longer than the deadline, counted from MAIL, and then nothing is known.
+func TestSPFDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		f, _ := inquire(t, t.Context(), world{"TXT silent.example": "silent"}, "a@silent.example", egress(t, "", "203.0.113.25"))
+		if took := time.Since(start); took != 2*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		if f.Result != "temperror" || f.Grade != policy.Unknown || f.Subject != "silent.example" {
+			t.Errorf("%+v", f)
+		}
+	})
+}
+
+// What was asked ends with the message.
+func TestSPFEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		start := time.Now()
+		time.AfterFunc(time.Second, cancel)
+		inquire(t, ctx, world{"TXT silent.example": "silent"}, "a@silent.example", egress(t, "", "203.0.113.25"))
+		synctest.Wait() // fails when a goroutine stays behind
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+// A guessed egress, and one without any address, never leads to a refusal.
+func TestSPFGuess(t *testing.T) {
+	e := egress(t, "", "203.0.113.25")
+	e.Guessed = true
+	f, circumstances := inquire(t, t.Context(), world{"TXT strict.example": "v=spf1 -all"}, "a@strict.example", e)
+	v := policy.Decide([]policy.Rule{check.SPFRule(map[string]policy.Action{"fail": policy.Reject}, false)}, []policy.Finding{f}, circumstances)
+	if v.Action != policy.Log || v.Would != policy.Reject {
+		t.Errorf("%+v", v)
+	}
+	envelope := check.Envelope{Routes: policy.Routes{{Egress: egress(t, "")}}, Holds: func(mail.Domain) bool { return true }}
+	q := envelope.Begin(t.Context(), &mail.Transaction{Client: &mail.Client{}})
+	if e := q.Egress(&mail.Recipient{}); e != nil {
+		t.Errorf("an egress of which nothing is known: %+v", e)
+	}
+}
+
+// Two routes by mailer: the record authorises one egress and not the other.
+func TestSPFRoutes(t *testing.T) {
+	good, bad := egress(t, "", "203.0.113.25"), egress(t, "", "203.0.113.99")
+	envelope := check.Envelope{
+		Routes: policy.Routes{{Egress: bad, Mailers: []string{"slow"}}, {Egress: good}},
+		Holds:  func(mail.Domain) bool { return true },
+		SPF:    &check.SPF{Checker: &spf.Checker{Resolver: world{"TXT a.example": "v=spf1 ip4:203.0.113.25 -all"}}, Deadline: time.Second},
+	}
+	tx := &mail.Transaction{Client: &mail.Client{}, Path: "a@a.example", ReversePath: mail.Address{Local: "a", Domain: domain(t, "a.example")}}
+	q := envelope.Begin(t.Context(), tx)
+	for mailer, want := range map[string]string{"smtp": "pass", "slow": "fail"} {
+		found, _ := q.Findings(q.Egress(&mail.Recipient{Mailer: mailer}))
+		if len(found) != 1 || found[0].Result != want {
+			t.Errorf("by %s: %+v", mailer, found)
+		}
+	}
+}
