@@ -12,6 +12,7 @@ package maillog
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -28,7 +29,8 @@ type Log struct {
 // New writes to out.
 func New(out *slog.Logger) *Log { return &Log{out: out} }
 
-// Counts says how many messages there were of each kind since the start.
+// Counts says how many messages there were of each kind since the start. A recipient that was refused counts as a
+// message does.
 type Counts struct {
 	Foreign  uint64 `json:"foreign"`
 	Relayed  uint64 `json:"relayed"`
@@ -77,12 +79,20 @@ func (l *Log) Message(r *policy.Record) {
 	text("client", client(tx.Client))
 	text("login", tx.Login)
 	add(slog.String("sender", "<"+tx.Path+">"))
-	add(slog.Int("recipients", tx.RecipientCount))
-	add(slog.Int64("size", int64(tx.Header.Size())+tx.Body))
+	if r.Rcpt != "" {
+		add(slog.String("recipient", "<"+r.Rcpt+">"))
+	} else {
+		add(slog.Int("recipients", tx.RecipientCount))
+		add(slog.Int64("size", int64(tx.Header.Size())+tx.Body))
+	}
 	add(slog.String("decision", decision))
 	text("rule", r.Verdict.Rule)
 	text("reply", r.Verdict.Reply.String())
+	if r.Verdict.Would > policy.Log {
+		add(slog.String("would", r.Verdict.Would.String()))
+	}
 	text("reasons", reasons(r.Verdict.Findings))
+	text("fix", fixes(r.Verdict.Findings))
 	if r.Class == policy.Ours && r.Verdict.Action < policy.Defer {
 		add(slog.String("signed", signatures(r.Signed)))
 	}
@@ -143,6 +153,17 @@ func reasons(found []policy.Finding) string {
 		b.WriteString(f.Rule + " " + f.Result + ": " + f.Reason)
 	}
 	return b.String()
+}
+
+// fixes joins the texts to paste that would mend it.
+func fixes(found []policy.Finding) string {
+	var texts []string
+	for i := range found {
+		if f := &found[i]; f.Grade != policy.Pass && f.Fix != "" && !slices.Contains(texts, f.Fix) {
+			texts = append(texts, f.Fix)
+		}
+	}
+	return strings.Join(texts, "; ")
 }
 
 // signatures names keys as their records are named in the DNS, less the fixed label.

@@ -68,6 +68,13 @@ func TestLines(t *testing.T) {
 			r.Signed = nil
 			r.Verdict = policy.Verdict{Action: policy.Reject, Rule: "from", Reply: policy.Reply{Code: 550, Enhanced: "5.6.0", Text: "no"}}
 		}, `level=WARN msg=message queue=4Xq class=ours why=authenticated client=203.0.113.9 login=bob sender=<a@example.org> recipients=2 size=121 decision=reject rule=from reply="550 5.6.0 no" ms=1.312`},
+		{"one recipient refused", func(r *policy.Record) {
+			r.Signed, r.Rcpt, r.Tx.QueueID = nil, "b@elsewhere.example", ""
+			r.Verdict = policy.Verdict{Action: policy.Reject, Rule: "spf", Reply: policy.Reply{Code: 550, Enhanced: "5.7.23", Text: "no"},
+				Findings: []policy.Finding{{Rule: "spf", Result: "fail", Grade: policy.Fail, Reason: "not allowed", Fix: "example.org. TXT x"}}}
+		}, `level=WARN msg=message class=ours why=authenticated client=203.0.113.9 login=bob sender=<a@example.org> recipient=<b@elsewhere.example> decision=reject rule=spf reply="550 5.7.23 no" reasons="spf fail: not allowed" fix="example.org. TXT x" ms=1.312`},
+		{"it would be refused", func(r *policy.Record) { r.Verdict.Would = policy.Reject },
+			`level=INFO msg=message queue=4Xq class=ours why=authenticated client=203.0.113.9 login=bob sender=<a@example.org> recipients=2 size=121 decision=accept would=reject signed=example.org/s1/rsa-sha256 ms=1.312`},
 		{"relayed, from sendmail(1)", func(r *policy.Record) {
 			r.Class, r.Why, r.Signed = policy.Relayed, "re-injected", nil
 			r.Tx.Client, r.Tx.Login, r.Tx.Path = &mail.Client{Local: true}, "", ""
