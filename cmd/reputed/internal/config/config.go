@@ -18,7 +18,8 @@
 //
 // The file is written by the operator and trusted as such, but read as if it were not: every parser here is fuzzed.
 // Settings that would let strangers have their mail signed are refused: a milter socket that other hosts can reach, a
-// trusted network that is the whole world. It holds no secrets.
+// trusted network that is the whole world. So is an egress that the world never sees: it would have good mail refused.
+// It holds no secrets.
 package config
 
 import (
@@ -42,9 +43,12 @@ type Config struct {
 	StateDir string      `json:"state_dir"` // what must outlive a restart; an absolute path
 	Milter   Milter      `json:"milter"`
 	Outbound Outbound    `json:"outbound"`
+	Egress   []Egress    `json:"egress"`  // in the order of the file; none: to be guessed
+	Rewrite  []Rewrite   `json:"rewrite"` // in the order of the file
 	DNS      DNS         `json:"dns"`
 	Signing  Signing     `json:"signing"`
 	Domains  []Domain    `json:"domain"` // in the order of the file
+	Policy   Policy      `json:"policy"`
 	Log      Log         `json:"log"`
 }
 
@@ -52,7 +56,7 @@ type Config struct {
 type Milter struct {
 	Listen      []wire.Endpoint `json:"listen"`       // at least one; none that other hosts can reach
 	OnError     policy.Action   `json:"on_error"`     // Log or Defer, for mail of ours when this program itself fails
-	SocketMode  Mode            `json:"socket_mode"`  // of unix sockets
+	SocketMode  Permissions     `json:"socket_mode"`  // of unix sockets
 	SocketGroup string          `json:"socket_group"` // of unix sockets, by name or number; "" is the daemon's own
 }
 
@@ -62,7 +66,7 @@ type Outbound struct {
 	Authenticated bool          `json:"authenticated"` // mail of clients that logged in is ours
 	Daemons       []string      `json:"daemons"`       // {daemon_name} of services whose mail is ours, in any case
 	Mailers       []string      `json:"mailers"`       // {rcpt_mailer} of recipients that leave, in any case
-	LocalDomains  []mail.Domain `json:"local_domains"` // recipients that stay, where the MTA names no mailer
+	LocalDomains  []mail.Domain `json:"local_domains"` // recipients that stay, if no mailer is named; none: not known
 }
 
 // Rule gives the section as the rule that tells classes.
@@ -134,8 +138,11 @@ func Default(host Host) *Config {
 			Mailers:       []string{"smtp"},
 			LocalDomains:  []mail.Domain{},
 		},
+		Egress:  []Egress{},
+		Rewrite: []Rewrite{},
 		DNS:     DNS{Servers: []netip.AddrPort{}, Timeout: Duration(time.Second)},
 		Signing: defaultSigning("/var/lib/reputed"),
 		Domains: []Domain{},
+		Policy:  defaultPolicy(),
 	}
 }

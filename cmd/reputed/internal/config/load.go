@@ -19,9 +19,12 @@ func Load(file string, text []byte, host Host) (*Config, error) {
 	c.top(top)
 	c.Milter.read(top.table("milter"))
 	c.Outbound.read(top.table("outbound"))
+	c.readEgress(top)
+	c.readRewrites(top.tables("rewrite"))
 	c.DNS.read(top.table("dns"))
 	c.Signing.read(top.table("signing"))
 	c.readDomains(top.tables("domain"))
+	c.Policy.read(top.table("policy"), len(c.Egress))
 	c.Log.read(top.table("log"))
 	if err := doc.finish(); err != nil {
 		return nil, err
@@ -49,7 +52,8 @@ func (o *Outbound) read(s *section) {
 	list(s, "networks", network, &o.Networks)
 	for i, n := range o.Networks {
 		if n.Exclude && slices.Contains(o.Networks, Network{Prefix: n.Prefix}) {
-			s.wrongAt(s.at.kid("networks").item(i), "networks", fmt.Sprintf("%q contradicts %q in the same list", n, Network{Prefix: n.Prefix}))
+			at := s.at.kid("networks").item(i)
+			s.wrongAt(at, "networks", fmt.Sprintf("%q contradicts %q in the same list", n, Network{Prefix: n.Prefix}))
 		}
 	}
 	s.flag("authenticated", &o.Authenticated)

@@ -18,7 +18,7 @@ import (
 )
 
 // same compares configurations; all types without exported fields in them are comparable.
-var same = cmpopts.EquateComparable(mail.Domain{}, netip.Prefix{}, netip.AddrPort{})
+var same = cmpopts.EquateComparable(mail.Domain{}, netip.Addr{}, netip.Prefix{}, netip.AddrPort{})
 
 func load(t *testing.T, text string) *config.Config {
 	t.Helper()
@@ -63,6 +63,8 @@ func TestDefault(t *testing.T) {
 		`"daemons":["ORIGINATING"]`,
 		`"mailers":["smtp"]`,
 		`"local_domains":[]`,
+		`"egress":[]`,
+		`"rewrite":[]`,
 		`"servers":[]`,
 		`"timeout":"1s"`,
 		`"keys":"/var/lib/reputed/keys"`,
@@ -72,6 +74,8 @@ func TestDefault(t *testing.T) {
 		`"on_no_key":"defer"`,
 		`"rsa":"auto"`,
 		`"domain":[]`,
+		`"policy":{"mode":"observe","spf":{"fail":"reject","partial":"log","softfail":"log","neutral":"log",` +
+			`"none":"log","permerror":"log","deadline":"2s"}}`,
 		`"format":"logfmt"`,
 	} {
 		if !strings.Contains(got(c), want) {
@@ -101,14 +105,17 @@ func TestLoad(t *testing.T) {
 		{"unless they are named", "state_dir = '/srv'\nsigning.keys = '/etc/keys'", func(c *config.Config) {
 			c.StateDir, c.Signing.Keys = "/srv", "/etc/keys"
 		}},
-		{"sockets in every spelling", `milter.listen = ["local:/run/a", "inet:8891@localhost", "inet:[::1]:8892", "inet:8893"]`,
+		{"sockets in every spelling",
+			`milter.listen = ["local:/run/a", "inet:8891@localhost", "inet:[::1]:8892", "inet:8893"]`,
 			func(c *config.Config) {
-				c.Milter.Listen = []wire.Endpoint{{Network: "unix", Address: "/run/a"}, {Network: "tcp", Address: "localhost:8891"},
-					{Network: "tcp", Address: "[::1]:8892"}, {Network: "tcp", Address: "localhost:8893"}}
+				c.Milter.Listen = []wire.Endpoint{{Network: "unix", Address: "/run/a"},
+					{Network: "tcp", Address: "localhost:8891"}, {Network: "tcp", Address: "[::1]:8892"},
+					{Network: "tcp", Address: "localhost:8893"}}
 			}},
-		{"access to sockets", "[milter]\nsocket_mode = '660'\nsocket_group = 'postfix'\non_error = 'log'", func(c *config.Config) {
-			c.Milter.SocketMode, c.Milter.SocketGroup, c.Milter.OnError = 0o660, "postfix", policy.Log
-		}},
+		{"access to sockets", "[milter]\nsocket_mode = '660'\nsocket_group = 'postfix'\non_error = 'log'",
+			func(c *config.Config) {
+				c.Milter.SocketMode, c.Milter.SocketGroup, c.Milter.OnError = 0o660, "postfix", policy.Log
+			}},
 		{"networks", `outbound = { networks = ["192.0.2.0/24", "!192.0.2.7", "2001:db8::/32"], authenticated = false }`,
 			func(c *config.Config) {
 				c.Outbound.Networks = []config.Network{{Prefix: netip.MustParsePrefix("192.0.2.0/24")},
@@ -120,16 +127,38 @@ func TestLoad(t *testing.T) {
 			c.Outbound.Networks, c.Outbound.Daemons = []config.Network{}, []string{}
 			c.Outbound.Mailers, c.Outbound.LocalDomains = []string{"smtp", "relay"}, []mail.Domain{name(t, "example.org")}
 		}},
-		{"name servers with and without port", "[dns]\nservers = ['127.0.0.1', '[::1]:5353', '2001:db8::1']\ntimeout = '1500ms'",
+		{"name servers with and without port",
+			"[dns]\nservers = ['127.0.0.1', '[::1]:5353', '2001:db8::1']\ntimeout = '1500ms'",
 			func(c *config.Config) {
 				c.DNS.Servers = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53"),
 					netip.MustParseAddrPort("[::1]:5353"), netip.MustParseAddrPort("[2001:db8::1]:53")}
 				c.DNS.Timeout = config.Duration(1500 * time.Millisecond)
 			}},
-		{"what becomes of mail that is not signed", "[signing]\non_foreign_from = 'reject'\non_no_key = 'log'\nrsa = 'go'\nexpire='336h'",
+		{"what becomes of mail that is not signed",
+			"[signing]\non_foreign_from = 'reject'\non_no_key = 'log'\nrsa = 'go'\nexpire='336h'",
 			func(c *config.Config) {
 				c.Signing.OnForeignFrom, c.Signing.OnNoKey, c.Signing.RSA = policy.Reject, policy.Log, config.Go
 				c.Signing.Expire = config.Duration(336 * time.Hour)
+			}},
+		{"what is enforced is what is known", "[[egress]]\naddresses = ['203.0.113.25', '2001:DB8:0::25']",
+			func(c *config.Config) {
+				c.Egress = []config.Egress{egress("default", c.Hostname)}
+				c.Egress[0].Addresses = []netip.Addr{netip.MustParseAddr("203.0.113.25"), netip.MustParseAddr("2001:db8::25")}
+				c.Policy.Mode = config.Enforce
+			}},
+		{"unless it is only to be observed", "hostname = 'a.example'\n[[egress]]\nvia = 'spf.provider.example'\n" +
+			"[policy]\nmode = 'observe'", func(c *config.Config) {
+			c.Hostname = name(t, "a.example")
+			c.Egress = []config.Egress{egress("default", c.Hostname)}
+			c.Egress[0].Via = name(t, "spf.provider.example")
+		}},
+		{"guesses may be enforced, in vain", "policy.mode = 'enforce'", func(c *config.Config) {
+			c.Policy.Mode = config.Enforce
+		}},
+		{"what SPF leads to", "policy.spf = { fail = 'defer', softfail = 'hold', deadline = '30s' }",
+			func(c *config.Config) {
+				c.Policy.SPF.Fail, c.Policy.SPF.SoftFail = policy.Defer, policy.Hold
+				c.Policy.SPF.Deadline = config.Duration(30 * time.Second)
 			}},
 		{"the log", "\ufeff[log]\r\nformat = \"json\" # with a byte order mark, from Windows\r\n", func(c *config.Config) {
 			c.Log.Format = config.JSON
@@ -144,6 +173,12 @@ func TestLoad(t *testing.T) {
 			}
 		})
 	}
+}
+
+// egress gives one without addresses and restrictions.
+func egress(name string, hostname mail.Domain) config.Egress {
+	return config.Egress{Name: name, Addresses: []netip.Addr{}, Hostname: hostname,
+		Daemons: []string{}, Mailers: []string{}, Senders: []config.Senders{}}
 }
 
 // What is written is read back as the same on a host with other defaults.
@@ -194,6 +229,23 @@ authenticated = false
 daemons = ["submission", "smtps"]
 mailers = ["relay"]
 local_domains = ["bücher.example"]
+[[egress]]
+name = "bulk"
+addresses = ["203.0.113.26", "2001:db8::26"]
+hostname = "bulk.example.org"
+via = "spf.provider.example"
+daemons = ["submission"]
+mailers = ["RELAY"]
+senders = ["bücher.example", "*.example.org", "Ann@example.org", "\"ann b\"@example.org", "jürgen@example.org"]
+[[egress]]
+name = "rest"
+addresses = ["198.51.100.7"]
+[[rewrite]]
+from = "\"ann@web1\"@internal"
+to = "ann@bücher.example"
+[[rewrite]]
+from = "@internal"
+to = "@example.org"
 [dns]
 servers = ["[fe80::1%eth0]:53", "127.0.0.1"]
 timeout = "1m"
@@ -216,6 +268,16 @@ name = "*.example.org"
 [[domain]]
 name = "*"
 sign_as = "example.com"
+[policy]
+mode = "observe"
+[policy.spf]
+fail = "hold"
+partial = "defer"
+softfail = "reject"
+neutral = "hold"
+none = "defer"
+permerror = "reject"
+deadline = "1500ms"
 [log]
 format = "json"
 `

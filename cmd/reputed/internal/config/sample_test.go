@@ -12,8 +12,8 @@ import (
 	"reputed/contrib"
 )
 
-// In the sample a # before a setting has no blank behind it; before prose it has. The example of a [[domain]] is no
-// default, and so stands as prose, indented.
+// In the sample a # before a setting has no blank behind it; before prose it has. What may be there several times, such
+// as a [[domain]], has no default: its example stands as prose, indented.
 var (
 	setting = regexp.MustCompile(`(?m)^#([^ \n])`)
 	example = regexp.MustCompile(`(?m)^#   (\[|[a-z_]+ =)`)
@@ -37,8 +37,8 @@ func TestSample(t *testing.T) {
 	}
 	t.Run("with its examples", func(t *testing.T) {
 		c := load(t, string(example.ReplaceAll(contrib.Sample, []byte("$1"))))
-		if len(c.Domains) == 0 {
-			t.Error("no example of a domain")
+		if len(c.Domains) == 0 || len(c.Egress) == 0 || len(c.Rewrite) == 0 {
+			t.Error("no example of a domain, an egress or a rewriting")
 		}
 	})
 }
@@ -50,18 +50,19 @@ func TestSampleComplete(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := string(example.ReplaceAll(setting.ReplaceAll(contrib.Sample, []byte("$1")), []byte("$1")))
-	at, seen := 0, map[string]bool{}
+	at, section, seen := 0, "", map[string]bool{}
 	for line := range strings.Lines(b.String()) {
 		key, _, ok := strings.Cut(line, " = ")
 		if strings.HasPrefix(line, "[") {
-			key, ok = strings.TrimSpace(line), true
+			section = strings.TrimSpace(line)
+			key, ok = section, true
 		} else {
 			key += " = "
 		}
-		if !ok || seen[key] {
+		if !ok || seen[section+key] {
 			continue
 		}
-		seen[key] = true
+		seen[section+key] = true
 		next := strings.Index(text[at:], "\n"+key)
 		if next < 0 {
 			t.Errorf("%q is not in the sample, or not in this place", key)

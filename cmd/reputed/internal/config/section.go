@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -71,7 +72,7 @@ func plain(s string) string {
 // finish notes every key that nobody asked for, and gives all errors: nil if there are none.
 func (d *document) finish() error {
 	for _, s := range d.sections {
-		for key := range s.values {
+		for _, key := range slices.Sorted(maps.Keys(s.values)) {
 			if !slices.Contains(s.known, key) {
 				text := fmt.Sprintf("unknown key %q%s", s.name(key), d.meant(s, key))
 				d.errs = append(d.errs, Error{File: d.file, Line: s.at.kid(key).line, Text: text})
@@ -138,6 +139,19 @@ func (s *section) title() string {
 func (s *section) has(key string) bool {
 	_, ok := s.values[key]
 	return ok
+}
+
+// blank tells whether the key is absent, or set to an empty text or list: nothing is meant by it.
+func (s *section) blank(key string) bool {
+	switch value := s.values[key].(type) {
+	case nil:
+		return true
+	case string:
+		return value == ""
+	case []any:
+		return len(value) == 0
+	}
+	return false
 }
 
 // wrong notes that something is wrong with a key.

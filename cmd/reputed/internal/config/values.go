@@ -36,7 +36,8 @@ func between(least, most Duration) func(string) (Duration, error) {
 	return func(s string) (Duration, error) {
 		d, err := time.ParseDuration(s)
 		if err != nil {
-			return 0, fmt.Errorf("%q is not a time span (a number with its unit, such as \"500ms\", \"2s\", \"5m\" or \"168h\")", s)
+			return 0, fmt.Errorf("%q is not a time span (a number with its unit, such as \"500ms\", \"2s\", \"5m\" or "+
+				"\"168h\")", s)
 		}
 		if Duration(d) < least || Duration(d) > most {
 			return 0, fmt.Errorf("%q is out of bounds (from %v to %v)", s, least, most)
@@ -45,16 +46,16 @@ func between(least, most Duration) func(string) (Duration, error) {
 	}
 }
 
-// Mode is the permission bits of a file, written in octal as in "0660".
-type Mode uint32
+// Permissions are the bits of a file's mode, written in octal as in "0660".
+type Permissions uint32
 
-func (m Mode) String() string { return fmt.Sprintf("%04o", uint32(m)) }
+func (m Permissions) String() string { return fmt.Sprintf("%04o", uint32(m)) }
 
-// MarshalText writes [Mode.String].
-func (m Mode) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
+// MarshalText writes [Permissions.String].
+func (m Permissions) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
 
 // socketMode parses the mode of a socket. Who connects needs the right to write.
-func socketMode(s string) (Mode, error) {
+func socketMode(s string) (Permissions, error) {
 	m, err := strconv.ParseUint(s, 8, 32)
 	if err != nil || m > 0o777 {
 		return 0, fmt.Errorf("%q is not a file mode (octal digits in quotes, such as \"0660\")", s)
@@ -62,7 +63,7 @@ func socketMode(s string) (Mode, error) {
 	if m&0o222 == 0 {
 		return 0, fmt.Errorf("%q lets nobody connect: that takes the right to write (such as \"0660\")", s)
 	}
-	return Mode(m), nil
+	return Permissions(m), nil
 }
 
 // choice gives the parser of a value that is one of few.

@@ -23,6 +23,14 @@ func (c *Config) Write(w io.Writer) error {
 	p.words("daemons", c.Outbound.Daemons)
 	p.words("mailers", c.Outbound.Mailers)
 	printList(&p, "local_domains", c.Outbound.LocalDomains)
+	for i := range c.Egress {
+		p.egress(&c.Egress[i])
+	}
+	for _, r := range c.Rewrite {
+		p.table("[[rewrite]]")
+		p.text("from", r.From)
+		p.text("to", r.To)
+	}
 	p.table("[dns]")
 	printList(&p, "servers", c.DNS.Servers)
 	p.text("timeout", c.DNS.Timeout)
@@ -30,6 +38,7 @@ func (c *Config) Write(w io.Writer) error {
 	for i := range c.Domains {
 		p.domain(&c.Domains[i])
 	}
+	p.policy(&c.Policy)
 	p.table("[log]")
 	p.text("format", c.Log.Format)
 	_, err := io.WriteString(w, p.String())
@@ -104,4 +113,28 @@ func (p *printer) domain(d *Domain) {
 	p.text("sign_as", d.SignAs)
 	printList(p, "selectors", d.Selectors)
 	p.bool("subdomains", d.Subdomains)
+}
+
+func (p *printer) egress(e *Egress) {
+	p.table("[[egress]]")
+	p.quoted("name", e.Name)
+	printList(p, "addresses", e.Addresses)
+	p.text("hostname", e.Hostname)
+	p.text("via", e.Via)
+	p.words("daemons", e.Daemons)
+	p.words("mailers", e.Mailers)
+	printList(p, "senders", e.Senders)
+}
+
+func (p *printer) policy(c *Policy) {
+	p.table("[policy]")
+	p.text("mode", c.Mode)
+	p.table("[policy.spf]")
+	p.text("fail", c.SPF.Fail)
+	p.text("partial", c.SPF.Partial)
+	p.text("softfail", c.SPF.SoftFail)
+	p.text("neutral", c.SPF.Neutral)
+	p.text("none", c.SPF.None)
+	p.text("permerror", c.SPF.PermError)
+	p.text("deadline", c.SPF.Deadline)
 }

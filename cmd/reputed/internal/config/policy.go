@@ -1,0 +1,65 @@
+package config
+
+import (
+	"time"
+
+	"reputed/policy"
+)
+
+// Policy says what becomes of our mail that receivers would refuse.
+type Policy struct {
+	Mode Mode `json:"mode"` // in effect: Enforce by default once there is an [Egress]
+	SPF  SPF  `json:"spf"`
+}
+
+// Mode says whether findings act.
+type Mode uint8
+
+const (
+	Observe Mode = iota // what would become of the mail is logged
+	Enforce             // the actions are taken
+)
+
+var modes = [...]string{"observe", "enforce"}
+
+func (m Mode) String() string { return modes[m] }
+
+// MarshalText writes the word of [Mode.String].
+func (m Mode) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
+
+// SPF says what the results of SPF for the sender and the egress lead to (RFC 7208, section 2.6). A temperror is always
+// logged only.
+type SPF struct {
+	Fail      policy.Action `json:"fail"`      // every address of the egress fails
+	Partial   policy.Action `json:"partial"`   // the addresses of the egress have different results
+	SoftFail  policy.Action `json:"softfail"`  //
+	Neutral   policy.Action `json:"neutral"`   //
+	None      policy.Action `json:"none"`      // the sender's domain has no record
+	PermError policy.Action `json:"permerror"` // the record is in error
+	Deadline  Duration      `json:"deadline"`  // how long a message waits for the result at most
+}
+
+func defaultPolicy() Policy {
+	return Policy{SPF: SPF{Fail: policy.Reject, Deadline: Duration(2 * time.Second)}}
+}
+
+// read reads the section; the egresses have been read.
+func (p *Policy) read(s *section, egresses int) {
+	if egresses > 0 {
+		p.Mode = Enforce
+	}
+	text(s, "mode", choice(Observe, Enforce), &p.Mode)
+	p.SPF.read(s.table("spf"))
+}
+
+func (f *SPF) read(s *section) {
+	answers := choice(policy.Log, policy.Hold, policy.Defer, policy.Reject)
+	text(s, "fail", answers, &f.Fail)
+	text(s, "partial", answers, &f.Partial)
+	text(s, "softfail", answers, &f.SoftFail)
+	text(s, "neutral", answers, &f.Neutral)
+	text(s, "none", answers, &f.None)
+	text(s, "permerror", answers, &f.PermError)
+	// Postfix waits 30 s for a milter's answer (milter_command_timeout).
+	text(s, "deadline", between(Duration(10*time.Millisecond), Duration(30*time.Second)), &f.Deadline)
+}
