@@ -1,7 +1,12 @@
 // Package dnstest is an authoritative name server on loopback, from the text of a zone: for tests, and for the demo.
 //
 // It answers over UDP and TCP on one port, keeps names that do not exist apart from names without records of the type
-// asked for, and truncates what does not fit.
+// asked for, knows wildcards, and truncates what does not fit. It goes wrong on demand: see [Server.Fault].
+//
+// # Standards
+//
+// RFC 1035, RFC 2308 (negative answers), RFC 4592 (wildcards, but for what concerns delegations), RFC 8020 (names that
+// only have names below them).
 //
 // # Security
 //
@@ -13,20 +18,28 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/miekg/dns"
 )
 
 // Server is a running name server. It is authoritative for every name.
 type Server struct {
-	addr    string
+	addr    netip.AddrPort
 	zone    atomic.Pointer[zone]
 	udp     *dns.Server
 	tcp     *dns.Server
 	running sync.WaitGroup
+	closing chan struct{}
+	close   sync.Once
+
+	mu      sync.Mutex
+	faults  map[string]*Fault
+	queries map[asked]int
 }
 
 // zone is the records by name, lower case, with the final dot. A name that only has names below it is there too.
@@ -35,7 +48,7 @@ type zone map[string][]dns.RR
 // Start serves the records of a zone file's text. Names without a final dot are below the last $ORIGIN, which is the
 // root if there is none.
 func Start(text string) (*Server, error) {
-	s := &Server{}
+	s := &Server{closing: make(chan struct{}), faults: map[string]*Fault{}, queries: map[asked]int{}}
 	if err := s.Set(text); err != nil {
 		return nil, err
 	}
@@ -43,7 +56,7 @@ func Start(text string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.addr = tcp.Addr().String()
+	s.addr = tcp.Addr().(*net.TCPAddr).AddrPort()
 	s.tcp = &dns.Server{Listener: tcp, Handler: dns.HandlerFunc(s.answer)}
 	s.udp = &dns.Server{PacketConn: udp, Handler: dns.HandlerFunc(s.answer)}
 	for _, server := range []*dns.Server{s.tcp, s.udp} {
@@ -74,15 +87,18 @@ func listenBoth() (net.Listener, net.PacketConn, error) {
 }
 
 // Addr gives the server's address and port.
-func (s *Server) Addr() string { return s.addr }
+func (s *Server) Addr() string { return s.addr.String() }
+
+// AddrPort gives the same for whoever takes no text.
+func (s *Server) AddrPort() netip.AddrPort { return s.addr }
 
 // Set replaces all records at once.
 func (s *Server) Set(text string) error {
-	z := zone{}
+	z := zone{".": nil}
 	parser := dns.NewZoneParser(strings.NewReader(text), ".", "")
 	parser.SetDefaultTTL(300)
 	for rr, ok := parser.Next(); ok; rr, ok = parser.Next() {
-		name := strings.ToLower(rr.Header().Name)
+		name := key(rr.Header().Name)
 		z[name] = append(z[name], rr)
 		for up := parent(name); up != ""; up = parent(up) {
 			z[up] = append(z[up], nil...) // RFC 8020: it exists, though it may have no records
@@ -95,6 +111,15 @@ func (s *Server) Set(text string) error {
 	return nil
 }
 
+// key gives a name of the text as one of a query reads, since both may be escaped in several ways.
+func key(name string) string {
+	var wire [255]byte
+	if _, err := dns.PackDomainName(name, wire[:], 0, nil, false); err == nil {
+		name, _, _ = dns.UnpackDomainName(wire[:], 0)
+	}
+	return strings.ToLower(name)
+}
+
 func parent(name string) string {
 	_, rest, _ := strings.Cut(name, ".")
 	return rest
@@ -102,22 +127,36 @@ func parent(name string) string {
 
 // answer answers one question.
 func (s *Server) answer(w dns.ResponseWriter, q *dns.Msg) {
+	f := s.note(q.Question[0])
+	select {
+	case <-time.After(f.Delay):
+	case <-s.closing:
+		return
+	}
+	if f.Kind == Drop {
+		return
+	}
 	m := new(dns.Msg).SetReply(q)
 	m.Authoritative = true
 	size := dns.MinMsgSize
-	if opt := q.IsEdns0(); opt != nil {
+	if opt := q.IsEdns0(); opt != nil && f.Kind != NoEDNS {
 		size = int(opt.UDPSize())
 		m.SetEdns0(1232, false)
+	} else if opt == nil && f.Kind == NoEDNS {
+		f.Kind = None
 	}
 	s.fill(m)
+	if f.Kind == Huge {
+		pad(m)
+	}
 	if w.LocalAddr().Network() == "udp" {
 		m.Truncate(size)
 	}
-	w.WriteMsg(m)
+	s.spoil(w, m, f)
 }
 
-// maxChain bounds the aliases followed for one answer.
-const maxChain = 8
+// maxChain bounds the names looked at for one answer.
+const maxChain = 9
 
 // fill adds the records asked for, with the aliases that lead to them.
 func (s *Server) fill(m *dns.Msg) {
@@ -125,7 +164,7 @@ func (s *Server) fill(m *dns.Msg) {
 	name, qtype := strings.ToLower(m.Question[0].Name), m.Question[0].Qtype
 	negative := true
 	for range maxChain {
-		records, exists := z[name]
+		records, exists := z.at(name)
 		if !exists {
 			m.Rcode = dns.RcodeNameError
 			break
@@ -133,7 +172,7 @@ func (s *Server) fill(m *dns.Msg) {
 		alias := ""
 		for _, rr := range records {
 			if c, ok := rr.(*dns.CNAME); ok && qtype != dns.TypeCNAME {
-				alias = strings.ToLower(c.Target)
+				alias = key(c.Target)
 				m.Answer = append(m.Answer, rr)
 			} else if rr.Header().Rrtype == qtype {
 				m.Answer = append(m.Answer, rr)
@@ -150,6 +189,28 @@ func (s *Server) fill(m *dns.Msg) {
 	}
 }
 
+// at gives the records of a name, and whether it exists. RFC 4592, section 3.3.1: without records of its own, it has
+// those of the wildcard of its closest encloser.
+func (z zone) at(name string) (records []dns.RR, exists bool) {
+	if records, exists = z[name]; exists {
+		return records, true
+	}
+	encloser := parent(name)
+	for encloser != "" {
+		if _, exists := z[encloser]; exists {
+			break
+		}
+		encloser = parent(encloser)
+	}
+	wild, exists := z["*."+encloser]
+	for _, rr := range wild {
+		rr = dns.Copy(rr)
+		rr.Header().Name = name
+		records = append(records, rr)
+	}
+	return records, exists
+}
+
 // soa is the start of authority that negative answers carry, also those at the end of an alias (RFC 2308, section 2).
 func soa() dns.RR {
 	return &dns.SOA{
@@ -162,12 +223,13 @@ func soa() dns.RR {
 func (s *Server) Resolver() *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		var d net.Dialer
-		return d.DialContext(ctx, network, s.addr)
+		return d.DialContext(ctx, network, s.Addr())
 	}}
 }
 
-// Close stops the server.
+// Close stops the server. Answers that are late are dropped.
 func (s *Server) Close() error {
+	s.close.Do(func() { close(s.closing) })
 	err := errors.Join(s.udp.Shutdown(), s.tcp.Shutdown())
 	s.running.Wait()
 	return err

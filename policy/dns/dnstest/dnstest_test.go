@@ -92,7 +92,7 @@ big      TXT ` + strings.Repeat(`"`+strings.Repeat("x", 200)+`" `, 5))
 		{"alias.example.org.", dns.TypeA, "udp", 0, dns.RcodeSuccess, 2, false, "the alias and what it leads to"},
 		{"alias.example.org.", dns.TypeCNAME, "udp", 0, dns.RcodeSuccess, 1, false, "the alias itself"},
 		{"nowhere.example.org.", dns.TypeA, "udp", 0, dns.RcodeNameError, 1, false, "RFC 6604: the status of the last name"},
-		{"loop.example.org.", dns.TypeA, "tcp", 0, dns.RcodeSuccess, 8, false, "a loop ends"},
+		{"loop.example.org.", dns.TypeA, "tcp", 0, dns.RcodeSuccess, 9, false, "a loop ends"},
 		{"big.example.org.", dns.TypeTXT, "udp", 0, dns.RcodeSuccess, 0, true, "512 octets without EDNS0"},
 		{"big.example.org.", dns.TypeTXT, "udp", 100, dns.RcodeSuccess, 0, true, "RFC 6891: less than 512 means 512"},
 		{"big.example.org.", dns.TypeTXT, "udp", 1232, dns.RcodeSuccess, 1, false, "it fits"},
