@@ -1,13 +1,24 @@
 // Package dns asks name servers, and keeps what they say apart: that there is something, that there is nothing of that
 // kind, that there is no such name, and that they could not be asked. Only the last is no knowledge.
 //
+// [Client] asks: a stub resolver, which needs recursive servers. It tries them in order, goes on to the next when one
+// fails or is slow, and asks again over TCP when an answer does not fit.
+//
+// # What it never does
+//
+// It does not search: names are asked for as they are given. It does not validate signatures: have a validating
+// resolver on this host. Records that do not belong to the question are not looked at, nor kept.
+//
 // # Standards
 //
-// RFC 1035, RFC 2308 (negative answers), RFC 6604 (aliases and what they lead to).
+// RFC 1035, RFC 2181 (TTL), RFC 2308 (negative answers), RFC 5452 (what makes answers hard to forge), RFC 6604 (aliases
+// and what they lead to), RFC 6672 (DNAME, by the aliases made of it), RFC 6891 (EDNS), RFC 7766 (TCP).
 //
 // # Security
 //
-// Answers come from strangers. Texts and names of answers are not escaped: escape them where they are shown.
+// Answers come from strangers. Texts and names of answers are not escaped: escape them where they are shown. Each query
+// has a port and an id of its own; replies that do not fit it are counted and passed over, so that who guesses can
+// neither answer nor make the question fail. Reading a message is fuzzed.
 package dns
 
 import (
@@ -23,6 +34,7 @@ type Type uint16
 
 const (
 	A    Type = 1
+	NS   Type = 2
 	PTR  Type = 12
 	MX   Type = 15
 	TXT  Type = 16
@@ -33,6 +45,8 @@ func (t Type) String() string {
 	switch t {
 	case A:
 		return "A"
+	case NS:
+		return "NS"
 	case PTR:
 		return "PTR"
 	case MX:
@@ -63,9 +77,12 @@ func (s Status) String() string { return statuses[s] }
 func (s Status) Void() bool { return s == NoData || s == NXDomain }
 
 // Record is one record of an answer. Which fields are set depends on the type asked for.
+//
+// A name is lower case, without the final dot; "" is the root, which is the host of a null MX (RFC 7505). A dot inside
+// a label reads `\.`; all other octets are as they are.
 type Record struct {
-	Addr netip.Addr // A and AAAA
-	Name string     // MX: the host; PTR: the name; without the final dot
+	Addr netip.Addr // A and AAAA; an AAAA record of an IPv4-mapped address stays one
+	Name string     // MX: the host; NS, PTR: the name
 	Pref uint16     // MX
 	Text string     // TXT: the strings joined, octets as they are
 }
@@ -76,7 +93,7 @@ type Answer struct {
 	Records []Record      // when Found, in the order of the answer
 	TTL     time.Duration // how long the answer holds; of a negative one, as RFC 2308 has it
 	Stale   bool          // kept beyond its time, because the servers do not answer (RFC 8767)
-	Err     error         // when Failed: why; one of the errors below is in it
+	Err     error         // when Failed: why; at least one of the errors below is in it
 }
 
 // What Answer.Err comes to, by errors.Is.
@@ -86,6 +103,7 @@ var (
 	ErrRefused   = errors.New("the server refused")
 	ErrMalformed = errors.New("not a proper answer")
 	ErrNetwork   = errors.New("the server cannot be reached")
+	ErrName      = errors.New("not a name that the DNS can hold")
 )
 
 // Resolver answers questions. The name has no final dot, and its labels may hold any octet but the dot.
