@@ -4,6 +4,9 @@
 // [Client] asks: a stub resolver, which needs recursive servers. It tries them in order, goes on to the next when one
 // fails or is slow, and asks again over TCP when an answer does not fit.
 //
+// [Cache] remembers what a client says, and how long it holds. It keeps answers beyond their time for when the servers
+// fail, so that a black-out of the DNS neither stops mail nor slows it.
+//
 // # What it never does
 //
 // It does not search: names are asked for as they are given. It does not validate signatures: have a validating
@@ -12,7 +15,8 @@
 // # Standards
 //
 // RFC 1035, RFC 2181 (TTL), RFC 2308 (negative answers), RFC 5452 (what makes answers hard to forge), RFC 6604 (aliases
-// and what they lead to), RFC 6672 (DNAME, by the aliases made of it), RFC 6891 (EDNS), RFC 7766 (TCP).
+// and what they lead to), RFC 6672 (DNAME, by the aliases made of it), RFC 6891 (EDNS), RFC 7766 (TCP), RFC 8767 (stale
+// answers), RFC 9520 (failures are kept).
 //
 // # Security
 //

@@ -73,3 +73,42 @@ func (c *Client) Stats() ClientStats {
 		Mismatched: n.mismatched.Load(),
 	}
 }
+
+// CacheStats counts what a [Cache] did since it was made. Each question is a hit, a miss, stale or a failure; a miss
+// can be stale as well.
+type CacheStats struct {
+	Hits      uint64 // answered from memory
+	Misses    uint64 // waited for the servers
+	Stale     uint64 // answered with what had expired, because the servers fail or are slow
+	Failures  uint64 // answered with a failure of a moment before
+	Refreshes uint64 // questions asked in the background
+	Busy      uint64 // questions not asked, for there were too many
+	Entries   uint64 // in memory now
+}
+
+type cacheCounts struct {
+	hits, misses, stale, failures, refreshes, busy atomic.Uint64
+}
+
+// again counts an answer of a time in which the servers fail.
+func (c *cacheCounts) again(a Answer) {
+	if a.Stale {
+		c.stale.Add(1)
+	} else {
+		c.failures.Add(1)
+	}
+}
+
+// Stats gives the counts.
+func (c *Cache) Stats() CacheStats {
+	n := &c.counts
+	return CacheStats{
+		Hits:      n.hits.Load(),
+		Misses:    n.misses.Load(),
+		Stale:     n.stale.Load(),
+		Failures:  n.failures.Load(),
+		Refreshes: n.refreshes.Load(),
+		Busy:      n.busy.Load(),
+		Entries:   uint64(max(0, c.entries.EstimatedSize())),
+	}
+}

@@ -1,0 +1,480 @@
+package dns_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"reputed/policy/dns"
+)
+
+// upstream is a resolver that answers as told, and counts.
+type upstream struct {
+	mu     sync.Mutex
+	answer dns.Answer
+	delay  time.Duration
+	asked  int
+}
+
+func (u *upstream) Resolve(ctx context.Context, _ string, _ dns.Type) dns.Answer {
+	u.mu.Lock()
+	u.asked++
+	a, delay := u.answer, u.delay
+	u.mu.Unlock()
+	select {
+	case <-time.After(delay):
+		return a
+	case <-ctx.Done():
+		return dns.Answer{Err: fmt.Errorf("%w: %w", dns.ErrTimeout, context.Cause(ctx))}
+	}
+}
+
+// say sets what is answered from now on.
+func (u *upstream) say(a dns.Answer, delay time.Duration) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.answer, u.delay = a, delay
+}
+
+// want fails if there were not n questions since the last time.
+func (u *upstream) want(t *testing.T, n int, why string) {
+	t.Helper()
+	synctest.Wait()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.asked != n {
+		t.Errorf("%s: %d questions, not %d", why, u.asked, n)
+	}
+	u.asked = 0
+}
+
+func found(text string, ttl time.Duration) dns.Answer {
+	return dns.Answer{Status: dns.Found, Records: []dns.Record{{Text: text}}, TTL: ttl}
+}
+
+func failed(err error) dns.Answer { return dns.Answer{Err: err} }
+
+// cached runs a test of a cache in a bubble, where time passes when nobody is at work.
+func cached(t *testing.T, o dns.CacheOptions, test func(t *testing.T, c *dns.Cache, u *upstream)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		u := &upstream{}
+		c := dns.NewCache(u, o)
+		defer c.Close()
+		test(t, c, u)
+	})
+}
+
+func ask(c *dns.Cache) dns.Answer { return c.Resolve(context.Background(), "example.org", dns.TXT) }
+
+func TestCacheTTL(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		said dns.Answer
+		kept time.Duration
+	}{
+		{"found", found("x", 5*time.Minute), 5 * time.Minute},
+		{"found for a moment", found("x", 0), 5 * time.Second},
+		{"found for a week", found("x", 7*24*time.Hour), time.Hour},
+		{"nodata", dns.Answer{Status: dns.NoData, TTL: time.Minute}, time.Minute},
+		{"nxdomain for a moment", dns.Answer{Status: dns.NXDomain}, 5 * time.Second},
+		{"nxdomain for a day", dns.Answer{Status: dns.NXDomain, TTL: 24 * time.Hour}, 15 * time.Minute},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cached(t, dns.CacheOptions{}, func(t *testing.T, c *dns.Cache, u *upstream) {
+				u.say(tt.said, 0)
+				if a := ask(c); a.Status != tt.said.Status || a.TTL != tt.kept || a.Stale {
+					t.Errorf("asked: %+v", a)
+				}
+				time.Sleep(tt.kept / 2)
+				if a := ask(c); a.Status != tt.said.Status || a.TTL != tt.kept/2 || a.Stale {
+					t.Errorf("from memory: %+v", a)
+				}
+				u.want(t, 1, "while it holds")
+				time.Sleep(tt.kept / 2)
+				if a := ask(c); a.TTL != tt.kept || a.Stale {
+					t.Errorf("asked again: %+v", a)
+				}
+				u.want(t, 1, "when it has expired")
+				if n := c.Stats(); n != (dns.CacheStats{Hits: 1, Misses: 2, Entries: 1}) {
+					t.Errorf("%+v", n)
+				}
+			})
+		})
+	}
+}
+
+func TestCacheKeys(t *testing.T) {
+	cached(t, dns.CacheOptions{}, func(t *testing.T, c *dns.Cache, u *upstream) {
+		u.say(found("x", time.Minute), 0)
+		for _, q := range []struct {
+			name  string
+			qtype dns.Type
+			asked int
+		}{
+			{"example.org", dns.TXT, 1},
+			{"EXAMPLE.ORG", dns.TXT, 0},
+			{"example.org", dns.A, 1},
+			{"\xc3\x84.org", dns.A, 1},
+			{"\xc3\xa4.org", dns.A, 1}, // RFC 4343: only ASCII has case
+			{"\xff.ORG", dns.A, 1},
+			{"\xfe.ORG", dns.A, 1},
+		} {
+			c.Resolve(context.Background(), q.name, q.qtype)
+			u.want(t, q.asked, fmt.Sprintf("%q %s", q.name, q.qtype))
+		}
+	})
+}
+
+// RFC 9520: failures are remembered, longer when they go on.
+func TestCacheFailures(t *testing.T) {
+	cached(t, dns.CacheOptions{}, func(t *testing.T, c *dns.Cache, u *upstream) {
+		u.say(failed(dns.ErrServFail), 0)
+		for _, kept := range []time.Duration{time.Second, 5 * time.Second, 30 * time.Second, 30 * time.Second} {
+			ask(c)
+			time.Sleep(kept - time.Millisecond)
+			if a := ask(c); a.Status != dns.Failed || !errors.Is(a.Err, dns.ErrServFail) || a.TTL != time.Millisecond {
+				t.Errorf("a failure from memory: %+v", a)
+			}
+			u.want(t, 1, kept.String())
+			time.Sleep(time.Millisecond)
+		}
+		u.say(found("x", time.Minute), 0)
+		if a := ask(c); a.Status != dns.Found {
+			t.Errorf("the servers answer again: %+v", a)
+		}
+		time.Sleep(time.Minute)
+		u.say(failed(dns.ErrServFail), 0)
+		ask(c)
+		time.Sleep(time.Second)
+		ask(c)
+		u.want(t, 3, "an answer between them makes failures count anew")
+		if n := c.Stats(); n.Failures != 4 {
+			t.Errorf("%+v", n)
+		}
+	})
+}
+
+func TestCacheRefreshesAhead(t *testing.T) {
+	cached(t, dns.CacheOptions{}, func(t *testing.T, c *dns.Cache, u *upstream) {
+		u.say(found("old", 100*time.Second), 0)
+		ask(c)
+		time.Sleep(89 * time.Second)
+		ask(c)
+		u.want(t, 1, "not in the first nine tenths")
+		time.Sleep(2 * time.Second)
+		u.say(found("new", 100*time.Second), time.Second)
+		for range 100 {
+			if a := ask(c); a.Records[0].Text != "old" || a.TTL != 9*time.Second {
+				t.Errorf("nobody waits for the new answer: %+v", a)
+			}
+		}
+		time.Sleep(2 * time.Second)
+		if a := ask(c); a.Records[0].Text != "new" || a.TTL != 99*time.Second {
+			t.Errorf("the new answer: %+v", a)
+		}
+		u.want(t, 1, "in the last tenth, once")
+
+		time.Sleep(90 * time.Second) // 9 s are left
+		u.say(failed(dns.ErrTimeout), 0)
+		for range 12 { // at 0, 1 and 6 s of these 6
+			if a := ask(c); a.Status != dns.Found || a.Stale {
+				t.Errorf("a failure does no harm to what still holds: %+v", a)
+			}
+			time.Sleep(time.Second / 2)
+		}
+		ask(c)
+		u.want(t, 3, "failures are kept here too")
+		if n := c.Stats(); n.Misses != 1 || n.Refreshes != 4 {
+			t.Errorf("%+v", n)
+		}
+	})
+}
+
+// RFC 8767: what is known is better than nothing, for a day.
+func TestCacheStale(t *testing.T) {
+	for _, known := range []dns.Answer{found("x", time.Minute), {Status: dns.NXDomain, TTL: time.Minute}} {
+		cached(t, dns.CacheOptions{}, func(t *testing.T, c *dns.Cache, u *upstream) {
+			u.say(known, 0)
+			ask(c)
+			u.say(failed(dns.ErrTimeout), 3*time.Second)
+			time.Sleep(time.Hour)
+			began := time.Now()
+			want := func(why string, waited time.Duration) {
+				t.Helper()
+				a := ask(c)
+				if a.Status != known.Status || !a.Stale || a.TTL != 30*time.Second || time.Since(began) != waited {
+					t.Errorf("%s: %+v after %v", why, a, time.Since(began))
+				}
+				began = time.Now()
+			}
+			want("the servers are given a little time", time.Second/2)
+			want("and the next time too, while nothing is known of them", time.Second/2)
+			time.Sleep(3 * time.Second)
+			began = time.Now()
+			for range 10 {
+				want("nobody waits when they have failed", 0)
+			}
+			u.want(t, 3, "in the meantime they are asked in the background, once")
+
+			time.Sleep(20*time.Hour + 3*time.Second)
+			began = time.Now()
+			want("hours later", 0)
+			time.Sleep(4 * time.Second)
+			u.say(found("new", time.Minute), 0)
+			time.Sleep(30 * time.Second)
+			began = time.Now()
+			want("who asks first", 0)
+			synctest.Wait()
+			if a := ask(c); a.Stale || a.Status != dns.Found || a.Records[0].Text != "new" {
+				t.Errorf("the servers answer again: %+v", a)
+			}
+
+			u.say(failed(dns.ErrTimeout), 0)
+			time.Sleep(time.Minute + 24*time.Hour)
+			if a := ask(c); a.Status != dns.Failed {
+				t.Errorf("after a day: %+v", a)
+			}
+		})
+	}
+}
+
+func TestCacheSingleFlight(t *testing.T) {
+	cached(t, dns.CacheOptions{}, func(t *testing.T, c *dns.Cache, u *upstream) {
+		u.say(found("x", time.Minute), time.Second)
+		ctx, cancel := context.WithCancel(context.Background())
+		var all sync.WaitGroup
+		all.Go(func() {
+			a := c.Resolve(ctx, "example.org", dns.TXT)
+			if a.Status != dns.Failed || !errors.Is(a.Err, dns.ErrTimeout) || !errors.Is(a.Err, context.Canceled) {
+				t.Errorf("who gives up: %+v", a)
+			}
+		})
+		synctest.Wait()
+		for range 100 {
+			all.Go(func() {
+				if a := ask(c); a.Status != dns.Found {
+					t.Errorf("who waits: %+v", a)
+				}
+			})
+		}
+		synctest.Wait()
+		cancel()
+		all.Wait()
+		u.want(t, 1, "101 ask")
+
+		u.say(found("x", time.Minute), time.Second)
+		ctx, cancel = context.WithTimeout(context.Background(), time.Millisecond)
+		defer cancel()
+		if a := c.Resolve(ctx, "other.example.org", dns.TXT); !errors.Is(a.Err, context.DeadlineExceeded) {
+			t.Errorf("a deadline: %+v", a)
+		}
+		if a := c.Resolve(ctx, "third.example.org", dns.TXT); !errors.Is(a.Err, context.DeadlineExceeded) {
+			t.Errorf("a deadline of before: %+v", a)
+		}
+		time.Sleep(time.Second)
+		if a := c.Resolve(ctx, "other.example.org", dns.TXT); a.Status != dns.Found {
+			t.Errorf("the answer that nobody waited for: %+v", a)
+		}
+		u.want(t, 1, "nothing is asked for who has no time")
+	})
+}
+
+func TestCacheFlightEnds(t *testing.T) {
+	cached(t, dns.CacheOptions{MaxFlight: 7 * time.Second}, func(t *testing.T, c *dns.Cache, u *upstream) {
+		u.say(found("x", time.Minute), time.Hour)
+		began := time.Now()
+		if a := ask(c); !errors.Is(a.Err, dns.ErrTimeout) || time.Since(began) != 7*time.Second {
+			t.Errorf("%+v after %v", a, time.Since(began))
+		}
+	})
+}
+
+// During a black-out, questions that were never asked before do not wait for the time-out one after another.
+func TestCacheSilence(t *testing.T) {
+	cached(t, dns.CacheOptions{}, func(t *testing.T, c *dns.Cache, u *upstream) {
+		u.say(found("x", time.Minute), 0)
+		ask(c)
+		time.Sleep(time.Hour)
+		u.say(failed(dns.ErrTimeout), 2*time.Second)
+		waited := func(name string) time.Duration {
+			began := time.Now()
+			c.Resolve(context.Background(), name, dns.TXT)
+			return time.Since(began)
+		}
+		for i := range 5 {
+			if w := waited(fmt.Sprintf("%d.example.org", i)); w != 2*time.Second {
+				t.Errorf("question %d waited %v", i, w)
+			}
+		}
+		for i := range 100 {
+			if w := waited(fmt.Sprintf("later%d.example.org", i)); w != 20*time.Millisecond {
+				t.Errorf("later question %d waited %v", i, w)
+			}
+		}
+		if w := waited("example.org"); w != 0 {
+			t.Errorf("what is known from before waited %v", w)
+		}
+		time.Sleep(time.Minute)
+		u.say(found("x", time.Minute), time.Second)
+		if w := waited("new.example.org"); w != 20*time.Millisecond {
+			t.Errorf("the first after the black-out waited %v", w)
+		}
+		time.Sleep(time.Second)
+		if w := waited("newer.example.org"); w != time.Second {
+			t.Errorf("the next one waited %v", w)
+		}
+	})
+}
+
+// One domain of bad servers is no black-out.
+func TestCacheNoSilence(t *testing.T) {
+	cached(t, dns.CacheOptions{}, func(t *testing.T, c *dns.Cache, u *upstream) {
+		u.say(failed(dns.ErrTimeout), 2*time.Second)
+		for range 20 {
+			ask(c)
+			time.Sleep(time.Minute)
+		}
+		u.say(found("x", time.Minute), time.Second)
+		if a := c.Resolve(context.Background(), "good.example.org", dns.TXT); a.Status != dns.Found {
+			t.Errorf("%+v", a)
+		}
+	})
+}
+
+func TestCacheBounds(t *testing.T) {
+	cached(t, dns.CacheOptions{MaxEntries: 100}, func(t *testing.T, c *dns.Cache, u *upstream) {
+		u.say(found("x", time.Minute), 0)
+		for i := range 1000 {
+			c.Resolve(context.Background(), fmt.Sprintf("%d.example.org", i), dns.TXT)
+		}
+		if n := c.Stats().Entries; n < 50 || n > 100 {
+			t.Errorf("%d small answers are kept", n)
+		}
+		u.say(found(strings.Repeat("x", 10<<10), time.Minute), 0)
+		for i := range 1000 {
+			c.Resolve(context.Background(), fmt.Sprintf("large%d.example.org", i), dns.TXT)
+		}
+		large := 0
+		u.want(t, 2000, "all were asked for")
+		for i := range 1000 {
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			if c.Resolve(ctx, fmt.Sprintf("large%d.example.org", i), dns.TXT).Status == dns.Found {
+				large++
+			}
+		}
+		if large > 9 {
+			t.Errorf("%d answers of 10 KB are kept", large)
+		}
+	})
+	cached(t, dns.CacheOptions{MaxFlights: 10}, func(t *testing.T, c *dns.Cache, u *upstream) {
+		u.say(found("x", time.Minute), time.Second)
+		var all sync.WaitGroup
+		for i := range 10 {
+			all.Go(func() { c.Resolve(context.Background(), fmt.Sprintf("%d.example.org", i), dns.TXT) })
+		}
+		synctest.Wait()
+		if a := ask(c); !errors.Is(a.Err, dns.ErrBusy) {
+			t.Errorf("%+v", a)
+		}
+		all.Go(func() { c.Resolve(context.Background(), "1.example.org", dns.TXT) })
+		all.Wait()
+		u.want(t, 10, "the same question needs no flight of its own")
+		if a := ask(c); a.Status != dns.Found {
+			t.Errorf("to have been busy is not remembered: %+v", a)
+		}
+		if n := c.Stats(); n.Busy != 1 {
+			t.Errorf("%+v", n)
+		}
+	})
+}
+
+func TestCacheClose(t *testing.T) {
+	cached(t, dns.CacheOptions{}, func(t *testing.T, c *dns.Cache, u *upstream) {
+		u.say(found("x", time.Minute), 0)
+		ask(c)
+		u.say(found("x", time.Minute), time.Hour)
+		answers := make(chan dns.Answer, 1)
+		go func() { answers <- c.Resolve(context.Background(), "slow.example.org", dns.TXT) }()
+		synctest.Wait()
+		c.Close()
+		if a := <-answers; !errors.Is(a.Err, context.Canceled) {
+			t.Errorf("what was on its way: %+v", a)
+		}
+		if a := ask(c); a.Status != dns.Found {
+			t.Errorf("what is in memory: %+v", a)
+		}
+		if a := c.Resolve(context.Background(), "new.example.org", dns.TXT); !errors.Is(a.Err, dns.ErrClosed) {
+			t.Errorf("what is not: %+v", a)
+		}
+		c.Close()
+	})
+}
+
+// Many ask a client through a cache while the servers come and go.
+func TestCacheAtWork(t *testing.T) {
+	s := start(t, zone)
+	client := client(s.AddrPort(), closed(t))
+	c := dns.NewCache(client, dns.CacheOptions{MaxEntries: 50})
+	defer c.Close()
+	var all sync.WaitGroup
+	for i := range 16 {
+		all.Go(func() {
+			for j := range 200 {
+				if i == 0 && j%50 == 25 {
+					s.Set("")
+				} else if i == 0 && j%50 == 0 {
+					s.Set(zone)
+				}
+				ctx, cancel := context.WithTimeout(context.Background(), timeout)
+				a := c.Resolve(ctx, fmt.Sprintf("%d.wild.example.org", i*j%100), dns.A)
+				if a.Status == dns.Found && len(a.Records) != 1 {
+					t.Errorf("%+v", a)
+				}
+				cancel()
+			}
+		})
+	}
+	all.Wait()
+	n := c.Stats()
+	if sum := n.Hits + n.Misses + n.Failures; sum != 16*200 || n.Hits == 0 {
+		t.Errorf("%+v", n)
+	}
+	if q := client.Stats().Queries; q > n.Misses+n.Refreshes {
+		t.Errorf("%d queries for %+v", q, n)
+	}
+}
+
+func BenchmarkCacheHit(b *testing.B) {
+	u := &upstream{answer: found("v=spf1 -all", time.Hour)}
+	c := dns.NewCache(u, dns.CacheOptions{})
+	defer c.Close()
+	ctx := context.Background()
+	for _, name := range []string{"example.org", "Example.ORG"} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if a := c.Resolve(ctx, name, dns.TXT); a.Status != dns.Found {
+					b.Fatal(a.Err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkCacheHitParallel(b *testing.B) {
+	u := &upstream{answer: found("v=spf1 -all", time.Hour)}
+	c := dns.NewCache(u, dns.CacheOptions{})
+	defer c.Close()
+	b.RunParallel(func(p *testing.PB) {
+		for p.Next() {
+			c.Resolve(context.Background(), "example.org", dns.TXT)
+		}
+	})
+}

@@ -1,0 +1,65 @@
+package dns
+
+import (
+	"context"
+	"errors"
+	"strings"
+)
+
+// flight is a question on its way to the servers, for all who ask it.
+type flight struct {
+	landed chan struct{} // closed when answer is there
+	answer Answer
+}
+
+// fly joins the flight of a question, or begins it. Known is the entry that made the caller ask: if there is a newer
+// one, a flight has landed just now.
+func (c *Cache) fly(k key, known *entry, background bool) (*flight, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f := c.flights[k]; f != nil {
+		return f, nil
+	}
+	if e, _ := c.entries.GetIfPresent(k); e != nil && e != known {
+		f := &flight{landed: make(chan struct{}), answer: e.at(c.now())}
+		close(f.landed)
+		return f, nil
+	}
+	switch {
+	case c.closed:
+		return nil, ErrClosed
+	case len(c.flights) >= c.maxFlights:
+		c.counts.busy.Add(1)
+		return nil, ErrBusy
+	case background:
+		c.counts.refreshes.Add(1)
+	}
+	k.name = strings.Clone(k.name) // it may be part of a whole message
+	f := &flight{landed: make(chan struct{})}
+	c.flights[k] = f
+	c.running.Go(func() { c.ask(k, f) })
+	return f, nil
+}
+
+// ask asks the servers, and remembers the answer.
+func (c *Cache) ask(k key, f *flight) {
+	ctx, cancel := context.WithTimeoutCause(c.ctx, c.maxFlight, ErrTimeout)
+	defer cancel()
+	f.answer = c.next.Resolve(ctx, k.name, k.t)
+	if c.ctx.Err() == nil { // else it says nothing of the servers
+		now := c.now()
+		before, _ := c.entries.GetIfPresent(k)
+		e := before.renew(f.answer, now)
+		if f.answer.Status != Failed {
+			c.silent.Store(0)
+		} else if e.failures == 1 && errors.Is(f.answer.Err, ErrTimeout) { // a name of bad servers counts once
+			c.silent.Add(1)
+		}
+		f.answer = e.at(now)
+		c.entries.Set(k, e)
+	}
+	c.mu.Lock()
+	delete(c.flights, k)
+	c.mu.Unlock()
+	close(f.landed)
+}
