@@ -9,13 +9,16 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"reputed/cmd/reputed/internal/config"
 	"reputed/cmd/reputed/internal/maillog"
 	"reputed/milter"
 	"reputed/policy"
 	"reputed/policy/check"
+	"reputed/policy/dns"
 	"reputed/policy/mail"
+	"reputed/policy/spf"
 	"reputed/signer"
 	"reputed/signer/keydir"
 )
@@ -25,10 +28,13 @@ import (
 //	configuration + keys ─► site ─┐ swapped by reload
 //	                              ▼
 //	listeners ─► milter.Server ─► session ─► policy.Decide, signer ─► maillog
+//	                              ▲
+//	      DNS client ─► cache ─► SPF
 type daemon struct {
 	site   atomic.Pointer[milter.Site]
 	ring   atomic.Pointer[signer.Ring]
 	server *milter.Server
+	dns    *dns.Cache
 	mail   *maillog.Log
 	log    *slog.Logger
 }
@@ -36,8 +42,8 @@ type daemon struct {
 // newDaemon makes a daemon from a configuration. Troubles with single keys are returned beside it: the mail of those
 // domains is deferred, all other mail flows.
 func newDaemon(e *env, cfg *config.Config, log *slog.Logger) (*daemon, []error) {
-	d := &daemon{log: log, mail: maillog.New(log)}
-	site, ring, problems := newSite(e, cfg)
+	d := &daemon{log: log, mail: maillog.New(log), dns: dns.NewCache(newResolver(&cfg.DNS), dns.CacheOptions{})}
+	site, ring, problems := newSite(e, cfg, d.dns)
 	d.swap(site, ring)
 	d.server = milter.New(milter.Options{Site: d.site.Load, Done: d.mail.Message, Log: log, Now: e.now})
 	return d, problems
@@ -50,7 +56,7 @@ func (d *daemon) swap(site *milter.Site, ring *signer.Ring) {
 
 // reload puts a new configuration in place, or leaves everything as it is when anything about it is wrong.
 func (d *daemon) reload(e *env, cfg *config.Config) error {
-	site, ring, problems := newSite(e, cfg)
+	site, ring, problems := newSite(e, cfg, d.dns)
 	if len(problems) > 0 {
 		return errors.Join(problems...)
 	}
@@ -80,16 +86,27 @@ func (d *daemon) run(ctx context.Context, listeners []net.Listener, stop func() 
 		d.log.Warn("some connections did not end in time and were cut off")
 	}
 	serving.Wait()
+	d.dns.Close()
 	return err
 }
 
 // newSite makes of a configuration what a message meets. It reads the keys.
-func newSite(e *env, cfg *config.Config) (*milter.Site, *signer.Ring, []error) {
+func newSite(e *env, cfg *config.Config, resolver dns.Resolver) (*milter.Site, *signer.Ring, []error) {
 	ring, problems := loadRing(cfg)
 	sign := signer.New(ring, cfg.Signing.Options(e.now))
+	envelope := &check.Envelope{
+		Routes:   routes(e, cfg),
+		Rewrites: cfg.Rewrites(),
+		Holds:    ring.Holds,
+		SPF: &check.SPF{
+			Checker:  &spf.Checker{Resolver: resolver, Receiver: cfg.Hostname.String(), Now: e.now},
+			Deadline: time.Duration(cfg.Policy.SPF.Deadline),
+		},
+	}
 	return &milter.Site{
 		Outbound: cfg.Outbound.Rule(),
 		Holds:    ring.Holds,
+		Inquire:  func(ctx context.Context, tx *mail.Transaction) milter.Inquiry { return envelope.Begin(ctx, tx) },
 		Checks: []policy.Check{
 			check.HeaderSize,
 			check.From,
@@ -99,6 +116,7 @@ func newSite(e *env, cfg *config.Config) (*milter.Site, *signer.Ring, []error) {
 			check.HeaderRule(),
 			check.FromRule(),
 			check.KeyRule(cfg.Signing.OnForeignFrom, cfg.Signing.OnNoKey),
+			check.SPFRule(cfg.Policy.SPF.Actions(), cfg.Policy.Mode == config.Observe),
 		},
 		Seal:    func(tx *mail.Transaction) (milter.Seal, error) { return seal(sign, tx) },
 		OnError: cfg.Milter.OnError,

@@ -9,6 +9,7 @@ import (
 	"crypto/rsa"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -22,6 +23,7 @@ import (
 	"reputed/cmd/reputed/internal/config"
 	"reputed/milter/bridge"
 	"reputed/milter/wire"
+	"reputed/policy/dns"
 	"reputed/policy/dns/dnstest"
 	"reputed/signer"
 	"reputed/signer/keydir"
@@ -88,8 +90,11 @@ func demo(ctx context.Context, e *env, asJSON, stay bool) error {
 
 // stage is a running daemon with all it needs: the same wiring as serve's.
 type stage struct {
+	env      *env
 	dir      string
 	dns      *dnstest.Server
+	daemon   *daemon
+	mode     config.Mode // in effect
 	listener net.Listener
 	log      *lineLog
 	stop     func()
@@ -97,7 +102,7 @@ type stage struct {
 
 // newStage sets the stage: keys, name server, configuration, daemon.
 func newStage(ctx context.Context, e *env) (_ *stage, err error) {
-	st := &stage{log: &lineLog{}, stop: func() {}}
+	st := &stage{env: e, log: &lineLog{}, stop: func() {}}
 	defer func() {
 		if err != nil {
 			st.close()
@@ -109,13 +114,15 @@ func newStage(ctx context.Context, e *env) (_ *stage, err error) {
 	if err := st.makeKeys(); err != nil {
 		return nil, err
 	}
-	cfg, err := config.Load("demo.toml", []byte(st.config()), config.Host{FullName: demoHost})
+	if st.dns, err = dnstest.Start(""); err != nil {
+		return nil, err
+	}
+	cfg, err := st.config(config.Enforce)
 	if err != nil {
 		return nil, err
 	}
-	cfg.Milter.Listen = []wire.Endpoint{{Network: "tcp", Address: "127.0.0.1:0"}} // any free port
-	d, _ := newDaemon(e, cfg, newLog(st.log, config.Logfmt))                      // the broken key is part of the play
-	if st.dns, err = dnstest.Start(zone(d.ring.Load())); err != nil {
+	st.daemon, _ = newDaemon(e, cfg, newLog(st.log, config.Logfmt)) // the broken key is part of the play
+	if err := st.dns.Set(demoZone + zone(st.daemon.ring.Load())); err != nil {
 		return nil, err
 	}
 	lns, err := listen(cfg)
@@ -127,7 +134,7 @@ func newStage(ctx context.Context, e *env) (_ *stage, err error) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		d.run(running, lns, func() (context.Context, context.CancelFunc) {
+		st.daemon.run(running, lns, func() (context.Context, context.CancelFunc) {
 			return context.WithTimeout(context.Background(), time.Second)
 		})
 	}()
@@ -135,33 +142,69 @@ func newStage(ctx context.Context, e *env) (_ *stage, err error) {
 	return st, nil
 }
 
-func (st *stage) config() string {
-	return fmt.Sprintf(`
+// config gives the demo's configuration, with any free port for the MTA.
+func (st *stage) config(mode config.Mode) (*config.Config, error) {
+	st.mode = mode
+	text := fmt.Sprintf(`
 hostname = %q
 state_dir = %q
+[[egress]]
+addresses = ["203.0.113.25", "2001:db8::25"]
+[dns]
+servers = [%q]
+timeout = "100ms"
 [[domain]]
 name = %q
 subdomains = true
-`, demoHost, st.dir, demoDomain)
+[policy]
+mode = %q
+`, demoHost, st.dir, st.dns.Addr(), demoDomain, mode)
+	cfg, err := config.Load("demo.toml", []byte(text), config.Host{FullName: demoHost})
+	if err == nil {
+		cfg.Milter.Listen = []wire.Endpoint{{Network: "tcp", Address: "127.0.0.1:0"}}
+	}
+	return cfg, err
 }
 
-// makeKeys makes the keys of the demo's domains. One is left open to everybody, and so cannot be used.
-func (st *stage) makeKeys() error {
-	keys := filepath.Join(st.dir, "keys")
-	for _, d := range []string{demoDomain, demoBothDomain, demoBadDomain} {
-		private, err := rsa.GenerateKey(rand.Reader, 2048)
+// set puts what the scenario needs in place: the mode, and the state of the name server.
+func (st *stage) set(sc *scenario) error {
+	mode := config.Enforce
+	if sc.observe {
+		mode = config.Observe
+	}
+	if mode != st.mode {
+		cfg, err := st.config(mode)
 		if err != nil {
 			return err
 		}
+		site, ring, _ := newSite(st.env, cfg, st.daemon.dns) // a reload would refuse the broken key
+		st.daemon.swap(site, ring)
+	}
+	st.dns.Heal()
+	if sc.silent {
+		st.dns.Fault(".", dnstest.Fault{Kind: dnstest.Drop})
+	}
+	return nil
+}
+
+// makeKeys makes the keys of the demo's domains: one RSA key for all, since making one takes its time. One domain's
+// file is left open to everybody, and so cannot be used.
+func (st *stage) makeKeys() error {
+	keys := filepath.Join(st.dir, "keys")
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return err
+	}
+	for _, d := range []string{demoDomain, demoBothDomain, demoBadDomain, demoFailDomain, demoSoftDomain, demoHalfDomain, demoSilentDomain} {
 		if _, err := storeKey(keys, d, "rsa2611", private); err != nil {
 			return err
 		}
 	}
-	_, private, err := ed25519.GenerateKey(rand.Reader)
+	_, edwards, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return err
 	}
-	if _, err := storeKey(keys, demoBothDomain, "ed2611", private); err != nil {
+	if _, err := storeKey(keys, demoBothDomain, "ed2611", edwards); err != nil {
 		return err
 	}
 	return os.Chmod(filepath.Join(keys, demoBadDomain, "rsa2611.pem"), 0o644)
@@ -210,6 +253,9 @@ func (st *stage) playAll(ctx context.Context, all []scenario, each func(*outcome
 
 // play plays one scenario in an SMTP session of its own.
 func (st *stage) play(ctx context.Context, sc *scenario, queueID string, last *outcome) (*outcome, error) {
+	if err := st.set(sc); err != nil {
+		return nil, err
+	}
 	m := sc.message(queueID)
 	if sc.again && last != nil {
 		m.Header = last.header
@@ -224,8 +270,15 @@ func (st *stage) play(ctx context.Context, sc *scenario, queueID string, last *o
 	if err != nil {
 		return nil, err
 	}
+	st.dns.Heal()
 	o := &outcome{Name: sc.name, Reply: r.End.String(), Log: st.log.take(), header: bridge.Apply(m.Header, r.Changes)}
-	o.Signatures, err = verify(ctx, append(append(bytes.Clone(o.header.Raw()), "\r\n"...), demoBody...), st.dns.Resolver())
+	for _, reply := range r.Rcpt {
+		o.Recipients = append(o.Recipients, reply.String())
+	}
+	if !r.End.Refused() { // what was refused goes nowhere
+		text := append(append(bytes.Clone(o.header.Raw()), "\r\n"...), demoBody...)
+		o.Signatures, err = verify(ctx, text, dns.NewClient(dns.Options{Servers: []netip.AddrPort{st.dns.AddrPort()}}))
+	}
 	if err != nil {
 		return nil, err
 	}

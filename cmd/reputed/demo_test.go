@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -12,7 +14,7 @@ import (
 // testEnv is a world of buffers.
 func testEnv(stdin string) (*env, *bytes.Buffer, *bytes.Buffer) {
 	var stdout, stderr bytes.Buffer
-	return &env{stdin: strings.NewReader(stdin), stdout: &stdout, stderr: &stderr, now: time.Now}, &stdout, &stderr
+	return &env{stdin: strings.NewReader(stdin), stdout: &stdout, stderr: &stderr, now: time.Now, addresses: func() []netip.Addr { return nil }}, &stdout, &stderr
 }
 
 // The demo's table of scenarios holds for the daemon.
@@ -84,7 +86,8 @@ func TestDemoOutput(t *testing.T) {
 	if !strings.Contains(stderr.String(), "smtpd_milters = inet:127.0.0.1:") {
 		t.Errorf("no line for Postfix in %s", stderr)
 	}
-	if !strings.Contains(stdout.String(), "10 of 10 came out as they must") {
+	n := len(scenarios())
+	if !strings.Contains(stdout.String(), fmt.Sprintf("%d of %d came out as they must", n, n)) {
 		t.Errorf("transcript %s", stdout)
 	}
 }

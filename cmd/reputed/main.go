@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"time"
 
@@ -30,6 +31,7 @@ type env struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	now            func() time.Time
+	addresses      func() []netip.Addr // of this host's interfaces
 }
 
 // status is an error that says how to exit. With a nil err there is nothing left to print.
@@ -48,7 +50,7 @@ func (s status) Error() string {
 func (s status) Unwrap() error { return s.err }
 
 func main() {
-	e := &env{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, now: time.Now}
+	e := &env{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, now: time.Now, addresses: hostAddresses}
 	os.Exit(run(context.Background(), e, os.Args[1:]))
 }
 
@@ -97,6 +99,7 @@ Exit status: 0 done; 1 the answer is no; 64 wrong arguments; 66 an input cannot 
 		configCommand(e),
 		signCommand(e),
 		verifyCommand(e),
+		spfCommand(e),
 	)
 	return root
 }

@@ -15,6 +15,7 @@ type outcome struct {
 	Name       string    `json:"name"`
 	OK         bool      `json:"ok"`
 	Wrong      []string  `json:"wrong,omitempty"` // what is not as it must be
+	Recipients []string  `json:"recipients"`      // the answer to each
 	Reply      string    `json:"reply"`
 	Signatures []verdict `json:"signatures"`
 	Log        string    `json:"log,omitempty"`
@@ -28,6 +29,15 @@ func (o *outcome) judge(sc *scenario, r bridge.Result) {
 	}
 	if atMail := r.Mail.Kind == bridge.Accept; atMail != sc.accepted {
 		o.wrong("accepted at MAIL: %v, and should be %v", atMail, sc.accepted)
+	}
+	for i, reply := range o.Recipients {
+		want := "continue"
+		if i < len(sc.rcpt) {
+			want = sc.rcpt[i]
+		}
+		if !strings.HasPrefix(reply, want) {
+			o.wrong("the reply to recipient %d is %q, and should begin with %q", i+1, reply, want)
+		}
 	}
 	var signed []string
 	for _, v := range o.Signatures {
@@ -53,6 +63,11 @@ func (o *outcome) wrong(format string, args ...any) {
 // print writes the outcome for people.
 func (o *outcome) print(w io.Writer) {
 	fmt.Fprintf(w, "%s\n", o.Name)
+	if len(o.Recipients) > 1 {
+		for i, reply := range o.Recipients {
+			fmt.Fprintf(w, "  recipient  %d: %s\n", i+1, reply)
+		}
+	}
 	fmt.Fprintf(w, "  answer     %s\n", o.Reply)
 	if len(o.Signatures) == 0 {
 		fmt.Fprintln(w, "  signature  none")
@@ -60,8 +75,8 @@ func (o *outcome) print(w io.Writer) {
 	for _, v := range o.Signatures {
 		fmt.Fprintf(w, "  signature  %s %s/%s %s\n", v.Result, v.Domain, v.Selector, v.Algorithm)
 	}
-	if o.Log != "" {
-		_, line, _ := strings.Cut(o.Log, " ") // the time says nothing here
+	for entry := range strings.Lines(o.Log) {
+		_, line, _ := strings.Cut(strings.TrimSuffix(entry, "\n"), " ") // the time says nothing here
 		fmt.Fprintf(w, "  log        %s\n", line)
 	}
 	for _, wrong := range o.Wrong {

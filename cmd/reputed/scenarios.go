@@ -16,11 +16,15 @@ type scenario struct {
 	login    string
 	sender   string
 	header   []string
-	again    bool   // sent as it came out of the scenario before this one
-	accepted bool   // at MAIL already: nothing more of it was asked for
-	reply    string // how the answer begins
-	signed   string // domain/algorithm of each signature, with blanks between
-	log      string // what the log line holds; "" is that there is none
+	again    bool     // sent as it came out of the scenario before this one
+	accepted bool     // at MAIL already: nothing more of it was asked for
+	observe  bool     // the policy only observes
+	silent   bool     // the name server says nothing
+	to       []string // the mailers of its recipients, "smtp" and "local"; none: one that leaves
+	rcpt     []string // how the answer to each recipient begins; none: continue
+	reply    string   // how the answer begins
+	signed   string   // domain/algorithm of each signature, with blanks between
+	log      string   // what the log line holds; "" is that there is none
 }
 
 // The demo's domains: one signs with RSA, one opted in to Ed25519 as well, and the key of one cannot be used.
@@ -29,7 +33,28 @@ const (
 	demoBothDomain = "example.net"
 	demoBadDomain  = "broken.example"
 	demoHost       = "mail.example.org"
+
+	// How their SPF records stand to the addresses that mail leaves from.
+	demoFailDomain   = "forgotten.example"
+	demoSoftDomain   = "careful.example"
+	demoHalfDomain   = "ipv4only.example"
+	demoSilentDomain = "silent.example"
 )
+
+// demoZone is what the demo's name server knows, besides the keys.
+const demoZone = `
+mail.example.org.   A     203.0.113.25
+mail.example.org.   AAAA  2001:db8::25
+mail.example.org.   TXT   "v=spf1 a -all"
+example.org.        MX    10 mail.example.org.
+example.org.        TXT   "v=spf1 mx a -all"
+example.net.        TXT   "v=spf1 include:example.org -all"
+broken.example.     TXT   "v=spf1 include:example.org -all"
+forgotten.example.  TXT   "v=spf1 ip4:198.51.100.7 -all"
+careful.example.    TXT   "v=spf1 ip4:198.51.100.7 ~all"
+ipv4only.example.   TXT   "v=spf1 ip4:203.0.113.25 -all"
+silent.example.     TXT   "v=spf1 -all"
+`
 
 func scenarios() []scenario {
 	return []scenario{
@@ -82,7 +107,39 @@ func scenarios() []scenario {
 		{
 			name: "a From domain that is not ours is sent unsigned, and the log says so", client: "127.0.0.1",
 			sender: "eve@other.example", header: []string{"From: eve@other.example", "Subject: not ours"},
-			reply: "accept", log: `reasons="key foreign: no key is held for the From domain other.example"`,
+			reply: "accept", log: `reasons="key foreign: no key is held for the From domain other.example`,
+		},
+		{
+			name: "SPF does not authorise this host: refused before it is sent, and the log has the record to publish", client: "127.0.0.1",
+			sender: "fay@forgotten.example", header: []string{"From: fay@forgotten.example", "Subject: spf"},
+			rcpt:  []string{"550 5.7.23 the SPF record of forgotten.example does not allow mail from this server"},
+			reply: "550 5.7.23", log: "v=spf1 ip4:198.51.100.7 ip4:203.0.113.25 ip6:2001:db8::25 -all",
+		},
+		{
+			name: "the same message to a user of this host is taken", client: "127.0.0.1", to: []string{"smtp", "local"},
+			sender: "fay@forgotten.example", header: []string{"From: fay@forgotten.example", "Subject: one stays"},
+			rcpt:  []string{"550 5.7.23", "continue"},
+			reply: "accept", signed: "forgotten.example/rsa-sha256", log: "recipients=1",
+		},
+		{
+			name: "only observed, the same mail is sent, and the log says what would be done", client: "127.0.0.1", observe: true,
+			sender: "fay@forgotten.example", header: []string{"From: fay@forgotten.example", "Subject: observed"},
+			reply: "accept", signed: "forgotten.example/rsa-sha256", log: "decision=accept would=reject",
+		},
+		{
+			name: "a softfail is logged", client: "127.0.0.1",
+			sender: "sue@careful.example", header: []string{"From: sue@careful.example", "Subject: soft"},
+			reply: "accept", signed: "careful.example/rsa-sha256", log: "spf softfail",
+		},
+		{
+			name: "an SPF record that forgets the IPv6 address is logged", client: "127.0.0.1",
+			sender: "vic@ipv4only.example", header: []string{"From: vic@ipv4only.example", "Subject: half"},
+			reply: "accept", signed: "ipv4only.example/rsa-sha256", log: "spf partial: SPF of ipv4only.example: fail by -all for 2001:db8::25",
+		},
+		{
+			name: "while the DNS is silent nothing is known, and mail goes out signed", client: "127.0.0.1", silent: true,
+			sender: "sid@silent.example", header: []string{"From: sid@silent.example", "Subject: no answer"},
+			reply: "accept", signed: "silent.example/rsa-sha256", log: "spf temperror",
 		},
 	}
 }
@@ -98,14 +155,12 @@ func (s *scenario) message(queueID string) bridge.Message {
 		Daemon:     demoHost,
 		Login:      s.login,
 		Sender:     s.sender,
-		Recipients: []bridge.Recipient{{Path: "friend@elsewhere.example", Mailer: "smtp"}},
+		Recipients: s.recipients(),
 		QueueID:    queueID,
 		Header:     new(mail.Header),
 		Body:       strings.NewReader(demoBody),
 	}
-	if s.client == "local" {
-		m.Recipients[0].Mailer = "" // Postfix does not say it for sendmail(1)
-	} else {
+	if s.client != "local" {
 		m.Client.Addr, m.Client.Port = netip.MustParseAddr(s.client), 40000
 	}
 	for _, line := range s.header {
@@ -113,4 +168,20 @@ func (s *scenario) message(queueID string) bridge.Message {
 		m.Header.Add([]byte(name), []byte(value))
 	}
 	return m
+}
+
+// recipients gives one for each mailer. For sendmail(1) the MTA does not name it.
+func (s *scenario) recipients() []bridge.Recipient {
+	if len(s.to) == 0 {
+		return []bridge.Recipient{{Path: "friend@elsewhere.example", Mailer: "smtp"}}
+	}
+	var all []bridge.Recipient
+	for _, mailer := range s.to {
+		path := "friend@elsewhere.example"
+		if mailer == "local" {
+			path = "user@" + demoHost
+		}
+		all = append(all, bridge.Recipient{Path: path, Mailer: mailer})
+	}
+	return all
 }

@@ -70,9 +70,13 @@ func serve(ctx context.Context, e *env, file string) error {
 	if path == "" {
 		path = "none, running on defaults"
 	}
+	ways := routes(e, cfg)
 	log.Info("serving", "config", path, "hostname", cfg.Hostname.String(), "trusts", trusted(&cfg.Outbound),
-		"keys", keyNames(d.ring.Load()), "directory", cfg.Signing.Keys)
+		"keys", keyNames(d.ring.Load()), "directory", cfg.Signing.Keys, "egress", egressNames(ways), "policy", cfg.Policy.Mode.String())
 	announce(e.stdout, log, cfg, d.ring.Load(), listeners)
+	for _, a := range egressAdvice(readPostfix(ctx), ways, cfg.Rewrites()) {
+		log.Warn(a.text, "remedy", a.remedy)
+	}
 	go d.onSignal(ctx, e, file, cfg, again)
 	sdnotify.SdNotify(false, sdnotify.SdNotifyReady)
 
@@ -114,8 +118,9 @@ func (d *daemon) reloadFile(e *env, file string, started *config.Config) error {
 	if err := d.reload(e, cfg); err != nil {
 		return err
 	}
-	if !slices.Equal(cfg.Milter.Listen, started.Milter.Listen) || cfg.Log.Format != started.Log.Format {
-		d.log.Warn("milter.listen and log.format take effect at the next start: systemctl restart reputed")
+	if !slices.Equal(cfg.Milter.Listen, started.Milter.Listen) || cfg.Log.Format != started.Log.Format ||
+		!slices.Equal(cfg.DNS.Servers, started.DNS.Servers) || cfg.DNS.Timeout != started.DNS.Timeout {
+		d.log.Warn("milter.listen, log.format and the section dns take effect at the next start: systemctl restart reputed")
 	}
 	return nil
 }

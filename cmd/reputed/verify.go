@@ -9,12 +9,15 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/emersion/go-msgauth/dkim"
 	"github.com/spf13/cobra"
 
+	"reputed/cmd/reputed/internal/config"
+	"reputed/policy/dns"
 	"reputed/policy/mail"
 	"reputed/signer"
 )
@@ -41,13 +44,12 @@ configuration has errors.`,
 			if err != nil {
 				return err
 			}
-			ask := cfg.DNS.Servers
 			if len(servers) > 0 {
-				if ask, err = serverAddresses(servers); err != nil {
+				if cfg.DNS.Servers, err = serverAddresses(servers); err != nil {
 					return status{exitUsage, err}
 				}
 			}
-			verdicts, err := verify(cmd.Context(), text, newResolver(ask, time.Duration(cfg.DNS.Timeout)))
+			verdicts, err := verify(cmd.Context(), text, newResolver(&cfg.DNS))
 			if err != nil {
 				return status{exitFailed, err}
 			}
@@ -76,18 +78,27 @@ func serverAddresses(texts []string) (addrs []netip.AddrPort, err error) {
 	return addrs, nil
 }
 
-// newResolver asks the servers given, or those of resolv.conf when there are none.
-func newResolver(servers []netip.AddrPort, timeout time.Duration) *net.Resolver {
-	if len(servers) == 0 {
-		return net.DefaultResolver
+// newResolver asks the servers of the configuration, or those of resolv.conf when there are none.
+func newResolver(cfg *config.DNS) *dns.Client {
+	return dns.NewClient(dns.Options{Servers: cfg.Servers, Timeout: time.Duration(cfg.Timeout)})
+}
+
+// lookupTXT asks as go-msgauth wants it: what is not there and what is not known are errors of package net.
+func lookupTXT(ctx context.Context, r dns.Resolver) func(string) ([]string, error) {
+	return func(name string) ([]string, error) {
+		a := r.Resolve(ctx, strings.TrimSuffix(name, "."), dns.TXT)
+		switch a.Status {
+		case dns.Failed:
+			return nil, &net.DNSError{Err: a.Err.Error(), Name: name, IsTemporary: true}
+		case dns.NoData, dns.NXDomain:
+			return nil, &net.DNSError{Err: "no such record", Name: name, IsNotFound: true}
+		}
+		var texts []string
+		for _, record := range a.Records {
+			texts = append(texts, record.Text)
+		}
+		return texts, nil
 	}
-	next := 0
-	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		to := servers[next%len(servers)] // the resolver dials again for each attempt
-		next++
-		dialer := net.Dialer{Timeout: timeout}
-		return dialer.DialContext(ctx, network, to.String())
-	}}
 }
 
 // verdict is what was found of one signature.
@@ -103,9 +114,9 @@ type verdict struct {
 const maxVerified = 20
 
 // verify checks every signature. An error means that the message could not be read.
-func verify(ctx context.Context, text []byte, resolver *net.Resolver) ([]verdict, error) {
-	lookup := func(name string) ([]string, error) { return resolver.LookupTXT(ctx, name) }
-	checked, err := dkim.VerifyWithOptions(bytes.NewReader(text), &dkim.VerifyOptions{LookupTXT: lookup, MaxVerifications: maxVerified})
+func verify(ctx context.Context, text []byte, resolver dns.Resolver) ([]verdict, error) {
+	checked, err := dkim.VerifyWithOptions(bytes.NewReader(text),
+		&dkim.VerifyOptions{LookupTXT: lookupTXT(ctx, resolver), MaxVerifications: maxVerified})
 	if err != nil && !errors.Is(err, dkim.ErrTooManySignatures) {
 		return nil, fmt.Errorf("the message cannot be read: %w", err)
 	}

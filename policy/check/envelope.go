@@ -18,17 +18,16 @@ type Envelope struct {
 // Inquiry is what is found out about the envelope of one message. It belongs to the goroutine of its session.
 type Inquiry struct {
 	routes policy.Routes
-	ours   bool
+	own    bool // the sender is in a domain of ours, so its records are ours to mend
+	ours   bool // or it logged in
 	asked  []*asked
 }
 
 // Begin starts to ask about a message, of which MAIL is known. What was asked ends with ctx.
 func (e *Envelope) Begin(ctx context.Context, tx *mail.Transaction) *Inquiry {
 	sender := e.Rewrites.Apply(tx.ReversePath)
-	q := &Inquiry{
-		routes: e.Routes.For(tx),
-		ours:   tx.Authenticated() || e.Holds(sender.Domain),
-	}
+	q := &Inquiry{routes: e.Routes.For(tx), own: tx.NullSender() || e.Holds(sender.Domain)}
+	q.ours = q.own || tx.Authenticated()
 	if e.SPF != nil {
 		q.asked = e.SPF.begin(ctx, q.routes, identity{sender: sender, null: tx.NullSender()})
 	}
@@ -47,9 +46,14 @@ func (q *Inquiry) Egress(r *mail.Recipient) *mail.Egress {
 // Findings gives what is known of sending by an egress, and the circumstances. It waits for what was asked at MAIL.
 func (q *Inquiry) Findings(e *mail.Egress) (found []policy.Finding, circumstances policy.Exemption) {
 	for _, a := range q.asked {
-		if a.egress == e {
-			found = append(found, a.wait())
+		if a.egress != e {
+			continue
 		}
+		f := a.wait()
+		if !q.own {
+			f.Advice, f.Fix = "", ""
+		}
+		found = append(found, f)
 	}
 	if e.Guessed {
 		circumstances |= policy.Guessed

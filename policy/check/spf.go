@@ -89,7 +89,7 @@ func (s *SPF) find(ctx context.Context, e *mail.Egress, who identity) (f policy.
 	if who.sender.IsZero() && !who.null {
 		return finding("spf", string(spf.None), policy.Warn, "the envelope sender is no address, so no domain can authorise it")
 	}
-	return s.judge(who.subject(e), s.outcomes(ctx, e, who))
+	return judge(who.subject(e), e, s.outcomes(ctx, e, who))
 }
 
 // subject names the domain whose record is asked.
@@ -114,10 +114,16 @@ type result struct {
 	spf.Outcome
 }
 
-// outcomes evaluates for the smarthost, and for each address. Where the record reaches the smarthost's name, its
-// addresses are the smarthost's business.
+// outcomes evaluates for the smarthost, and for each address. Where the record reaches the smarthost's name, the
+// addresses that it sends from are its own business. Where not, the addresses that are written count, if any are.
 func (s *SPF) outcomes(ctx context.Context, e *mail.Egress, who identity) (all []result) {
 	request := spf.Request{Helo: e.Hostname.String(), Sender: who.sender}
+	if !e.Via.IsZero() {
+		o := s.Checker.Reaches(ctx, request, e.Via)
+		if o.Result == spf.Pass || len(e.Addresses) == 0 {
+			return []result{{"mail via " + e.Via.String(), o}}
+		}
+	}
 	for _, addr := range e.Addresses {
 		request.IP = addr
 		all = append(all, result{addr.String(), s.Checker.Check(ctx, request)})
@@ -131,7 +137,7 @@ var mildness = []spf.Result{spf.TempError, spf.Neutral, spf.None, spf.SoftFail, 
 
 // judge makes one finding of the results of all addresses. It fails only when all of them do; what is not known of one
 // is not known of the whole.
-func (s *SPF) judge(subject string, all []result) policy.Finding {
+func judge(subject string, e *mail.Egress, all []result) policy.Finding {
 	f := policy.Finding{Rule: "spf", Subject: subject}
 	passed, mildest := 0, len(mildness)
 	for i := range all {
@@ -151,9 +157,14 @@ func (s *SPF) judge(subject string, all []result) policy.Finding {
 		f.Result, f.Grade = string(mildness[mildest]), spfGrade(mildness[mildest])
 	}
 	f.Reason = spfReason(subject, all)
+	edit := spf.Case{Via: e.Via}
 	for i := range all {
-		f.Evidence = append(f.Evidence, policy.Evidence{Name: all[i].of, Value: all[i].sentence()})
+		said, trouble := all[i].said()
+		f.Evidence = append(f.Evidence, policy.Evidence{Name: all[i].of, Value: said + trouble})
+		edit.Outcomes = append(edit.Outcomes, all[i].Outcome)
 	}
+	a := spf.Advise(edit)
+	f.Advice, f.Fix = a.Reason, a.ZoneLine()
 	return f
 }
 
@@ -169,24 +180,39 @@ func spfGrade(r spf.Result) policy.Grade {
 	return policy.Warn
 }
 
-// sentence tells what the record says of the address.
-func (r *result) sentence() string {
+// said tells what the record says of the address: the result with the term it comes from, and what is wrong.
+func (r *result) said() (result, trouble string) {
 	switch {
 	case r.Err != nil:
-		return fmt.Sprintf("%s: %v", r.Result, r.Err)
-	case r.Term != "":
-		return fmt.Sprintf("%s by %s of %s", r.Result, r.Term, r.Domain)
+		return string(r.Result), ": " + r.Err.Error()
+	case r.Term == "":
+		return string(r.Result), ""
+	case r.Domain == r.Subject:
+		return fmt.Sprintf("%s by %s", r.Result, r.Term), ""
 	}
-	return string(r.Result)
+	return fmt.Sprintf("%s by %s of %s", r.Result, r.Term, r.Domain), ""
 }
 
-// spfReason says what speaks against the egress, each address that does not pass in turn.
+// spfReason says what speaks against the egress: of all addresses that do not pass, those together of which the record
+// says the same.
 func spfReason(subject string, all []result) string {
-	var parts []string
+	type group struct{ result, addresses, trouble string }
+	var groups []group
 	for i := range all {
-		if r := &all[i]; r.Result != spf.Pass {
-			parts = append(parts, r.of+" is "+r.sentence())
+		if all[i].Result == spf.Pass {
+			continue
 		}
+		said, trouble := all[i].said()
+		at := slices.IndexFunc(groups, func(g group) bool { return g.result == said && g.trouble == trouble })
+		if at >= 0 {
+			groups[at].addresses += " and " + all[i].of
+		} else {
+			groups = append(groups, group{said, all[i].of, trouble})
+		}
+	}
+	var parts []string
+	for _, g := range groups {
+		parts = append(parts, g.result+" for "+g.addresses+g.trouble)
 	}
 	return "SPF of " + subject + ": " + strings.Join(parts, ", ")
 }

@@ -39,6 +39,14 @@ type SPF struct {
 	Deadline  Duration      `json:"deadline"`  // how long a message waits for the result at most
 }
 
+// Actions gives the section as a rule's actions, by the words of RFC 7208.
+func (f *SPF) Actions() map[string]policy.Action {
+	return map[string]policy.Action{
+		"fail": f.Fail, "partial": f.Partial, "softfail": f.SoftFail,
+		"neutral": f.Neutral, "none": f.None, "permerror": f.PermError,
+	}
+}
+
 func defaultPolicy() Policy {
 	return Policy{SPF: SPF{Fail: policy.Reject, Deadline: Duration(2 * time.Second)}}
 }
