@@ -9,15 +9,26 @@ import (
 	"strings"
 )
 
-// macroString is text with macros in it: RFC 7208, section 7.
+// macroString is text with macros in it: RFC 7208, section 7. The zero value is no text.
 type macroString struct {
-	parts []part
 	text  string // as it stands in the record
+	parts []part // nil: all of it is literal
+}
+
+// uses tells whether any of the macros is one of the letters.
+func (m *macroString) uses(letters string) bool {
+	for i := range m.parts {
+		if l := m.parts[i].letter; l != 0 && strings.IndexByte(letters, l) >= 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // part is literal text, or a macro.
 type part struct {
 	literal string
+	escaped bool // the literal text stands for %%, %_ or %-
 	letter  byte // lower case; 0 for literal text
 	escape  bool // the letter was upper case
 	keep    int  // how many of the right-hand pieces; 0: all
@@ -26,8 +37,11 @@ type part struct {
 }
 
 // parseMacros reads text with macros. Only explanations may hold spaces and the macros c, r and t.
-func parseMacros(s string, explanation bool) (*macroString, error) {
-	m := &macroString{text: s}
+func parseMacros(s string, explanation bool) (macroString, error) {
+	m := macroString{text: s}
+	if strings.IndexByte(s, '%') < 0 {
+		return m, nil
+	}
 	for rest := s; rest != ""; {
 		percent := strings.IndexByte(rest, '%')
 		if percent < 0 {
@@ -37,28 +51,28 @@ func parseMacros(s string, explanation bool) (*macroString, error) {
 		m.literal(rest[:percent])
 		rest = rest[percent+1:]
 		if rest == "" {
-			return nil, errors.New("a percent sign at the end")
+			return m, errors.New("a percent sign at the end")
 		}
 		switch rest[0] {
 		case '%':
-			m.literal("%")
+			m.parts = append(m.parts, part{literal: "%", escaped: true})
 		case '_':
-			m.literal(" ")
+			m.parts = append(m.parts, part{literal: " ", escaped: true})
 		case '-':
-			m.literal("%20")
+			m.parts = append(m.parts, part{literal: "%20", escaped: true})
 		case '{':
 			end := strings.IndexByte(rest, '}')
 			if end < 0 {
-				return nil, errors.New("a macro without end")
+				return m, errors.New("a macro without end")
 			}
 			p, err := parseMacro(rest[1:end], explanation)
 			if err != nil {
-				return nil, err
+				return m, err
 			}
 			m.parts = append(m.parts, p)
 			rest = rest[end:]
 		default:
-			return nil, fmt.Errorf("%q is no macro", "%"+rest[:1])
+			return m, fmt.Errorf("%q is no macro", "%"+rest[:1])
 		}
 		rest = rest[1:]
 	}
@@ -75,9 +89,8 @@ const delimiters = ".-+,/_="
 
 // parseMacro reads what stands between the braces.
 func parseMacro(s string, explanation bool) (part, error) {
-	bad := fmt.Errorf("%q is no macro", "%{"+s+"}")
 	if s == "" {
-		return part{}, bad
+		return part{}, badMacro(s)
 	}
 	p := part{letter: s[0] | 0x20, escape: s[0] < 'a', split: "."}
 	letters := "slodiphv"
@@ -85,7 +98,7 @@ func parseMacro(s string, explanation bool) (part, error) {
 		letters += "crt"
 	}
 	if !isAlpha(s[0]) || strings.IndexByte(letters, p.letter) < 0 {
-		return part{}, bad
+		return part{}, badMacro(s)
 	}
 	rest := s[1:]
 	n := 0
@@ -95,7 +108,7 @@ func parseMacro(s string, explanation bool) (part, error) {
 	if n > 0 {
 		keep, err := strconv.Atoi(rest[:min(n, 9)])
 		if err != nil || keep == 0 {
-			return part{}, bad
+			return part{}, badMacro(s)
 		}
 		p.keep, rest = keep, rest[n:]
 	}
@@ -104,24 +117,30 @@ func parseMacro(s string, explanation bool) (part, error) {
 	}
 	if rest != "" {
 		if strings.Trim(rest, delimiters) != "" {
-			return part{}, bad
+			return part{}, badMacro(s)
 		}
 		p.split = rest
 	}
 	return p, nil
 }
 
+func badMacro(s string) error { return fmt.Errorf("%q is no macro", "%{"+s+"}") }
+
 // domainSpec tells why the text cannot be a domain: RFC 7208, section 7.1 wants it to end in a macro or in a top-level
 // label.
 func (m *macroString) domainSpec() error {
-	if len(m.parts) == 0 {
+	if m.text == "" {
 		return errors.New("needs a domain")
 	}
-	last := m.parts[len(m.parts)-1]
-	if last.letter != 0 || strings.HasSuffix(m.text, "%%") || strings.HasSuffix(m.text, "%_") || strings.HasSuffix(m.text, "%-") {
-		return nil
+	text := m.text
+	if n := len(m.parts); n > 0 {
+		last := &m.parts[n-1]
+		if last.letter != 0 || last.escaped {
+			return nil
+		}
+		text = last.literal
 	}
-	text := strings.TrimSuffix(last.literal, ".")
+	text = strings.TrimSuffix(text, ".")
 	dot := strings.LastIndexByte(text, '.')
 	if dot < 0 {
 		return fmt.Errorf("%q is no domain", m.text)
@@ -146,17 +165,23 @@ func isTopLabel(s string) bool {
 }
 
 // values are what macros stand for.
-type values func(letter byte) string
+type values interface {
+	value(letter byte) string
+}
 
 // expand puts values in the place of macros.
 func (m *macroString) expand(v values) string {
+	if m.parts == nil {
+		return m.text
+	}
 	var b strings.Builder
-	for _, p := range m.parts {
+	for i := range m.parts {
+		p := &m.parts[i]
 		if p.letter == 0 {
 			b.WriteString(p.literal)
 			continue
 		}
-		s := p.transform(v(p.letter))
+		s := p.transform(v.value(p.letter))
 		if p.escape {
 			s = urlEscape(s)
 		}
@@ -201,11 +226,15 @@ func urlEscape(s string) string {
 		if isAlpha(c) || isDigit(c) || strings.IndexByte("-._~", c) >= 0 {
 			b.WriteByte(c)
 		} else {
-			fmt.Fprintf(&b, "%%%02X", c)
+			b.WriteByte('%')
+			b.WriteByte(hex[c>>4])
+			b.WriteByte(hex[c&15])
 		}
 	}
 	return b.String()
 }
+
+const hex = "0123456789ABCDEF"
 
 // dotted gives the address as the macro i: RFC 7208, section 7.3 wants nibbles for IPv6.
 func dotted(a netip.Addr) string {
@@ -215,7 +244,6 @@ func dotted(a netip.Addr) string {
 	raw := a.As16()
 	out := make([]byte, 0, 63)
 	for _, b := range raw {
-		const hex = "0123456789ABCDEF"
 		out = append(out, hex[b>>4], '.', hex[b&15], '.')
 	}
 	return string(out[:63])
@@ -223,6 +251,7 @@ func dotted(a netip.Addr) string {
 
 // truncate shortens a name that is too long for the DNS from the left, by whole labels: RFC 7208, section 7.3.
 func truncate(name string) string {
+	name = strings.TrimSuffix(name, ".")
 	for len(name) > maxName {
 		_, rest, ok := strings.Cut(name, ".")
 		if !ok {
@@ -232,5 +261,3 @@ func truncate(name string) string {
 	}
 	return name
 }
-
-const maxName = 253

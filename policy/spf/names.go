@@ -2,14 +2,27 @@ package spf
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
 )
 
 // isHostName tells whether a name can be a domain of mail: RFC 7208, section 4.3 wants at least two labels, none empty,
-// none too long.
+// none too long. An address is no name, with brackets or without, and no more is one that the world does not know.
 func isHostName(name string) bool {
-	return strings.Contains(name, ".") && fitsDNS(name) && !strings.HasPrefix(name, "[")
+	return strings.IndexByte(name, '.') >= 0 && name[0] != '[' && fitsDNS(name) && !isPrivateName(name)
+}
+
+// isPrivateName tells names that are not, and will not be, in the DNS of those who get the mail, whatever our own
+// resolver says of them: RFC 6761 (but for the examples), RFC 6762, RFC 7686, RFC 8375, RFC 9476 and ICANN's internal;
+// and what networks have long called themselves: lan, home, corp, localdomain. A last label of digits is an address.
+func isPrivateName(name string) bool {
+	last := name[strings.LastIndexByte(name, '.')+1:]
+	switch strings.ToLower(last) {
+	case "localhost", "local", "localdomain", "internal", "invalid", "test", "onion", "alt", "lan", "home", "corp":
+		return true
+	case "arpa":
+		return within(name, "home.arpa")
+	}
+	return isDigits(last)
 }
 
 // fitsDNS tells whether a name can be asked for: RFC 1035, section 2.3.4.
@@ -17,27 +30,68 @@ func fitsDNS(name string) bool {
 	if name == "" || len(name) > maxName {
 		return false
 	}
-	for label := range strings.SplitSeq(name, ".") {
-		if label == "" || len(label) > 63 {
+	start := 0
+	for i := 0; i <= len(name); i++ {
+		if i == len(name) || name[i] == '.' {
+			if i == start || i-start > maxLabel {
+				return false
+			}
+			start = i + 1
+		}
+	}
+	return true
+}
+
+const (
+	maxName  = 253
+	maxLabel = 63
+)
+
+// within tells whether a name is parent or lies below it.
+func within(name, parent string) bool {
+	name, parent = strings.TrimSuffix(name, "."), strings.TrimSuffix(parent, ".")
+	n := len(name) - len(parent)
+	return n >= 0 && strings.EqualFold(name[n:], parent) && (n == 0 || name[n-1] == '.')
+}
+
+// reverseName gives the name under which the names of an address stand: RFC 1035, section 3.5; RFC 3596, section 2.5.
+func reverseName(a netip.Addr) string {
+	name, suffix := dotted(a), ".in-addr.arpa"
+	if a.Is6() {
+		suffix = ".ip6.arpa"
+	}
+	return reverseLabels(name) + suffix
+}
+
+// reverseLabels turns the labels of a name round.
+func reverseLabels(name string) string {
+	out := make([]byte, 0, len(name))
+	for end := len(name); end >= 0; {
+		start := strings.LastIndexByte(name[:end], '.') + 1
+		out = append(out, name[start:end]...)
+		if start > 0 {
+			out = append(out, '.')
+		}
+		end = start - 1
+	}
+	return string(out)
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
 			return false
 		}
 	}
 	return true
 }
 
-// within tells whether a name is parent or lies below it.
-func within(name, parent string) bool {
-	name, parent = strings.ToLower(strings.TrimSuffix(name, ".")), strings.ToLower(strings.TrimSuffix(parent, "."))
-	return name == parent || strings.HasSuffix(name, "."+parent)
-}
-
-// reverseName gives the name under which the names of an address stand: RFC 1035, section 3.5; RFC 3596, section 2.5.
-func reverseName(a netip.Addr) string {
-	pieces := strings.Split(dotted(a), ".")
-	slices.Reverse(pieces)
-	suffix := ".in-addr.arpa"
-	if a.Is6() {
-		suffix = ".ip6.arpa"
+// isPrintable tells text of visible ASCII characters and spaces.
+func isPrintable(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
 	}
-	return strings.Join(pieces, ".") + suffix
+	return true
 }

@@ -53,19 +53,50 @@ func (k Kind) String() string { return kinds[k] }
 type Mechanism struct {
 	Qualifier Qualifier
 	Kind      Kind
-	Domain    *macroString // nil: the domain of the record
+	Bits4     uint8 // of a and mx: how much of an address counts
+	Bits6     uint8
+	Domain    macroString  // without text: the domain of the record
 	Prefix    netip.Prefix // of ip4 and ip6
-	Bits4     int          // of a and mx: how much of an address counts
-	Bits6     int
-	Text      string // as it stands in the record
+	Text      string       // as it stands in the record
+}
+
+// String gives the mechanism in its shortest form. Two of the same form do the same.
+func (m *Mechanism) String() string {
+	var b strings.Builder
+	if m.Qualifier != QPass {
+		b.WriteByte(byte(m.Qualifier))
+	}
+	b.WriteString(m.Kind.String())
+	switch m.Kind {
+	case IP4, IP6:
+		b.WriteByte(':')
+		if m.Prefix.IsSingleIP() {
+			b.WriteString(m.Prefix.Addr().String())
+		} else {
+			b.WriteString(m.Prefix.String())
+		}
+		return b.String()
+	}
+	if m.Domain.text != "" {
+		b.WriteString(":" + m.Domain.text)
+	}
+	if m.Bits4 != 32 {
+		fmt.Fprintf(&b, "/%d", m.Bits4)
+	}
+	if m.Bits6 != 128 {
+		fmt.Fprintf(&b, "//%d", m.Bits6)
+	}
+	return b.String()
 }
 
 // Record is a record, parsed whole.
 type Record struct {
 	Mechanisms []Mechanism
-	Redirect   *macroString // nil: none
-	Exp        *macroString // nil: none
+	Redirect   macroString // without text: none
+	Exp        macroString // without text: none
 }
+
+func (r *Record) redirectTerm() string { return "redirect=" + r.Redirect.text }
 
 // ErrSyntax is what every error of [Parse] is.
 var ErrSyntax = errors.New("syntax error in the SPF record")
@@ -73,6 +104,17 @@ var ErrSyntax = errors.New("syntax error in the SPF record")
 func syntaxError(term, why string) error { return fmt.Errorf("%w: %q: %s", ErrSyntax, term, why) }
 
 const version = "v=spf1"
+
+// isNearRecord tells a text that was meant to be an SPF record, and is none to a receiver.
+func isNearRecord(text string) bool {
+	begin := strings.ToLower(strings.ReplaceAll(cleaned(text[:min(len(text), 64)]), " ", ""))
+	for _, version := range []string{"v=spf", "v:spf1", "vspf1", "spf1"} {
+		if strings.HasPrefix(begin, version) {
+			return !strings.HasPrefix(begin, "v=spf2") // Sender ID, RFC 4406
+		}
+	}
+	return false
+}
 
 // IsRecord tells an SPF record from other texts: RFC 7208, section 4.5.
 func IsRecord(text string) bool {
@@ -89,8 +131,11 @@ func Parse(text string) (*Record, error) {
 		return nil, syntaxError(text, "does not begin with v=spf1")
 	}
 	r := &Record{}
-	for term := range strings.SplitSeq(text[len(version):], " ") {
-		if term == "" {
+	rest := text[len(version):]
+	r.Mechanisms = make([]Mechanism, 0, min(strings.Count(rest, " "), 16))
+	for rest != "" {
+		var term string
+		if term, rest, _ = strings.Cut(rest, " "); term == "" {
 			continue
 		}
 		for i := range len(term) {
@@ -162,7 +207,7 @@ func (r *Record) modifier(term, name, value string) error {
 		if name == "exp" {
 			at = &r.Exp
 		}
-		if *at != nil {
+		if at.text != "" {
 			return syntaxError(term, "stands twice")
 		}
 		*at = m
@@ -200,20 +245,20 @@ func (m *Mechanism) arguments(args string) error {
 		return err
 	}
 	m.Domain = spec
-	return spec.domainSpec()
+	return m.Domain.domainSpec()
 }
 
 // cidr takes the prefix lengths off the end of the arguments of a or mx: RFC 7208, section 5.3.
 func (m *Mechanism) cidr(args string) (rest string, err error) {
 	if i := strings.LastIndex(args, "//"); i >= 0 && isDigits(args[i+2:]) {
-		if m.Bits6, err = bits(args[i+2:], 128); err != nil {
+		if m.Bits6, err = prefixLength(args[i+2:], 128); err != nil {
 			return "", err
 		}
 		args = args[:i]
 	}
 	// A slash that no number follows is a part of the name.
 	if i := strings.LastIndexByte(args, '/'); i >= 0 && isDigits(args[i+1:]) {
-		if m.Bits4, err = bits(args[i+1:], 32); err != nil {
+		if m.Bits4, err = prefixLength(args[i+1:], 32); err != nil {
 			return "", err
 		}
 		args = args[:i]
@@ -221,13 +266,13 @@ func (m *Mechanism) cidr(args string) (rest string, err error) {
 	return args, nil
 }
 
-// bits reads a prefix length, without leading zeros.
-func bits(s string, most int) (int, error) {
+// prefixLength reads a prefix length, without leading zeros.
+func prefixLength(s string, most int) (uint8, error) {
 	n, err := strconv.Atoi(s)
 	if err != nil || !isDigits(s) || n > most || len(s) > 1 && s[0] == '0' {
 		return 0, fmt.Errorf("prefix length %q", s)
 	}
-	return n, nil
+	return uint8(n), nil
 }
 
 // network reads the arguments of ip4 or ip6.
@@ -240,13 +285,13 @@ func (m *Mechanism) network(args string) error {
 	if err != nil || addr.Zone() != "" || addr.Is4() != (m.Kind == IP4) {
 		return fmt.Errorf("%q is no such address", text)
 	}
-	n := addr.BitLen()
+	n := uint8(addr.BitLen())
 	if hasLength {
-		if n, err = bits(length, n); err != nil {
+		if n, err = prefixLength(length, addr.BitLen()); err != nil {
 			return err
 		}
 	}
-	m.Prefix = netip.PrefixFrom(addr, n).Masked()
+	m.Prefix = netip.PrefixFrom(addr, int(n)).Masked()
 	return nil
 }
 

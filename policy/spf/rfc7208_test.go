@@ -176,16 +176,19 @@ func TestRFC7208(t *testing.T) {
 		for name, tt := range s.Tests {
 			total++
 			t.Run(strings.ReplaceAll(s.Description, " ", "-")+"/"+name, func(t *testing.T) {
-				c := spf.Checker{Resolver: z, Receiver: "receiver.example", Now: func() time.Time { return time.Unix(1, 0) }}
+				c := spf.Checker{Resolver: z, Receiver: "receiver.example",
+					Now: func() time.Time { return time.Unix(1, 0) }}
 				local, domain := "", tt.Helo
 				if at := strings.LastIndexByte(tt.MailFrom, '@'); at >= 0 {
 					local, domain = tt.MailFrom[:at], tt.MailFrom[at+1:]
 				} else if tt.MailFrom != "" {
 					domain = tt.MailFrom
 				}
-				o := c.Check(t.Context(), spf.Request{IP: netip.MustParseAddr(tt.Host), Helo: tt.Helo, Domain: domain, Local: local})
+				o := c.Check(t.Context(), spf.Request{IP: netip.MustParseAddr(tt.Host), Helo: tt.Helo, Domain: domain,
+					Local: local})
 				if !slices.Contains(tt.Result, string(o.Result)) {
-					t.Errorf("%s from %s, helo %s: %s (%v), want %v (section %v)", tt.MailFrom, tt.Host, tt.Helo, o.Result, o.Err, tt.Result, tt.Spec)
+					t.Errorf("%s from %s, helo %s: %s (%v), want %v (section %v)", tt.MailFrom, tt.Host, tt.Helo,
+						o.Result, o.Err, tt.Result, tt.Spec)
 				}
 				if tt.Explanation != "" && o.Result == spf.Fail {
 					if want := strings.Replace(tt.Explanation, "DEFAULT", "", 1); o.Explanation != want {
