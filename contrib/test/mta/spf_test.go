@@ -55,6 +55,7 @@ func newAuthorising(t *testing.T) *authorising {
 	dir := postfix.NewDir(t)
 	a.daemon = newDaemon(t, dir, fmt.Sprintf(`
 [outbound]
+mailers = ["smtp", "relay"]
 local_domains = ["local.example", "mta.example.org"]
 [[egress]]
 addresses = ["203.0.113.25", "2001:db8::25"]
@@ -76,7 +77,7 @@ subdomains = true
 	}
 	a.postfix = postfix.Start(t, dir, postfix.Options{
 		Sink:   a.sink.Addr(),
-		Main:   []string{string(recipe), "bounce_queue_lifetime = 0", "notify_classes ="},
+		Main:   []string{string(recipe), "relay_domains = inbound.example", "bounce_queue_lifetime = 0", "notify_classes ="},
 		Chroot: true,
 	})
 	return a
@@ -164,7 +165,7 @@ func (a *authorising) loggedIn(t *testing.T) {
 	c := postfix.Dial(t, a.postfix.Addr())
 	defer c.Quit()
 	c.As("ADDR=203.0.113.9 NAME=h.example.net PORT=4567 LOGIN=bob")
-	reply := c.Send("bob@elsewhere.example", "friend@world.example", message("bob@elsewhere.example", "from the road"))
+	reply := c.Send("bob@elsewhere.example", "friend@inbound.example", message("bob@elsewhere.example", "from the road"))
 	if !strings.HasPrefix(reply, "550 5.7.23 the SPF record of elsewhere.example does not allow") {
 		t.Error(reply)
 	}
