@@ -11,8 +11,8 @@ import (
 
 // Case is what advice is asked about: one sender's domain, and the addresses that its mail leaves from.
 type Case struct {
-	Outcomes []Outcome   // of one subject: for each address that of Check; of a smarthost, that of Reaches
-	Via      mail.Domain // the smarthost's name; zero: there is none
+	Outcomes []Outcome   // of one subject: for each address that of Check; of a smarthost, that of Reaches, or both
+	Via      mail.Domain // the smarthost's name, to be included instead of addresses; zero: there is none
 	Survey   *Survey     // of the subject; nil: not made, and then costs are not told
 }
 
@@ -119,10 +119,12 @@ func leadsTo(term string) (string, bool) {
 	return strings.TrimSuffix(m.Domain.text, "."), ok && m.Kind == Include
 }
 
-// wants collects the terms that are wanted: IPv4 first, each address once.
+// wants collects the terms that are wanted: the smarthost's name, which stands for all its addresses; or the addresses,
+// IPv4 first, each once.
 func (e *edit) wants() {
 	if !e.c.Via.IsZero() {
-		e.add = append(e.add, "include:"+e.c.Via.String())
+		e.add = []string{"include:" + e.c.Via.String()}
+		return
 	}
 	var six []string
 	for _, o := range e.missing {

@@ -56,3 +56,22 @@ func BenchmarkCheck(b *testing.B) {
 		})
 	}
 }
+
+// Advice is made for every message that does not pass.
+func BenchmarkAdvise(b *testing.B) {
+	text := "v=spf1 mx a:www.example.org include:_spf.example.net ip4:198.51.100.0/24 ip4:203.0.113.7 -all"
+	for name, o := range map[string]spf.Outcome{
+		"fail": {Result: spf.Fail, Domain: "example.org", Term: "-all", Texts: []string{text}},
+		"mend": {Result: spf.PermError, Domain: "example.org", Err: spf.ErrSyntax, Texts: []string{text + " ipv4:192.0.2.1"}},
+	} {
+		o.Subject, o.IP = "example.org", netip.MustParseAddr("192.0.2.2")
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if a := spf.Advise(spf.Case{Outcomes: []spf.Outcome{o}}); a.New == "" {
+					b.Fatal(a)
+				}
+			}
+		})
+	}
+}
