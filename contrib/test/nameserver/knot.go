@@ -1,0 +1,130 @@
+package nameserver
+
+import (
+	"fmt"
+	"maps"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Knot is a Knot DNS: an authoritative server, over UDP and TCP. Names outside its zones it refuses.
+type Knot struct {
+	*Server
+	control    string // the program that talks to it
+	zones      map[string]bool
+	generation int
+}
+
+// StartKnot serves zones, each from the text of a zone file; see [Knot.Set].
+func StartKnot(t testing.TB, zones map[string]string) *Knot {
+	t.Helper()
+	k := &Knot{Server: newServer(t, "knotd", "knot", ""), control: find(t, "knotc", "knot"), zones: map[string]bool{}}
+	k.args = []string{"-c", filepath.Join(k.dir, "knot.conf")}
+	k.ready = func() error {
+		_, err := k.ctl("status")
+		return err
+	}
+	for zone, text := range zones {
+		k.Set(zone, text)
+	}
+	k.configure()
+	k.Start()
+	return k
+}
+
+// Start starts the server after a Stop, and waits until it serves all its zones.
+func (k *Knot) Start() {
+	k.t.Helper()
+	k.Server.Start()
+	k.reload(slices.Sorted(maps.Keys(k.zones))...)
+}
+
+// Set replaces a zone, or adds one, and waits until it is served; while the server is stopped, the next Start serves
+// it. Names without a final dot are below the zone. A text whose apex, written "@", has no SOA record is given one,
+// with a negative TTL of a minute; one whose apex has no NS record is given one that leads nowhere; the default TTL is
+// a minute. A text that Knot does not take fails the test, with Knot's words.
+func (k *Knot) Set(zone, text string) {
+	k.t.Helper()
+	zone = strings.ToLower(strings.TrimSuffix(zone, "."))
+	k.generation++
+	tail := "" // after the text, so that Knot counts its lines nearly right
+	if !hasAtApex(text, "SOA") {
+		tail += fmt.Sprintf("%s. SOA ns.invalid. hostmaster.invalid. %d 60 60 3600 60\n", zone, k.generation)
+	}
+	if !hasAtApex(text, "NS") {
+		tail += zone + ". NS ns.invalid.\n"
+	}
+	k.write(zone+".zone", "$TTL 60\n"+text+"\n"+tail)
+	known := k.zones[zone]
+	if !known {
+		k.zones[zone] = true
+		k.configure()
+	}
+	if !k.running() {
+		return
+	}
+	if !known {
+		if out, err := k.ctl("reload"); err != nil {
+			k.t.Fatalf("knotc reload: %v: %s", err, out)
+		}
+	}
+	k.reload(zone)
+}
+
+// hasAtApex finds a record of the apex in a zone's text.
+func hasAtApex(text, rrtype string) bool {
+	return regexp.MustCompile(`(?im)^@[ \t]+([0-9a-z]+[ \t]+)*` + rrtype + `[ \t]`).MatchString(text)
+}
+
+// reload makes the server read zones, and waits for it.
+func (k *Knot) reload(zones ...string) {
+	k.t.Helper()
+	if len(zones) == 0 {
+		return
+	}
+	before := len(k.Log())
+	if out, err := k.ctl("zone-reload", zones...); err != nil {
+		k.t.Fatalf("knotc zone-reload: %v: %s%s", err, out, k.Log()[before:])
+	}
+}
+
+// ctl gives the server a command, and waits until it is done.
+func (k *Knot) ctl(command string, args ...string) (string, error) {
+	args = append([]string{"-b", "-t", "10", "-s", filepath.Join(k.dir, "knot.sock"), command}, args...)
+	out, err := exec.Command(k.control, args...).CombinedOutput()
+	return string(out), err
+}
+
+// settings are those of knot.conf, before the zones. No journal: a zone is what its file says.
+const settings = `server:
+    rundir: %[1]q
+    listen: 127.0.0.1@%[2]s
+    udp-workers: 1
+    tcp-workers: 1
+    background-workers: 1
+log:
+  - target: stderr
+    any: info
+database:
+    storage: %[1]q
+template:
+  - id: default
+    storage: %[1]q
+    file: "%%s.zone"
+    journal-content: none
+zone:
+`
+
+func (k *Knot) configure() {
+	k.t.Helper()
+	var b strings.Builder
+	fmt.Fprintf(&b, settings, k.dir, k.port())
+	for _, zone := range slices.Sorted(maps.Keys(k.zones)) {
+		fmt.Fprintf(&b, "  - domain: %q\n", zone)
+	}
+	k.write("knot.conf", b.String())
+}
