@@ -135,7 +135,7 @@ func Default(host Host) *Config {
 			},
 			Authenticated: true,
 			Daemons:       []string{"ORIGINATING"},
-			Mailers:       []string{"smtp"},
+			Mailers:       []string{"smtp", "relay"}, // both are smtp clients in Postfix's stock master.cf
 			LocalDomains:  []mail.Domain{},
 		},
 		Egress:  []Egress{},

@@ -61,7 +61,7 @@ func TestDefault(t *testing.T) {
 		`"networks":["127.0.0.0/8","::1"]`,
 		`"authenticated":true`,
 		`"daemons":["ORIGINATING"]`,
-		`"mailers":["smtp"]`,
+		`"mailers":["smtp","relay"]`,
 		`"local_domains":[]`,
 		`"egress":[]`,
 		`"rewrite":[]`,
@@ -122,10 +122,10 @@ func TestLoad(t *testing.T) {
 					{Prefix: netip.MustParsePrefix("192.0.2.7/32"), Exclude: true}, {Prefix: netip.MustParsePrefix("2001:db8::/32")}}
 				c.Outbound.Authenticated = false
 			}},
-		{"nothing over the network is ours", "[outbound]\nnetworks = []\ndaemons = []\nmailers = ['smtp', 'relay']\n" +
+		{"nothing over the network is ours", "[outbound]\nnetworks = []\ndaemons = []\nmailers = ['smtp', 'bulk']\n" +
 			"local_domains = ['EXAMPLE.org']", func(c *config.Config) {
 			c.Outbound.Networks, c.Outbound.Daemons = []config.Network{}, []string{}
-			c.Outbound.Mailers, c.Outbound.LocalDomains = []string{"smtp", "relay"}, []mail.Domain{name(t, "example.org")}
+			c.Outbound.Mailers, c.Outbound.LocalDomains = []string{"smtp", "bulk"}, []mail.Domain{name(t, "example.org")}
 		}},
 		{"name servers with and without port",
 			"[dns]\nservers = ['127.0.0.1', '[::1]:5353', '2001:db8::1']\ntimeout = '1500ms'",
@@ -293,8 +293,17 @@ func TestRule(t *testing.T) {
 			t.Errorf("%s in the networks: %t", addr, got)
 		}
 	}
-	if !rule.Authenticated || len(rule.Daemons) != 1 || len(rule.Mailers) != 1 {
+	if !rule.Authenticated || len(rule.Daemons) != 1 {
 		t.Errorf("%+v", rule)
+	}
+	// Both smtp clients of Postfix's stock master.cf make mail leave: without a key it must not go unsigned.
+	for mailer, want := range map[string]mail.Stay{
+		"smtp": mail.Leaves, "relay": mail.Leaves, "RELAY": mail.Leaves, "local": mail.Stays, "virtual": mail.Stays,
+		"lmtp": mail.Stays, "discard": mail.Stays, "error": mail.StayUnknown, "": mail.StayUnknown,
+	} {
+		if got := rule.Stay(&mail.Recipient{Mailer: mailer}); got != want {
+			t.Errorf("mail by %q: %v, want %v", mailer, got, want)
+		}
 	}
 }
 
