@@ -17,9 +17,9 @@
 // # Security
 //
 // The file is written by the operator and trusted as such, but read as if it were not: every parser here is fuzzed.
-// Settings that would let strangers have their mail signed are refused: a milter socket that other hosts can reach, a
-// trusted network that is the whole world. So is an egress that the world never sees: it would have good mail refused.
-// It holds no secrets.
+// Settings that would let strangers have their mail signed are refused: a milter socket that other hosts or all local
+// users can reach, a trusted network larger than any one network is. So is an egress that the world never sees: it would
+// have good mail refused. It holds no secrets.
 package config
 
 import (

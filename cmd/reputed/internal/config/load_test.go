@@ -106,7 +106,7 @@ func TestLoad(t *testing.T) {
 			c.StateDir, c.Signing.Keys = "/srv", "/etc/keys"
 		}},
 		{"sockets in every spelling",
-			`milter.listen = ["local:/run/a", "inet:8891@localhost", "inet:[::1]:8892", "inet:8893"]`,
+			`milter.listen = ["local:/run//x/../a", "inet:8891@localhost", "inet:[::1]:8892", "inet:8893"]`,
 			func(c *config.Config) {
 				c.Milter.Listen = []wire.Endpoint{{Network: "unix", Address: "/run/a"},
 					{Network: "tcp", Address: "localhost:8891"}, {Network: "tcp", Address: "[::1]:8892"},
@@ -121,6 +121,13 @@ func TestLoad(t *testing.T) {
 				c.Outbound.Networks = []config.Network{{Prefix: netip.MustParsePrefix("192.0.2.0/24")},
 					{Prefix: netip.MustParsePrefix("192.0.2.7/32"), Exclude: true}, {Prefix: netip.MustParsePrefix("2001:db8::/32")}}
 				c.Outbound.Authenticated = false
+			}},
+		{"networks as large as may be", `outbound.networks = ["10.0.0.0/8", "2001::/16", "fc00::/7", "fe80::/10", "!0.0.0.0/1"]`,
+			func(c *config.Config) {
+				c.Outbound.Networks = []config.Network{
+					{Prefix: netip.MustParsePrefix("10.0.0.0/8")}, {Prefix: netip.MustParsePrefix("2001::/16")},
+					{Prefix: netip.MustParsePrefix("fc00::/7")}, {Prefix: netip.MustParsePrefix("fe80::/10")},
+					{Prefix: netip.MustParsePrefix("0.0.0.0/1"), Exclude: true}}
 			}},
 		{"nothing over the network is ours", "[outbound]\nnetworks = []\ndaemons = []\nmailers = ['smtp', 'bulk']\n" +
 			"local_domains = ['EXAMPLE.org']", func(c *config.Config) {

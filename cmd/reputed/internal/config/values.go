@@ -54,7 +54,7 @@ func (m Permissions) String() string { return fmt.Sprintf("%04o", uint32(m)) }
 // MarshalText writes [Permissions.String].
 func (m Permissions) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
 
-// socketMode parses the mode of a socket. Who connects needs the right to write.
+// socketMode parses the mode of a socket. Who connects needs the right to write, and can have any mail signed then.
 func socketMode(s string) (Permissions, error) {
 	m, err := strconv.ParseUint(s, 8, 32)
 	if err != nil || m > 0o777 {
@@ -62,6 +62,10 @@ func socketMode(s string) (Permissions, error) {
 	}
 	if m&0o222 == 0 {
 		return 0, fmt.Errorf("%q lets nobody connect: that takes the right to write (such as \"0660\")", s)
+	}
+	if m&0o002 != 0 {
+		return 0, fmt.Errorf("%q lets every local user connect, and have any mail signed (\"0660\", and socket_group for "+
+			"the mta)", s)
 	}
 	return Permissions(m), nil
 }
@@ -130,13 +134,24 @@ func endpoint(s string) (wire.Endpoint, error) {
 	case err != nil:
 		return e, err
 	case e.Network == "unix":
-		_, err := path(e.Address)
-		return e, err
+		return socketPath(e)
 	case !e.Loopback():
 		return e, fmt.Errorf("%q can be reached by other hosts, and whoever reaches it can have any mail signed "+
 			"(a unix socket, or 127.0.0.1, ::1 or localhost)", s)
 	case strings.HasSuffix(e.Address, ":0"):
 		return e, fmt.Errorf("%q names no port (from 1 to 65535)", s)
+	}
+	return e, nil
+}
+
+// socketPath cleans the path of a unix socket. That it fits into sockaddr_un was seen already.
+func socketPath(e wire.Endpoint) (_ wire.Endpoint, err error) {
+	asked := e.Address
+	if e.Address, err = path(asked); err != nil {
+		return e, err
+	}
+	if last := asked[strings.LastIndexByte(asked, '/')+1:]; last == "" || last == "." || last == ".." {
+		return e, fmt.Errorf("%q is a directory, not a socket (such as %q)", asked, filepath.Join(e.Address, "milter.sock"))
 	}
 	return e, nil
 }
@@ -200,6 +215,29 @@ func network(s string) (Network, error) {
 			s, p.Bits(), n, Network{netip.PrefixFrom(p.Addr(), p.Addr().BitLen()), exclude})
 	case p.Bits() == 0 && !exclude:
 		return n, fmt.Errorf("%q is the whole world: mail of any stranger would be signed (name your own networks)", s)
+	case !exclude && tooWide(p):
+		return n, fmt.Errorf("%q is larger than any one network, so mail of strangers would be signed (at least /8, of IPv6 "+
+			"/16; name your own networks)", s)
 	}
 	return n, nil
+}
+
+// What is local to a site or a link holds no strangers, however short its prefix is: RFC 4193, RFC 4291, section 2.5.6.
+var (
+	uniqueLocal = netip.PrefixFrom(netip.AddrFrom16([16]byte{0xfc}), 7)
+	linkLocal   = netip.PrefixFrom(netip.AddrFrom16([16]byte{0xfe, 0x80}), 10)
+)
+
+// tooWide tells a prefix that nobody has for himself: the largest holdings are a /8 of IPv4 and less than a /16 of IPv6.
+// Two halves of the world are the world, too.
+func tooWide(p netip.Prefix) bool {
+	if p.Addr().Is4() {
+		return p.Bits() < 8
+	}
+	for _, local := range []netip.Prefix{uniqueLocal, linkLocal} {
+		if p.Bits() >= local.Bits() && local.Contains(p.Addr()) {
+			return false
+		}
+	}
+	return p.Bits() < 16
 }
