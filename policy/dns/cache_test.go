@@ -284,6 +284,9 @@ func TestCacheClose(t *testing.T) {
 		if a := c.Resolve(context.Background(), "new.example.org", dns.TXT); !errors.Is(a.Err, dns.ErrClosed) {
 			t.Errorf("what is not: %+v", a)
 		}
+		if a := c.Resolve(context.Background(), "slow.example.org", dns.TXT); !errors.Is(a.Err, dns.ErrClosed) {
+			t.Errorf("to have been given up is no failure of the servers: %+v", a)
+		}
 		c.Close()
 	})
 }
