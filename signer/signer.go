@@ -116,5 +116,23 @@ func parseCanon(s string) (Canon, error) {
 // ID names a key: the record is published at selector._domainkey.domain.
 type ID struct{ Domain, Selector mail.Domain }
 
+// ErrSelector is the error of [ParseSelector].
+var ErrSelector = errors.New("not a selector (letters, digits, hyphens inside, and dots between labels)")
+
+// ParseSelector reads a selector, in any case: RFC 6376, section 3.1, labels as in RFC 5321, section 4.1.2. Domain names
+// may hold more, such as underscores, and then receivers differ.
+func ParseSelector(s string) (mail.Domain, error) {
+	d, err := mail.ParseDomain(s)
+	if err != nil || d.String() != strings.ToLower(s) {
+		return mail.Domain{}, fmt.Errorf("%q is %w", s, ErrSelector)
+	}
+	for label := range strings.SplitSeq(d.String(), ".") {
+		if strings.Contains(label, "_") || strings.HasPrefix(label, "-") || strings.HasSuffix(label, "-") {
+			return mail.Domain{}, fmt.Errorf("%q is %w", s, ErrSelector)
+		}
+	}
+	return d, nil
+}
+
 // String gives the name of the key's record.
 func (id ID) String() string { return id.Selector.String() + "._domainkey." + id.Domain.String() }

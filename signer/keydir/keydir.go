@@ -5,12 +5,12 @@
 //
 // # Security
 //
-// A key file must belong to the user who runs the daemon or to root, and nobody else may read it. Links that lead out of
-// the directory are not followed. No error, and nothing else that leaves this package, holds bytes of a key.
+// A key file must belong to the user who runs the daemon or to root, and nobody else may read it, nor write to the
+// directories above it. Links that lead out of the directory are not followed. No error, and nothing else that leaves
+// this package, holds bytes of a key.
 package keydir
 
 import (
-	"crypto"
 	"errors"
 	"fmt"
 	"io"
@@ -43,9 +43,12 @@ func (p *Problem) Error() string {
 
 // Found is what a directory of keys holds.
 type Found struct {
-	Keys     []*signer.Key
-	Domains  []mail.Domain // those that have a directory, with or without usable keys
-	Problems []error       // each a *Problem
+	Keys       []*signer.Key
+	Domains    []mail.Domain // those that have a place, with or without usable keys
+	Problems   []error       // each a *Problem
+	Warnings   []error       // each a *Problem: what works, and should be mended
+	Absent     bool          // there is no such directory
+	Unreadable error         // one of Problems: the directory cannot be read, so its domains are not known; nil: it can
 }
 
 // Options change what Load demands. The zero value is for the process as it runs.
@@ -53,7 +56,8 @@ type Options struct {
 	UID *int // who may own keys besides root; nil is the process's effective user
 }
 
-// Load reads a directory of keys. One that does not exist holds none.
+// Load reads a directory of keys. One that does not exist holds none. With a directory that cannot be read the caller
+// must not go on as if it were empty: the mail of all its domains would leave unsigned.
 func Load(dir string, o Options) Found {
 	uid := os.Geteuid()
 	if o.UID != nil {
@@ -62,10 +66,12 @@ func Load(dir string, o Options) Found {
 	l := loader{dir: dir, uid: uid, seen: map[mail.Domain]string{}}
 	root, err := os.OpenRoot(dir)
 	if errors.Is(err, fs.ErrNotExist) {
+		l.found.Absent = true
 		return l.found
 	}
 	if err != nil {
-		l.problem(".", reason(err), "")
+		l.problem(".", reason(err), l.remedy(err, "."))
+		l.found.Unreadable = l.found.Problems[0]
 		return l.found
 	}
 	defer root.Close()
@@ -93,18 +99,16 @@ func passedOver(name string) bool {
 		slices.Contains([]string{".json", ".txt", ".bak", ".md"}, filepath.Ext(name))
 }
 
+// domains takes in every domain that has a place here, before anything about it can fail: without its keys, its mail is
+// deferred and not sent unsigned.
 func (l *loader) domains() {
-	for _, e := range l.list(".") {
+	entries, ok := l.list(".")
+	if !ok {
+		l.found.Unreadable = l.found.Problems[0]
+	}
+	usable := l.guarded(".")
+	for _, e := range entries {
 		name := e.Name()
-		info, err := l.root.Stat(name) // a link is followed, if it stays inside
-		if err != nil {
-			l.problem(name, reason(err), "")
-			continue
-		}
-		if !info.IsDir() {
-			l.problem(name, "not a directory; keys lie in DOMAIN/SELECTOR.pem", "move it away")
-			continue
-		}
 		d, err := mail.ParseDomain(name)
 		if err != nil {
 			l.problem(name, "the name is not a domain", "rename it, or move it away")
@@ -116,33 +120,59 @@ func (l *loader) domains() {
 		}
 		l.seen[d] = name
 		l.found.Domains = append(l.found.Domains, d)
-		l.keys(d, name)
+		if usable && l.guarded(name) {
+			l.keys(d, name)
+		}
 	}
 }
 
-// list gives the entries of a directory that are to be judged.
-func (l *loader) list(name string) []fs.DirEntry {
+// guarded tells whether a directory is one, and nobody else can put keys into it.
+func (l *loader) guarded(name string) bool {
+	info, err := l.root.Stat(name) // a link is followed, if it stays inside
+	if err != nil {
+		l.problem(name, reason(err), l.remedy(err, name))
+		return false
+	}
+	if !info.IsDir() {
+		l.problem(name, "not a directory; keys lie in DOMAIN/SELECTOR.pem", "move it away")
+		return false
+	}
+	if mode := info.Mode().Perm(); mode&0o022 != 0 {
+		l.problem(name, fmt.Sprintf("mode %04o lets others put keys here", mode), "chmod go-w "+l.shell(name))
+		return false
+	}
+	return true
+}
+
+// list gives the entries of a directory that are to be judged, and tells whether these are all.
+func (l *loader) list(name string) (entries []fs.DirEntry, ok bool) {
 	entries, err := fs.ReadDir(l.root.FS(), name)
 	if err != nil {
-		l.problem(name, reason(err), "let the daemon's user read it: chown "+l.owner()+" "+shell(filepath.Join(l.dir, name)))
-		return nil
+		l.problem(name, reason(err), "let the daemon's user read it: chown "+l.owner()+" "+l.shell(name))
 	}
-	return slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return passedOver(e.Name()) })
+	return slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return passedOver(e.Name()) }), err == nil
 }
 
 func (l *loader) keys(d mail.Domain, dir string) {
-	for _, e := range l.list(dir) {
+	entries, _ := l.list(dir)
+	seen := map[mail.Domain]string{}
+	for _, e := range entries {
 		name := filepath.Join(dir, e.Name())
 		selector, ok := strings.CutSuffix(e.Name(), ".pem")
 		if !ok {
 			l.problem(name, "not a key file; those end in .pem", "rename it, or move it away")
 			continue
 		}
-		s, err := mail.ParseDomain(selector)
-		if err != nil || s.String() != strings.ToLower(selector) {
-			l.problem(name, "the name is not a selector", "rename it: letters, digits, hyphens and dots, then .pem")
+		s, err := signer.ParseSelector(selector)
+		if err != nil {
+			l.problem(name, "the name is not a selector", "rename it: letters, digits, hyphens inside and dots, then .pem")
 			continue
 		}
+		if other, twice := seen[s]; twice {
+			l.problem(name, fmt.Sprintf("the same selector as %s", other), "move it away; case does not count in the DNS")
+			continue
+		}
+		seen[s] = e.Name()
 		l.key(signer.ID{Domain: d, Selector: s}, name)
 	}
 }
@@ -177,6 +207,13 @@ func (l *loader) key(id signer.ID, name string) {
 		return
 	}
 	l.found.Keys = append(l.found.Keys, key)
+	if key.Weak() {
+		l.found.Warnings = append(l.found.Warnings, &Problem{
+			Path:   filepath.Join(l.dir, name),
+			Text:   fmt.Sprintf("RSA key of %d bits, which some receivers distrust; %d are good", key.Bits(), signer.GoodBits),
+			Remedy: "make a new key: reputed keys new " + id.Domain.String(),
+		})
+	}
 }
 
 // unsafe tells why a file must not be trusted, and the command that mends it.
@@ -185,7 +222,8 @@ func (l *loader) unsafe(info fs.FileInfo, path string) (text, remedy string) {
 		return "not a regular file", "move it away"
 	}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) != l.uid && st.Uid != 0 {
-		return fmt.Sprintf("owned by user %s, who could change it", userName(int(st.Uid))), "chown " + l.owner() + " " + shell(path)
+		text = fmt.Sprintf("owned by user %s, who could change it", userName(int(st.Uid)))
+		return text, "chown " + l.owner() + " " + shell(path)
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
 		return fmt.Sprintf("mode %04o lets others at the private key", mode), "chmod 0600 " + shell(path)
@@ -195,10 +233,13 @@ func (l *loader) unsafe(info fs.FileInfo, path string) (text, remedy string) {
 
 func (l *loader) remedy(err error, name string) string {
 	if errors.Is(err, fs.ErrPermission) {
-		return "chown " + l.owner() + " " + shell(filepath.Join(l.dir, name))
+		return "chown " + l.owner() + " " + l.shell(name)
 	}
 	return ""
 }
+
+// shell gives the path of what lies in the directory, for the commands in remedies.
+func (l *loader) shell(name string) string { return shell(filepath.Join(l.dir, name)) }
 
 // owner names the user who should own keys.
 func (l *loader) owner() string { return userName(l.uid) }
@@ -232,61 +273,4 @@ func reason(err error) string {
 		return "leads out of the key directory; links must stay inside"
 	}
 	return err.Error()
-}
-
-// Store writes a new key, readable by its owner only, and gives the path. It makes the directories that are missing.
-// When the directory of keys belongs to another user, as when root makes a key for the daemon, so will the key. A key
-// that is there already is not replaced.
-func Store(dir string, id signer.ID, private crypto.Signer) (string, error) {
-	text, err := marshal(private)
-	if err != nil {
-		return "", err
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", err
-	}
-	owner, err := os.Stat(dir)
-	if err != nil {
-		return "", err
-	}
-	sub := filepath.Join(dir, id.Domain.String())
-	if err := os.Mkdir(sub, 0o700); err == nil {
-		err = give(sub, owner)
-	} else if !errors.Is(err, fs.ErrExist) {
-		return "", err
-	}
-	path := filepath.Join(sub, id.Selector.String()+".pem")
-	if err := writeNew(path, text, owner); err != nil {
-		return "", err
-	}
-	return path, nil
-}
-
-// writeNew writes a file that must not exist yet, whole or not at all.
-func writeNew(path string, text []byte, owner fs.FileInfo) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(text)
-	err = errors.Join(err, tmp.Chmod(0o600), tmp.Sync(), tmp.Close(), give(tmp.Name(), owner))
-	if err != nil {
-		return err
-	}
-	if err := os.Link(tmp.Name(), path); errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s: there is a key of that name already; selectors are never used again (RFC 6376, section 3.1)", path)
-	} else if err != nil {
-		return err
-	}
-	return nil
-}
-
-// give hands a file to the owner of another one. Only root can, and only root needs to.
-func give(path string, like fs.FileInfo) error {
-	st, ok := like.Sys().(*syscall.Stat_t)
-	if !ok || int(st.Uid) == os.Geteuid() {
-		return nil
-	}
-	return os.Chown(path, int(st.Uid), int(st.Gid))
 }

@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -104,9 +105,19 @@ func write(t testing.TB, path, text string, mode os.FileMode) {
 	}
 }
 
+// keyDir gives an empty directory that is nobody else's, whatever the umask.
+func keyDir(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 // Both forms of RSA keys and Ed25519 keys are read; what lies beside them is passed over.
 func TestLoad(t *testing.T) {
-	dir := t.TempDir()
+	dir := keyDir(t)
 	r := rsaKey(t)
 	write(t, dir+"/example.org/a.pem", pemText(t, "PRIVATE KEY", pkcs8(t, r)), 0o600)
 	write(t, dir+"/example.org/b.pem", pemText(t, "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(r)), 0o400)
@@ -126,14 +137,19 @@ func TestLoad(t *testing.T) {
 	for _, k := range found.Keys {
 		names = append(names, k.ID().String()+"/"+k.Algorithm())
 	}
-	want := "s1.2026._domainkey.xn--bcher-kva.example/ed25519-sha256 a._domainkey.example.org/rsa-sha256 b._domainkey.example.org/rsa-sha256"
+	want := "s1.2026._domainkey.xn--bcher-kva.example/ed25519-sha256 a._domainkey.example.org/rsa-sha256 " +
+		"b._domainkey.example.org/rsa-sha256"
 	if got := strings.Join(names, " "); !sameWords(got, want) {
 		t.Errorf("keys %s\nwant %s", got, want)
 	}
 	if len(found.Domains) != 3 {
 		t.Errorf("domains %v", found.Domains)
 	}
-	if none := keydir.Load(dir+"/nowhere", keydir.Options{}); len(none.Keys)+len(none.Problems) != 0 {
+	if found.Absent || found.Unreadable != nil || len(found.Warnings) != 0 {
+		t.Errorf("absent %v, unreadable %v, warnings %v", found.Absent, found.Unreadable, found.Warnings)
+	}
+	none := keydir.Load(dir+"/nowhere", keydir.Options{})
+	if len(none.Keys)+len(none.Problems) != 0 || !none.Absent || none.Unreadable != nil {
 		t.Errorf("a directory that does not exist: %+v", none)
 	}
 }
@@ -170,29 +186,40 @@ func TestProblems(t *testing.T) {
 		make func(path string)
 		want string // after the path
 	}{
-		{"readable by others", func(p string) { write(t, p, good, 0o644) }, ": mode 0644 lets others at the private key (chmod 0600 PATH)"},
-		{"readable by the group", func(p string) { write(t, p, good, 0o640) }, ": mode 0640 lets others at the private key (chmod 0600 PATH)"},
+		{"readable by others", func(p string) { write(t, p, good, 0o644) },
+			": mode 0644 lets others at the private key (chmod 0600 PATH)"},
+		{"readable by the group", func(p string) { write(t, p, good, 0o640) },
+			": mode 0640 lets others at the private key (chmod 0600 PATH)"},
 		{"empty", func(p string) { write(t, p, "\n", 0o600) }, ": the file is empty (put back"},
 		{"cut off", func(p string) { write(t, p, good[:60], 0o600) }, ": no PEM block in it; it may be cut off (put back"},
-		{"damaged", func(p string) { write(t, p, pemText(t, "PRIVATE KEY", []byte{0x30, 1, 2}), 0o600) }, ": the key is damaged (put back"},
+		{"damaged", func(p string) { write(t, p, pemText(t, "PRIVATE KEY", []byte{0x30, 1, 2}), 0o600) },
+			": the key is damaged (put back"},
 		{"two keys", func(p string) { write(t, p, good+good, 0o600) }, ": more than one PEM block in it"},
-		{"encrypted", func(p string) { write(t, p, pemText(t, "ENCRYPTED PRIVATE KEY", []byte("x")), 0o600) }, ": the key is encrypted, and nobody is there at night to type its passphrase (decrypt it: openssl pkey -in PATH"},
+		{"encrypted", func(p string) { write(t, p, pemText(t, "ENCRYPTED PRIVATE KEY", []byte("x")), 0o600) },
+			": the key is encrypted, and nobody is there at night to type its passphrase " +
+				"(decrypt it: openssl pkey -in PATH"},
 		{"encrypted in the old way", func(p string) {
-			write(t, p, "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n", 0o600)
+			write(t, p, "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n"+
+				"-----END RSA PRIVATE KEY-----\n", 0o600)
 		}, ": the key is encrypted"},
-		{"public", func(p string) { write(t, p, pemText(t, "PUBLIC KEY", pub), 0o600) }, ": a public key, where the private one is needed"},
-		{"ecdsa", func(p string) { write(t, p, pemText(t, "PRIVATE KEY", pkcs8(t, ec)), 0o600) }, ": an ECDSA key, which DKIM does not know"},
-		{"dsa", func(p string) { write(t, p, pemText(t, "DSA PRIVATE KEY", []byte("x")), 0o600) }, ": a DSA key, which DKIM does not know"},
-		{"512 bits", func(p string) { write(t, p, pemText(t, "RSA PRIVATE KEY", shortRSA(t)), 0o600) }, ": RSA key of less than 1024 bits"},
+		{"public", func(p string) { write(t, p, pemText(t, "PUBLIC KEY", pub), 0o600) },
+			": a public key, where the private one is needed"},
+		{"ecdsa", func(p string) { write(t, p, pemText(t, "PRIVATE KEY", pkcs8(t, ec)), 0o600) },
+			": an ECDSA key, which DKIM does not know"},
+		{"dsa", func(p string) { write(t, p, pemText(t, "DSA PRIVATE KEY", []byte("x")), 0o600) },
+			": a DSA key, which DKIM does not know"},
+		{"512 bits", func(p string) { write(t, p, pemText(t, "RSA PRIVATE KEY", shortRSA(t)), 0o600) },
+			": RSA key of less than 1024 bits"},
 		{"a directory", func(p string) { os.Mkdir(p, 0o700) }, ": not a regular file"},
 		{"a pipe", func(p string) { syscall.Mkfifo(p, 0o600) }, ": not a regular file"},
 		{"a link that leads out", func(p string) { os.Symlink("/etc/passwd", p) }, ": leads out of the key directory"},
 		{"a link to nothing", func(p string) { os.Symlink("nothing", p) }, ": no such file"},
-		{"huge", func(p string) { write(t, p, strings.Repeat("x", 100<<10), 0o600) }, ": cannot be read, or is far too large"},
+		{"huge", func(p string) { write(t, p, strings.Repeat("x", 100<<10), 0o600) },
+			": cannot be read, or is far too large"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			dir := t.TempDir()
+			dir := keyDir(t)
 			write(t, dir+"/example.org/good.pem", good, 0o600)
 			path := dir + "/example.org/bad.pem"
 			tt.make(path)
@@ -200,41 +227,150 @@ func TestProblems(t *testing.T) {
 			if len(found.Keys) != 1 || len(found.Problems) != 1 {
 				t.Fatalf("%d keys, problems %v", len(found.Keys), found.Problems)
 			}
-			if got, want := found.Problems[0].Error(), path+strings.ReplaceAll(tt.want, "PATH", path); !strings.HasPrefix(got, want) {
+			got, want := found.Problems[0].Error(), path+strings.ReplaceAll(tt.want, "PATH", path)
+			if !strings.HasPrefix(got, want) {
 				t.Errorf("got  %s\nwant %s", got, want)
 			}
-			secret, _ := base64.StdEncoding.DecodeString(strings.Split(good, "\n")[1])
-			if text := found.Problems[0].Error(); strings.Contains(text, strings.Split(good, "\n")[1][:20]) || strings.Contains(text, string(secret[:8])) {
-				t.Errorf("key bytes in %q", text)
+			encoded := strings.Split(good, "\n")[1]
+			secret, _ := base64.StdEncoding.DecodeString(encoded)
+			if strings.Contains(got, encoded[:20]) || strings.Contains(got, string(secret[:8])) {
+				t.Errorf("key bytes in %q", got)
 			}
 		})
 	}
 }
 
-// What is wrong with the directory itself.
+// What is wrong with the directory itself. Whatever it is, each domain that has a place is known: without its keys its
+// mail is deferred, and does not leave unsigned as a stranger's.
 func TestDirectoryProblems(t *testing.T) {
 	good := pemText(t, "PRIVATE KEY", pkcs8(t, edKey(t)))
-	dir := t.TempDir()
-	write(t, dir+"/stray.pem", good, 0o600)
-	write(t, dir+"/not a domain/a.pem", good, 0o600)
-	write(t, dir+"/EXAMPLE.org/a.pem", good, 0o600)
-	write(t, dir+"/example.org/b.pem", good, 0o600)
-	write(t, dir+"/other.example/s_ü!.pem", good, 0o600)
-	write(t, dir+"/other.example/a.key", good, 0o600)
-	found := keydir.Load(dir, keydir.Options{})
-	want := []string{"stray.pem: not a directory", "not a domain: the name is not a domain", "example.org: the same domain as EXAMPLE.org",
-		"s_ü!.pem: the name is not a selector", "a.key: not a key file"}
-	var all strings.Builder
-	for _, p := range found.Problems {
-		all.WriteString(p.Error() + "\n")
+	tests := []struct {
+		why     string
+		make    func(dir string)
+		domains string
+		want    string // "PATH: the problem", below the directory
+		keys    int
+	}{
+		{"a key in the wrong place", func(dir string) { write(t, dir+"/stray.pem", good, 0o600) }, "stray.pem",
+			"stray.pem: not a directory; keys lie in DOMAIN/SELECTOR.pem (move it away)", 0},
+		{"a name that is no domain", func(dir string) { write(t, dir+"/not a domain/a.pem", good, 0o600) }, "",
+			"not a domain: the name is not a domain (rename it, or move it away)", 0},
+		{"two spellings of a domain", func(dir string) {
+			write(t, dir+"/EXAMPLE.org/a.pem", good, 0o600)
+			write(t, dir+"/example.org/b.pem", good, 0o600)
+		}, "example.org", "example.org: the same domain as EXAMPLE.org (move its keys there, and remove it)", 1},
+		{"a link that leads out", func(dir string) { os.Symlink(keyDir(t), dir+"/example.org") }, "example.org",
+			"example.org: leads out of the key directory; links must stay inside", 0},
+		{"a link to nothing", func(dir string) { os.Symlink("nothing", dir+"/example.org") }, "example.org",
+			"example.org: no such file or directory", 0},
+		{"a link to itself", func(dir string) { os.Symlink("example.org", dir+"/example.org") }, "example.org",
+			"example.org: too many levels of symbolic links", 0},
+		{"a file where keys should lie", func(dir string) { write(t, dir+"/example.org", good, 0o600) }, "example.org",
+			"example.org: not a directory", 0},
+		{"others may put keys there", func(dir string) {
+			write(t, dir+"/example.org/a.pem", good, 0o600)
+			os.Chmod(dir+"/example.org", 0o757)
+		}, "example.org", "example.org: mode 0757 lets others put keys here (chmod go-w DIR/example.org)", 0},
+		{"the group may put domains there", func(dir string) {
+			write(t, dir+"/example.org/a.pem", good, 0o600)
+			os.Chmod(dir, 0o775)
+		}, "example.org", ": mode 0775 lets others put keys here (chmod go-w DIR)", 0},
+		{"a selector with other letters", func(dir string) { write(t, dir+"/a.example/s_ü!.pem", good, 0o600) }, "a.example",
+			"a.example/s_ü!.pem: the name is not a selector (rename it: letters, digits, hyphens inside and dots", 0},
+		{"a selector that begins with a hyphen", func(dir string) { write(t, dir+"/a.example/-dash.pem", good, 0o600) },
+			"a.example", "a.example/-dash.pem: the name is not a selector", 0},
+		{"a selector with an empty label", func(dir string) { write(t, dir+"/a.example/a..b.pem", good, 0o600) },
+			"a.example", "a.example/a..b.pem: the name is not a selector", 0},
+		{"two spellings of a selector", func(dir string) {
+			write(t, dir+"/a.example/S1.pem", good, 0o600)
+			write(t, dir+"/a.example/s1.pem", good, 0o600)
+		}, "a.example", "a.example/s1.pem: the same selector as S1.pem (move it away", 1},
+		{"not a key file", func(dir string) { write(t, dir+"/a.example/a.key", good, 0o600) }, "a.example",
+			"a.example/a.key: not a key file; those end in .pem", 0},
 	}
-	for _, w := range want {
-		if !strings.Contains(all.String(), w) {
-			t.Errorf("no %q in\n%s", w, all.String())
+	for _, tt := range tests {
+		t.Run(tt.why, func(t *testing.T) {
+			dir := keyDir(t)
+			tt.make(dir)
+			found := keydir.Load(dir, keydir.Options{})
+			if len(found.Problems) != 1 || len(found.Keys) != tt.keys || found.Absent || found.Unreadable != nil {
+				t.Fatalf("%+v", found)
+			}
+			got := found.Problems[0].Error()
+			below := strings.TrimPrefix(strings.TrimPrefix(got, dir), "/")
+			if want := strings.ReplaceAll(tt.want, "DIR", dir); !strings.HasPrefix(below, want) {
+				t.Errorf("got  %s\nwant %s", got, want)
+			}
+			var domains []string
+			for _, d := range found.Domains {
+				domains = append(domains, d.String())
+			}
+			if strings.Join(domains, " ") != tt.domains {
+				t.Errorf("domains %v, want %s", domains, tt.domains)
+			}
+		})
+	}
+}
+
+// A directory that cannot be read is not an empty one: nobody knows whose mail it should sign.
+func TestUnreadable(t *testing.T) {
+	dir := keyDir(t)
+	write(t, dir+"/file", "", 0o600)
+	os.Symlink("loop", dir+"/loop")
+	for name, want := range map[string]string{
+		"file": "not a directory", "file/keys": "not a directory", "loop": "too many levels of symbolic links",
+	} {
+		found := keydir.Load(dir+"/"+name, keydir.Options{})
+		if found.Unreadable == nil || found.Absent || len(found.Problems) != 1 || found.Problems[0] != found.Unreadable {
+			t.Errorf("%s: %+v", name, found)
+		} else if got := found.Unreadable.Error(); got != dir+"/"+name+": "+want {
+			t.Errorf("%s: %s", name, got)
 		}
 	}
-	if len(found.Problems) != len(want) || len(found.Keys) != 1 {
-		t.Errorf("%d keys, problems\n%s", len(found.Keys), all.String())
+	if os.Geteuid() == 0 {
+		t.Skip("root may read everything")
+	}
+	for _, mode := range []os.FileMode{0, 0o100} {
+		os.Chmod(dir, mode)
+		found := keydir.Load(dir, keydir.Options{})
+		os.Chmod(dir, 0o700)
+		if found.Unreadable == nil || !strings.Contains(found.Unreadable.Error(), "permission denied (") {
+			t.Errorf("mode %o: %+v", mode, found)
+		}
+	}
+}
+
+// The domain of a directory that the daemon may not read is known all the same.
+func TestUnreadableDomain(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root may read everything")
+	}
+	dir := keyDir(t)
+	write(t, dir+"/example.org/a.pem", pemText(t, "PRIVATE KEY", pkcs8(t, edKey(t))), 0o600)
+	os.Chmod(dir+"/example.org", 0)
+	defer os.Chmod(dir+"/example.org", 0o700)
+	found := keydir.Load(dir, keydir.Options{})
+	if len(found.Domains) != 1 || len(found.Problems) != 1 || found.Unreadable != nil {
+		t.Errorf("%+v", found)
+	}
+}
+
+// A weak key signs, and says that it should be replaced.
+func TestWeakKey(t *testing.T) {
+	dir := keyDir(t)
+	k, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir+"/example.org/a.pem", pemText(t, "PRIVATE KEY", pkcs8(t, k)), 0o600)
+	found := keydir.Load(dir, keydir.Options{})
+	if len(found.Keys) != 1 || len(found.Problems) != 0 || len(found.Warnings) != 1 {
+		t.Fatalf("%+v", found)
+	}
+	want := dir + "/example.org/a.pem: RSA key of 1024 bits, which some receivers distrust; 2048 are good " +
+		"(make a new key: reputed keys new example.org)"
+	if got := found.Warnings[0].Error(); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
 
@@ -243,7 +379,7 @@ func TestOwner(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can give files away")
 	}
-	dir := t.TempDir()
+	dir := keyDir(t)
 	path := dir + "/example.org/a.pem"
 	write(t, path, pemText(t, "PRIVATE KEY", pkcs8(t, edKey(t))), 0o600)
 	daemon := 4711
@@ -254,7 +390,8 @@ func TestOwner(t *testing.T) {
 		t.Fatal(err)
 	}
 	found := keydir.Load(dir, keydir.Options{UID: &daemon})
-	if len(found.Problems) != 1 || !strings.HasSuffix(found.Problems[0].Error(), "owned by user 4712, who could change it (chown 4711 "+path+")") {
+	want := "owned by user 4712, who could change it (chown 4711 " + path + ")"
+	if len(found.Problems) != 1 || !strings.HasSuffix(found.Problems[0].Error(), want) {
 		t.Errorf("another's key: %v", found.Problems)
 	}
 }
@@ -269,8 +406,14 @@ func TestStore(t *testing.T) {
 		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v, %v", path, info, err)
 		}
-		if _, err := keydir.Store(dir, id(t, "example.org", selector), private); err == nil || !strings.Contains(err.Error(), "selectors are never used again") {
+		_, err = keydir.Store(dir, id(t, "example.org", selector), private)
+		if err == nil || !strings.Contains(err.Error(), "selectors are never used again") {
 			t.Errorf("a second key of the name: %v", err)
+		}
+	}
+	for _, selector := range []string{"-dash", "dash-", "a_b", "a.-b"} { // nobody could read it back
+		if _, err := keydir.Store(dir, id(t, "example.org", selector), edKey(t)); !errors.Is(err, signer.ErrSelector) {
+			t.Errorf("selector %s: %v", selector, err)
 		}
 	}
 	found := keydir.Load(dir, keydir.Options{})
@@ -304,7 +447,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add([]byte(pemText(f, "RSA PRIVATE KEY", shortRSA(f))))
 	f.Add([]byte("-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAAAA\n-----END RSA PRIVATE KEY-----\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		dir := t.TempDir()
+		dir := keyDir(t)
 		write(t, dir+"/example.org/a.pem", string(text), 0o600)
 		found := keydir.Load(dir, keydir.Options{})
 		if len(found.Keys)+len(found.Problems) != 1 {

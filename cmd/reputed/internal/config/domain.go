@@ -67,11 +67,6 @@ func pattern(s string) (p Pattern, err error) {
 	return p, err
 }
 
-// selector parses a selector: RFC 6376, section 3.1: one label or several, of letters, digits and hyphens.
-func selector(s string) (mail.Domain, error) {
-	return domain(s)
-}
-
 // readDomains reads the [[domain]] entries.
 func (c *Config) readDomains(entries []*section) {
 	lines := make(map[Pattern]int)
@@ -93,7 +88,7 @@ func (d *Domain) read(s *section) {
 		s.wrong("name", "every [[domain]] has a name (\"example.org\", \"*.example.org\" or \"*\")")
 	}
 	text(s, "sign_as", signAs, &d.SignAs)
-	list(s, "selectors", selector, &d.Selectors)
+	list(s, "selectors", signer.ParseSelector, &d.Selectors)
 	s.flag("subdomains", &d.Subdomains)
 	switch {
 	case d.Name == Pattern{Below: true} && d.SignAs.IsZero() && !s.has("sign_as"):
