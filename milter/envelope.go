@@ -2,6 +2,7 @@ package milter
 
 import (
 	"context"
+	"slices"
 
 	"reputed/policy"
 	"reputed/policy/mail"
@@ -34,40 +35,47 @@ func (s *session) judgeNow(r *mail.Recipient) policy.Verdict {
 	return s.judge(r)
 }
 
-// judge gives the verdict on a recipient. It is found once for all that are alike, so that a message is not judged in
-// one way at RCPT and in another at its end.
+// judge gives the verdict on a recipient.
 func (s *session) judge(r *mail.Recipient) policy.Verdict {
+	if i := s.route(r); i >= 0 {
+		return s.routed[i].verdict
+	}
+	return policy.Verdict{}
+}
+
+// route gives the place of the verdict on a recipient, -1 when there is nothing to be said. It is found once for all
+// that are alike.
+func (s *session) route(r *mail.Recipient) int {
 	if s.inquiry == nil || r.Stay == mail.Stays {
-		return policy.Verdict{}
+		return -1
 	}
-	egress := s.inquiry.Egress(r)
+	egress, exempt := s.inquiry.Egress(r)
 	if egress == nil {
-		return policy.Verdict{}
+		return -1
 	}
-	exempt := s.exemptions()
+	exempt |= s.exemptions()
 	if r.Stay == mail.StayUnknown {
 		exempt |= policy.MayStay
 	}
 	for i := range s.routed {
 		if s.routed[i].egress == egress && s.routed[i].exempt == exempt {
-			return s.routed[i].verdict
+			return i
 		}
 	}
 	found, circumstances := s.inquiry.Findings(egress)
 	v := policy.Decide(s.site.Rules, found, exempt|circumstances)
 	s.routed = append(s.routed, routed{egress, exempt, v})
-	return v
+	return len(s.routed) - 1
 }
 
 // judgeRecipients gives the verdict on all recipients that were taken, for the message as a whole.
 func (s *session) judgeRecipients() (v policy.Verdict) {
+	var joined []int
 	for i := range s.tx.Recipients {
-		s.judge(&s.tx.Recipients[i])
-	}
-	for i := range s.routed {
-		// What was refused at RCPT is no longer among the recipients.
-		if r := &s.routed[i]; s.client.Local || r.verdict.Action < policy.Defer {
-			v = v.Join(r.verdict)
+		at := s.route(&s.tx.Recipients[i])
+		if at >= 0 && !slices.Contains(joined, at) {
+			joined = append(joined, at)
+			v = v.Join(s.routed[at].verdict)
 		}
 	}
 	return v

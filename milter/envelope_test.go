@@ -15,17 +15,18 @@ import (
 // fakeInquiry finds a result for each mailer, which it takes for the egress.
 type fakeInquiry struct {
 	results       map[string]string
+	ofRecipient   policy.Exemption
 	circumstances policy.Exemption
 	asked         *atomic.Int32
 }
 
-func (f *fakeInquiry) Egress(r *mail.Recipient) *mail.Egress {
+func (f *fakeInquiry) Egress(r *mail.Recipient) (*mail.Egress, policy.Exemption) {
 	for name := range f.results {
 		if name == r.Mailer || r.Mailer == "" || r.Mailer == "error" {
-			return egresses[name]
+			return egresses[name], f.ofRecipient
 		}
 	}
-	return nil
+	return nil, 0
 }
 
 func (f *fakeInquiry) Findings(e *mail.Egress) ([]policy.Finding, policy.Exemption) {
@@ -47,12 +48,12 @@ func newEnvelopeRig(t *testing.T, results map[string]string, circumstances polic
 	e.rig = newRig(t, milter.Limits{}, func(s *milter.Site) {
 		s.Outbound.Mailers = []string{"smtp", "relay"}
 		s.Rules = []policy.Rule{{
-			Name: "test", Spares: policy.NullSender | policy.MayStay | policy.NotOurs,
+			Name: "test", Spares: policy.NullSender | policy.MayStay | policy.NotOurs | policy.MayRelay | policy.Role,
 			On: map[string]policy.Action{"reject": policy.Reject, "defer": policy.Defer, "hold": policy.Hold},
 		}}
 		s.Inquire = func(ctx context.Context, _ *mail.Transaction) milter.Inquiry {
 			context.AfterFunc(ctx, func() { e.ended.Add(1) })
-			return &fakeInquiry{results, circumstances, &e.asked}
+			return &fakeInquiry{results, circumstances & policy.Role, circumstances &^ policy.Role, &e.asked}
 		}
 	})
 	return e
@@ -121,6 +122,11 @@ func TestEnvelopeVerdicts(t *testing.T) {
 		{"deferred", "defer", 0, "127.0.0.1", 4000, "<a@example.org>", "smtp", nil, wire.ReplyCode, ""},
 		{"held: the message, for a recipient cannot be", "hold", 0, "127.0.0.1", 4000, "<a@example.org>", "smtp", plain,
 			wire.ReplyContinue, "insert quarantine accept"},
+		{"passing through, perhaps: it turns out not to", "reject", 0, "127.0.0.1", 4000, "<x@elsewhere.example>", "smtp", plain,
+			wire.ReplyContinue, "reply 550"},
+		{"passing through", "reject", 0, "127.0.0.1", 4000, "<x@elsewhere.example>", "smtp",
+			append([]string{"Received: from elsewhere"}, plain...), wire.ReplyContinue, "accept"},
+		{"to a postmaster", "reject", policy.Role, "127.0.0.1", 4000, "<a@example.org>", "smtp", plain, wire.ReplyContinue, "insert accept"},
 		{"a bounce", "reject", 0, "127.0.0.1", 4000, "<>", "smtp", plain, wire.ReplyContinue, "insert accept"},
 		{"it may stay: a virtual alias", "reject", 0, "127.0.0.1", 4000, "<a@example.org>", "error", plain, wire.ReplyContinue, "insert accept"},
 		{"a guess", "reject", policy.Guessed, "127.0.0.1", 4000, "<a@example.org>", "smtp", plain, wire.ReplyContinue, "insert accept"},

@@ -51,8 +51,9 @@ type Site struct {
 // Inquiry is what is found out about an envelope while its message comes in. It begins at MAIL, with a context that ends
 // with the message; of the transaction, what MAIL brought is known then.
 type Inquiry interface {
-	// Egress gives the way by which mail for a recipient leaves; nil when there is nothing to be said of it.
-	Egress(*mail.Recipient) *mail.Egress
+	// Egress gives the way by which mail for a recipient leaves, nil when there is nothing to be said of it; and the
+	// circumstances of the recipient.
+	Egress(*mail.Recipient) (*mail.Egress, policy.Exemption)
 	// Findings gives what is known of sending this message by an egress, and the circumstances. It may wait for an
 	// answer, for as long as the configuration allows from MAIL on.
 	Findings(*mail.Egress) ([]policy.Finding, policy.Exemption)

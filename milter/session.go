@@ -221,6 +221,12 @@ func (s *session) exemptions() (x policy.Exemption) {
 	if s.tx.NullSender() {
 		x |= policy.NullSender
 	}
+	if s.tx.Authenticated() {
+		x |= policy.Person
+	}
+	if s.state == envelope && policy.CouldRelay(&s.tx, s.site.Holds) {
+		x |= policy.MayRelay
+	}
 	if s.client.Local {
 		x |= policy.LocalPort
 		if !s.site.Holds(s.tx.ReversePath.Domain) {

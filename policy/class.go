@@ -86,13 +86,16 @@ func (o *Outbound) Classify(tx *mail.Transaction) (Class, string) {
 // redirect, .forward, a list manager) comes from loopback without login, already bears Received, and keeps the sender
 // it came with: signing it would vouch for a stranger. Our own keys decide who is a stranger.
 func (o *Outbound) Finish(tx *mail.Transaction, class Class, why string, holds func(mail.Domain) bool) (Class, string) {
-	if class != Ours || tx.Authenticated() || !(tx.Client.Local || tx.Client.Addr.Unmap().IsLoopback()) {
-		return class, why
-	}
-	if tx.Header.Count("Received") == 0 || !tx.NullSender() && holds(tx.ReversePath.Domain) {
+	if class != Ours || !CouldRelay(tx, holds) || tx.Header.Count("Received") == 0 {
 		return class, why
 	}
 	return Relayed, "re-injected: has Received, sender not ours"
+}
+
+// CouldRelay tells, when MAIL is known, whether mail of ours can turn out to be passing through.
+func CouldRelay(tx *mail.Transaction, holds func(mail.Domain) bool) bool {
+	return !tx.Authenticated() && (tx.Client.Local || tx.Client.Addr.Unmap().IsLoopback()) &&
+		(tx.NullSender() || !holds(tx.ReversePath.Domain))
 }
 
 // Stay tells where a recipient's mail goes.

@@ -57,8 +57,11 @@ const (
 	AllStay                          // no recipient leaves this host
 	MayStay                          // the recipient may or may not leave: the MTA does not say
 	LocalPort                        // sendmail(1): a 4xx would leave the mail in the MTA's maildrop with nobody told
+	Person                           // the client logged in: a person or a program, which would not try again after a 4xx
 	NoBounce                         // sendmail(1) with a stranger's sender: a 5xx would make the MTA bounce to him
 	NotOurs                          // the sender is in no domain of ours, and did not log in: a forwarder's, a customer's
+	MayRelay                         // the mail may turn out to be passing through: see [CouldRelay]
+	Role                             // the recipient is one who must be reached: a postmaster, an operator of a list
 	Guessed                          // the egress is a guess: no rule acts, and the verdict says what it would do
 )
 
@@ -66,7 +69,7 @@ const (
 type Rule struct {
 	Name    string            // the Finding.Rule it is about
 	On      map[string]Action // by Finding.Result; a result not named here is logged
-	Replies map[string]Reply  // by Finding.Result; "{subject}" in the text stands for Finding.Subject
+	Replies map[string]Reply  // by Finding.Result; "{subject}" and "{told}" in the text stand for fields of the finding
 	Spares  Exemption         // circumstances under which it only logs
 	Trouble bool              // the fault is this host's, not the mail's: a Defer is never turned into a Hold
 	Observe bool              // it never acts: the verdict says what it would do
@@ -102,7 +105,7 @@ func Decide(rules []Rule, found []Finding, exempt Exemption) Verdict {
 			continue
 		}
 		act := r.On[f.Result]
-		if act == Defer && exempt&LocalPort != 0 && !r.Trouble || act == Reject && exempt&NoBounce != 0 {
+		if act == Defer && exempt&(LocalPort|Person) != 0 && !r.Trouble || act == Reject && exempt&NoBounce != 0 {
 			act = Hold
 		}
 		if r.Observe || exempt&Guessed != 0 {
@@ -134,7 +137,7 @@ func (r *Rule) reply(f *Finding, act Action) Reply {
 	if !ok {
 		reply = Reply{550, "5.7.1", "mail refused by policy"}
 	}
-	reply.Text = strings.ReplaceAll(reply.Text, "{subject}", f.Subject)
+	reply.Text = strings.NewReplacer("{subject}", f.Subject, "{told}", f.Told).Replace(reply.Text)
 	if act == Defer {
 		return reply.Temporary()
 	}

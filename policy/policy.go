@@ -49,6 +49,7 @@ type Finding struct {
 	Result   string     `json:"result"`            // what was found, a word of that rule
 	Grade    Grade      `json:"grade"`             //
 	Subject  string     `json:"subject,omitempty"` // the domain or address it is about
+	Told     string     `json:"told,omitempty"`    // for the peer: what a reply may quote
 	Reason   string     `json:"reason,omitempty"`  // for the operator: exact
 	Advice   string     `json:"advice,omitempty"`  // for the operator: what to do, and the command for it
 	Fix      string     `json:"fix,omitempty"`     // for the operator: the text to paste

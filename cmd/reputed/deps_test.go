@@ -19,18 +19,18 @@ import (
 // contrib/doc/decisions, and contrib/doc/design.md says the same as this table.
 var mayImport = map[string]string{
 	"policy/mail":                  "",
-	"policy/dns":                   "policy/mail",
+	"policy/dns":                   "",
 	"policy/spf":                   "policy/mail policy/dns",
-	"policy/dns/dnstest":           "policy/dns",
+	"policy/dns/dnstest":           "",
 	"policy/dnsbl":                 "policy/mail policy/dns",
 	"policy":                       "policy/mail",
-	"policy/check":                 "policy policy/mail policy/spf",
+	"policy/check":                 "policy policy/mail policy/spf policy/dnsbl",
 	"signer":                       "policy/mail",
 	"signer/keydir":                "signer policy/mail",
 	"milter/wire":                  "",
 	"milter":                       "policy policy/mail milter/wire",
 	"milter/bridge":                "policy/mail milter/wire",
-	"cmd/reputed/internal/config":  "milter/wire policy policy/mail signer",
+	"cmd/reputed/internal/config":  "milter/wire policy policy/mail policy/dnsbl signer",
 	"cmd/reputed/internal/maillog": "policy policy/mail",
 	"cmd/reputed":                  "*",
 	"contrib":                      "",
@@ -53,6 +53,7 @@ var doors = map[string]string{
 	"github.com/spf13/cobra":           "cmd/reputed",
 	"github.com/coreos/go-systemd/v22": "cmd/reputed",
 	"golang.org/x/net/idna":            "policy/mail",
+	"golang.org/x/net/publicsuffix":    "policy/check",
 	"golang.org/x/term":                "cmd/reputed",
 }
 

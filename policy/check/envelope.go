@@ -13,20 +13,22 @@ type Envelope struct {
 	Rewrites policy.Rewrites
 	Holds    func(mail.Domain) bool // whether a key is held for the domain, which makes it one of ours
 	SPF      *SPF                   // nil: not looked at
+	DNSBL    *DNSBL                 // nil: not looked at
 }
 
 // Inquiry is what is found out about the envelope of one message. It belongs to the goroutine of its session.
 type Inquiry struct {
-	routes policy.Routes
-	own    bool // the sender is in a domain of ours, so its records are ours to mend
-	ours   bool // or it logged in
-	asked  []*asked
+	envelope *Envelope
+	routes   policy.Routes
+	own      bool // the sender is in a domain of ours, so its records are ours to mend
+	ours     bool // or it logged in
+	asked    []*asked
 }
 
 // Begin starts to ask about a message, of which MAIL is known. What was asked ends with ctx.
 func (e *Envelope) Begin(ctx context.Context, tx *mail.Transaction) *Inquiry {
 	sender := e.Rewrites.Apply(tx.ReversePath)
-	q := &Inquiry{routes: e.Routes.For(tx), own: tx.NullSender() || e.Holds(sender.Domain)}
+	q := &Inquiry{envelope: e, routes: e.Routes.For(tx), own: tx.NullSender() || e.Holds(sender.Domain)}
 	q.ours = q.own || tx.Authenticated()
 	if e.SPF != nil {
 		q.asked = e.SPF.begin(ctx, q.routes, identity{sender: sender, null: tx.NullSender()})
@@ -34,13 +36,17 @@ func (e *Envelope) Begin(ctx context.Context, tx *mail.Transaction) *Inquiry {
 	return q
 }
 
-// Egress gives the way by which mail for a recipient leaves; nil when no address of it is known.
-func (q *Inquiry) Egress(r *mail.Recipient) *mail.Egress {
+// Egress gives the way by which mail for a recipient leaves, nil when no address of it is known; and whether he must be
+// reached.
+func (q *Inquiry) Egress(r *mail.Recipient) (*mail.Egress, policy.Exemption) {
 	e := q.routes.Choose(r)
 	if e == nil || len(e.Addresses) == 0 && e.Via.IsZero() {
-		return nil
+		return nil, 0
 	}
-	return e
+	if q.envelope.DNSBL != nil && q.envelope.DNSBL.mustReach(r) {
+		return e, policy.Role
+	}
+	return e, 0
 }
 
 // Findings gives what is known of sending by an egress, and the circumstances. It waits for what was asked at MAIL.
@@ -54,6 +60,9 @@ func (q *Inquiry) Findings(e *mail.Egress) (found []policy.Finding, circumstance
 			f.Advice, f.Fix = "", ""
 		}
 		found = append(found, f)
+	}
+	if q.envelope.DNSBL != nil {
+		found = append(found, q.envelope.DNSBL.findings(e)...)
 	}
 	if e.Guessed {
 		circumstances |= policy.Guessed

@@ -30,7 +30,7 @@ func Keys(holding func(mail.Domain) Holding) policy.Check {
 			case NoKey:
 				f := finding("key", Missing, policy.Fail, d.String()+" is set up to be signed, but none of its keys can be used")
 				f.Subject = d.String()
-				f.Advice = "see what is wrong with its keys: reputed config check"
+				f.Advice = "see what is wrong with its keys: reputed logs that at its start and at each reload"
 				found = append(found, f)
 			}
 		}

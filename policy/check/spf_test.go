@@ -69,7 +69,7 @@ func inquire(t testing.TB, ctx context.Context, w world, sender string, e *mail.
 	tx := &mail.Transaction{Client: &mail.Client{}, Path: sender}
 	tx.ReversePath, _ = mail.ParsePath(sender)
 	q := envelope.Begin(ctx, tx)
-	chosen := q.Egress(&mail.Recipient{})
+	chosen, _ := q.Egress(&mail.Recipient{})
 	if chosen != e {
 		t.Fatalf("egress %v", chosen)
 	}
@@ -203,7 +203,7 @@ func TestSPFGuess(t *testing.T) {
 	}
 	envelope := check.Envelope{Routes: policy.Routes{{Egress: egress(t, "")}}, Holds: func(mail.Domain) bool { return true }}
 	q := envelope.Begin(t.Context(), &mail.Transaction{Client: &mail.Client{}})
-	if e := q.Egress(&mail.Recipient{}); e != nil {
+	if e, _ := q.Egress(&mail.Recipient{}); e != nil {
 		t.Errorf("an egress of which nothing is known: %+v", e)
 	}
 }
@@ -219,7 +219,8 @@ func TestSPFRoutes(t *testing.T) {
 	tx := &mail.Transaction{Client: &mail.Client{}, Path: "a@a.example", ReversePath: mail.Address{Local: "a", Domain: domain(t, "a.example")}}
 	q := envelope.Begin(t.Context(), tx)
 	for mailer, want := range map[string]string{"smtp": "pass", "slow": "fail"} {
-		found, _ := q.Findings(q.Egress(&mail.Recipient{Mailer: mailer}))
+		e, _ := q.Egress(&mail.Recipient{Mailer: mailer})
+		found, _ := q.Findings(e)
 		if len(found) != 1 || found[0].Result != want {
 			t.Errorf("by %s: %+v", mailer, found)
 		}
