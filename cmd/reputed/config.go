@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"reputed/cmd/reputed/internal/config"
+	"reputed/cmd/reputed/internal/maillog"
 	"reputed/contrib"
 )
 
@@ -98,9 +99,9 @@ func configShow(e *env, file string, asJSON bool) error {
 	return nil
 }
 
-// writeJSON prints a value for programs to read.
+// writeJSON prints a value for programs to read, and for terminals to show: it may hold words of strangers.
 func writeJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
+	enc := json.NewEncoder(maillog.JSON(w))
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	return written(0, enc.Encode(v))

@@ -162,7 +162,7 @@ func seal(s *signer.Signer, tx *mail.Transaction) (milter.Seal, error) {
 // newLog makes the logger that the configuration asks for.
 func newLog(w io.Writer, format config.Format) *slog.Logger {
 	if format == config.JSON {
-		return slog.New(slog.NewJSONHandler(w, nil))
+		return slog.New(slog.NewJSONHandler(maillog.JSON(w), nil))
 	}
 	return slog.New(slog.NewTextHandler(w, nil))
 }

@@ -2,8 +2,11 @@ package maillog_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"log/slog"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -37,18 +40,28 @@ func record() *policy.Record {
 	}
 }
 
-// lines writes a record to a new log, less the time of the line.
-func lines(r *policy.Record) string {
+// timeless leaves out the time of the line.
+var timeless = slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+	if a.Key == slog.TimeKey {
+		return slog.Attr{}
+	}
+	return a
+}}
+
+// lines writes a record to a new log of either format.
+func lines(r *policy.Record, asJSON bool) string {
 	var b bytes.Buffer
-	l := maillog.New(slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-		if a.Key == slog.TimeKey {
-			return slog.Attr{}
-		}
-		return a
-	}})))
-	l.Message(r)
+	var handler slog.Handler = slog.NewTextHandler(&b, &timeless)
+	if asJSON {
+		handler = slog.NewJSONHandler(maillog.JSON(&b), &timeless)
+	}
+	maillog.New(slog.New(handler)).Message(r)
 	return b.String()
 }
+
+// usual is how the line of every record here begins; a test whose line differs spells it out.
+const usual = "queue=4Xq class=ours why=authenticated client=203.0.113.9 login=bob sender=<a@example.org> " +
+	"recipients=2 size=121 "
 
 func TestLines(t *testing.T) {
 	tests := []struct {
@@ -57,65 +70,111 @@ func TestLines(t *testing.T) {
 		want   string
 	}{
 		{"signed", func(*policy.Record) {},
-			`level=INFO msg=message queue=4Xq class=ours why=authenticated client=203.0.113.9 login=bob sender=<a@example.org> recipients=2 size=121 decision=accept signed=example.org/s1/rsa-sha256 ms=1.312`},
+			"level=INFO msg=message " + usual + `decision=accept signed=example.org/s1/rsa-sha256 ms=1.312`},
 		{"unsigned is a warning with its reason", func(r *policy.Record) {
 			r.Signed = nil
-			r.Verdict.Findings = []policy.Finding{{Rule: "key", Result: "foreign", Grade: policy.Warn, Reason: "no key for x.example"}}
-		}, `level=WARN msg=message queue=4Xq class=ours why=authenticated client=203.0.113.9 login=bob sender=<a@example.org> recipients=2 size=121 decision=accept reasons="key foreign: no key for x.example" signed=none ms=1.312`},
+			r.Verdict.Findings = []policy.Finding{
+				{Rule: "key", Result: "foreign", Grade: policy.Warn, Reason: "no key for x.example"},
+			}
+		}, "level=WARN msg=message " + usual +
+			`decision=accept reasons="key foreign: no key for x.example" signed=none ms=1.312`},
 		{"signed before", func(r *policy.Record) { r.Signed, r.Already = nil, r.Signed },
-			`level=INFO msg=message queue=4Xq class=ours why=authenticated client=203.0.113.9 login=bob sender=<a@example.org> recipients=2 size=121 decision=accept signed=none already=example.org/s1/rsa-sha256 ms=1.312`},
+			"level=INFO msg=message " + usual + `decision=accept signed=none already=example.org/s1/rsa-sha256 ms=1.312`},
 		{"refused", func(r *policy.Record) {
 			r.Signed = nil
-			r.Verdict = policy.Verdict{Action: policy.Reject, Rule: "from", Reply: policy.Reply{Code: 550, Enhanced: "5.6.0", Text: "no"}}
-		}, `level=WARN msg=message queue=4Xq class=ours why=authenticated client=203.0.113.9 login=bob sender=<a@example.org> recipients=2 size=121 decision=reject rule=from reply="550 5.6.0 no" ms=1.312`},
+			r.Verdict = policy.Verdict{
+				Action: policy.Reject, Rule: "from", Reply: policy.Reply{Code: 550, Enhanced: "5.6.0", Text: "no"},
+			}
+		}, "level=WARN msg=message " + usual + `decision=reject rule=from reply="550 5.6.0 no" ms=1.312`},
 		{"one recipient refused", func(r *policy.Record) {
 			r.Signed, r.Rcpt, r.Tx.QueueID = nil, "b@elsewhere.example", ""
-			r.Verdict = policy.Verdict{Action: policy.Reject, Rule: "spf", Reply: policy.Reply{Code: 550, Enhanced: "5.7.23", Text: "no"},
-				Findings: []policy.Finding{{Rule: "spf", Result: "fail", Grade: policy.Fail, Reason: "not allowed", Fix: "example.org. TXT x"}}}
-		}, `level=WARN msg=message class=ours why=authenticated client=203.0.113.9 login=bob sender=<a@example.org> recipient=<b@elsewhere.example> decision=reject rule=spf reply="550 5.7.23 no" reasons="spf fail: not allowed" fix="example.org. TXT x" ms=1.312`},
+			r.Verdict = policy.Verdict{
+				Action: policy.Reject, Rule: "spf", Reply: policy.Reply{Code: 550, Enhanced: "5.7.23", Text: "no"},
+				Findings: []policy.Finding{
+					{Rule: "spf", Result: "fail", Grade: policy.Fail, Reason: "not allowed", Fix: "example.org. TXT x"},
+				},
+			}
+		}, `level=WARN msg=message class=ours why=authenticated client=203.0.113.9 login=bob sender=<a@example.org> ` +
+			`recipient=<b@elsewhere.example> decision=reject rule=spf reply="550 5.7.23 no" ` +
+			`reasons="spf fail: not allowed" fix="example.org. TXT x" ms=1.312`},
 		{"it would be refused", func(r *policy.Record) { r.Verdict.Would = policy.Reject },
-			`level=INFO msg=message queue=4Xq class=ours why=authenticated client=203.0.113.9 login=bob sender=<a@example.org> recipients=2 size=121 decision=accept would=reject signed=example.org/s1/rsa-sha256 ms=1.312`},
+			"level=INFO msg=message " + usual + `decision=accept would=reject signed=example.org/s1/rsa-sha256 ms=1.312`},
 		{"relayed, from sendmail(1)", func(r *policy.Record) {
 			r.Class, r.Why, r.Signed = policy.Relayed, "re-injected", nil
 			r.Tx.Client, r.Tx.Login, r.Tx.Path = &mail.Client{Local: true}, "", ""
-		}, `level=INFO msg=message queue=4Xq class=relayed why=re-injected client=local sender=<> recipients=2 size=121 decision=accept ms=1.312`},
+		}, `level=INFO msg=message queue=4Xq class=relayed why=re-injected client=local sender=<> recipients=2 size=121 ` +
+			`decision=accept ms=1.312`},
 		{"foreign mail is counted only", func(r *policy.Record) { r.Class = policy.Foreign }, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			r := record()
 			tt.change(r)
-			if got := strings.TrimSuffix(lines(r), "\n"); got != tt.want {
+			if got := strings.TrimSuffix(lines(r, false), "\n"); got != tt.want {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}
 		})
 	}
 }
 
-// Nothing from the wire reaches a line unescaped: no line end, no terminal code, no text that reads as another key.
+// Nothing from the wire reaches a line unescaped, in either format: no line end, no terminal code (of which the C1
+// control characters are some), nothing that reverses the direction of text, no text that reads as another key.
 func TestEscaping(t *testing.T) {
+	const nasty = "x\r\nlevel=INFO msg=message decision=accept \x1b[31m\x00\u009b2J\u202e\u2066\U000e0041 \"quoted\" ="
 	r := record()
-	nasty := "x\r\nlevel=INFO msg=message decision=accept \x1b[31m\x00\u202e \"quoted\" =\xff"
-	r.Tx.Login, r.Tx.Path, r.Tx.QueueID, r.Why = nasty, nasty, nasty, nasty
+	r.Tx.Login, r.Tx.Path, r.Tx.QueueID, r.Why = nasty+"\xff", nasty, nasty, nasty
 	r.Verdict.Findings = []policy.Finding{{Rule: "r", Result: "x", Grade: policy.Fail, Reason: nasty}}
-	out := lines(r)
-	if strings.Count(out, "\n") != 1 {
-		t.Errorf("more than one line: %q", out)
+	quoted := regexp.MustCompile(`"(\\.|[^"\\])*":?`)
+	for name, asJSON := range map[string]bool{"logfmt": false, "json": true} {
+		t.Run(name, func(t *testing.T) {
+			out := lines(r, asJSON)
+			if strings.Count(out, "\n") != 1 {
+				t.Errorf("more than one line: %q", out)
+			}
+			for _, c := range strings.TrimSuffix(out, "\n") {
+				if !unicode.IsPrint(c) {
+					t.Errorf("%U in %q", c, out)
+				}
+			}
+			bare := quoted.ReplaceAllStringFunc(out, func(s string) string {
+				if strings.HasSuffix(s, ":") {
+					return s // a key of JSON
+				}
+				return ""
+			})
+			if strings.Count(bare, "decision") != 1 || strings.Count(bare, "msg") != 1 {
+				t.Errorf("a forged key: %s", out)
+			}
+		})
 	}
-	for _, c := range strings.TrimSuffix(out, "\n") {
-		if !unicode.IsPrint(c) {
-			t.Errorf("%U in %q", c, out)
-		}
+	// What is escaped reads as what it was.
+	var line struct{ Queue, Login string }
+	err := json.Unmarshal([]byte(lines(r, true)), &line)
+	if err != nil || line.Queue != nasty || line.Login != nasty+"\ufffd" {
+		t.Errorf("read back as %+v, %v", line, err)
 	}
-	bare := regexp.MustCompile(`"(\\.|[^"\\])*"`).ReplaceAllString(out, "")
-	if strings.Count(bare, "decision=") != 1 || strings.Count(bare, "msg=") != 1 {
-		t.Errorf("a forged key: %s", out)
+}
+
+// The README shows a line as it is written, but for the place where it is broken.
+func TestReadme(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := record()
+	r.Tx.QueueID, r.Tx.Path, r.Tx.RecipientCount, r.Tx.Body = "4Xk2bS1Vz9", "bob@example.org", 1, 2720
+	r.Signed[0].Selector = domain("s202611-k7f3q9")
+	unbroken := strings.Join(strings.Fields(string(text)), " ")
+	if want := strings.TrimSpace(lines(r, false)); !strings.Contains(unbroken, want) {
+		t.Errorf("README.md does not have the line\n%s", want)
 	}
 }
 
 func TestCounts(t *testing.T) {
 	l := maillog.New(slog.New(slog.DiscardHandler))
-	for class, action := range map[policy.Class]policy.Action{policy.Foreign: policy.Log, policy.Relayed: policy.Log, policy.Ours: policy.Hold} {
+	for class, action := range map[policy.Class]policy.Action{
+		policy.Foreign: policy.Log, policy.Relayed: policy.Log, policy.Ours: policy.Hold,
+	} {
 		r := record()
 		r.Class, r.Verdict.Action = class, action
 		l.Message(r)
