@@ -21,7 +21,7 @@ func signCommand(e *env) *cobra.Command {
 		Short: "sign a message, and print it with its signatures",
 		Long: `Sign a message read from FILE or standard input with the keys that serve would use for its From
 domain, and print it with the signatures on top. Line ends stay as they are, LF or CRLF; the signature
-is made for CRLF, which is how mail travels.
+is made for CRLF, which is how mail travels. So does the line "From sender date" of a mailbox, at the top.
 
 Nothing is printed unless the message could be signed.
 
@@ -53,15 +53,23 @@ func signMessage(e *env, file string, args []string) error {
 	if first := bytes.IndexByte(text, '\n'); first > 0 && text[first-1] != '\r' {
 		eol = []byte("\n")
 	}
+	envelope := mboxLine(text)
+	out := bytes.Clone(envelope)
 	for _, f := range fields {
-		if _, err := e.stdout.Write(bytes.ReplaceAll(f.Raw(), []byte("\r\n"), eol)); err != nil {
-			return status{exitFault, err}
-		}
+		out = append(out, bytes.ReplaceAll(f.Raw(), []byte("\r\n"), eol)...)
 	}
-	if _, err := e.stdout.Write(text); err != nil {
-		return status{exitFault, err}
+	return written(e.stdout.Write(append(out, text[len(envelope):]...)))
+}
+
+// mboxLine gives the line "From sender date" that a message from a mailbox begins with, or nothing. It is no part of
+// the message: reading a header skips it.
+func mboxLine(text []byte) []byte {
+	line := text[:bytes.IndexByte(text, '\n')+1]
+	h, err := mail.ReadHeader(bufio.NewReader(bytes.NewReader(line)))
+	if err != nil || h.Len() > 0 || len(bytes.TrimRight(line, "\r\n")) == 0 {
+		return nil
 	}
-	return nil
+	return line
 }
 
 // signatures signs the message as the milter does.

@@ -29,10 +29,10 @@ func verifyCommand(e *env) *cobra.Command {
 		Use:   "verify [FILE]",
 		Short: "check the signatures of a message, as a receiver would",
 		Long: `Check each DKIM signature of a message read from FILE or standard input against the keys in the DNS,
-and print a verdict for each.
+and print a verdict for each. Of more than 20, the first 20 are checked.
 
-Exit status: 0 there are signatures and all pass; 1 one does not pass, or there is none;
-66 FILE cannot be read; 75 a key could not be asked for, so the answer is not known; 78 the
+Exit status: 0 there are signatures and all pass; 1 one does not pass, one was not checked, or there is
+none; 66 FILE cannot be read; 75 a key could not be asked for, so the answer is not known; 78 the
 configuration has errors.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -60,7 +60,8 @@ configuration has errors.`,
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.Flags().StringSliceVar(&servers, "server", nil, "ask this name server, `HOST:PORT`, instead of the configured ones")
+	cmd.Flags().StringSliceVar(&servers, "server", nil,
+		"ask this name server, `HOST:PORT`, instead of the configured ones")
 	return cmd
 }
 
@@ -101,9 +102,9 @@ func lookupTXT(ctx context.Context, r dns.Resolver) func(string) ([]string, erro
 	}
 }
 
-// verdict is what was found of one signature.
+// verdict is what was found of one signature; or, with the result unchecked, of all those that were not looked at.
 type verdict struct {
-	Result    string `json:"result"` // pass, fail, temperror
+	Result    string `json:"result"` // pass, fail, temperror, unchecked
 	Domain    string `json:"domain"`
 	Selector  string `json:"selector"`
 	Algorithm string `json:"algorithm"`
@@ -113,8 +114,9 @@ type verdict struct {
 // maxVerified bounds the signatures looked at; honest mail has a handful.
 const maxVerified = 20
 
-// verify checks every signature. An error means that the message could not be read.
+// verify checks the signatures. An error means that the message could not be read.
 func verify(ctx context.Context, text []byte, resolver dns.Resolver) ([]verdict, error) {
+	text = complete(text[len(mboxLine(text)):])
 	checked, err := dkim.VerifyWithOptions(bytes.NewReader(text),
 		&dkim.VerifyOptions{LookupTXT: lookupTXT(ctx, resolver), MaxVerifications: maxVerified})
 	if err != nil && !errors.Is(err, dkim.ErrTooManySignatures) {
@@ -135,7 +137,24 @@ func verify(ctx context.Context, text []byte, resolver dns.Resolver) ([]verdict,
 		}
 		verdicts = append(verdicts, out)
 	}
+	if n := len(tags) - len(checked); errors.Is(err, dkim.ErrTooManySignatures) {
+		verdicts = append(verdicts, verdict{
+			Result: "unchecked",
+			Reason: fmt.Sprintf("%d more signatures, below the first %d, which were checked", n, maxVerified),
+		})
+	}
 	return verdicts, nil
+}
+
+// complete ends the header of a message that has no body, and so perhaps no empty line: go-msgauth insists on one.
+func complete(text []byte) []byte {
+	switch {
+	case bytes.Contains(text, []byte("\n\n")), bytes.Contains(text, []byte("\n\r\n")):
+		return text
+	case bytes.HasSuffix(text, []byte("\n")):
+		return append(bytes.Clone(text), "\r\n"...)
+	}
+	return append(bytes.Clone(text), "\r\n\r\n"...)
 }
 
 // signatureTags gives the tags of each signature, from the top; those that cannot be read have none.
@@ -165,7 +184,8 @@ func printVerdicts(w io.Writer, verdicts []verdict, asJSON bool) error {
 	}
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, v := range verdicts {
-		fmt.Fprintf(tab, "%s\t%s\t%s\t%s\t%s\n", v.Result, printable(v.Domain), printable(v.Selector), printable(v.Algorithm), printable(v.Reason))
+		fmt.Fprintf(tab, "%s\t%s\t%s\t%s\t%s\n", v.Result,
+			printable(v.Domain), printable(v.Selector), printable(v.Algorithm), printable(v.Reason))
 	}
 	return tab.Flush()
 }
@@ -178,7 +198,7 @@ func verdictStatus(verdicts []verdict) error {
 	}
 	for _, v := range verdicts {
 		switch {
-		case v.Result == "fail":
+		case v.Result == "fail", v.Result == "unchecked":
 			code = exitFailed
 		case v.Result == "temperror" && code == exitOK:
 			code = exitTemporary
