@@ -45,7 +45,8 @@ key directory, and print the record to publish in the DNS.
 A running daemon does not use the key before it is told to: publish the record, see that it is there,
 and run: systemctl reload reputed
 
-Exit status: 0 done; 64 wrong arguments; 70 the key could not be written; 78 the configuration has errors.`,
+Exit status: 0 done; 64 wrong arguments; 66 the configuration file cannot be read; 70 the key could not
+be written; 78 the configuration has errors.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, _, err := loadConfig(configFlag(cmd))
@@ -100,9 +101,9 @@ func newID(name, selector string, now time.Time) (signer.ID, error) {
 	if selector == "" {
 		selector = newSelector(now)
 	}
-	s, err := mail.ParseDomain(selector)
+	s, err := signer.ParseSelector(selector)
 	if err != nil {
-		return signer.ID{}, fmt.Errorf("--selector %s: %w", selector, err)
+		return signer.ID{}, fmt.Errorf("--selector %w", err)
 	}
 	return signer.ID{Domain: d, Selector: s}, nil
 }
