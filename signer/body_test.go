@@ -43,8 +43,10 @@ func hashIn(c Canon, body []byte, cut func() int) []byte {
 var awkwardBodies = []string{
 	"", "\r\n", "\r\n\r\n\r\n", "x", "x\r\n", "x\r\n\r\n", " ", "\t\r\n", " x", "x ", "x \r\n", "x \t y  z\r\n",
 	"a \rb\r\n", "a\r", "a \r", "\r\r\n", "x\r\r\n", " \r\r\n", "\r", "\r\n\r", "\n", "\n\nx\n", "x\n\r\n \n",
-	"  indented\r\n\r\n   \r\n\t tail \r\n \r\n", "x\r\n ", "x\r\n \t", ".\r\n..\r\n", "\x00 \x00\r\n", "\xff\xfe  \xff\r\n",
-	strings.Repeat("\r\n", 200) + "x" + strings.Repeat("\r\n", 200), strings.Repeat("y", 5000) + "  " + strings.Repeat("z", 5000),
+	"  indented\r\n\r\n   \r\n\t tail \r\n \r\n", "x\r\n ", "x\r\n \t", ".\r\n..\r\n", "\x00 \x00\r\n",
+	"\xff\xfe  \xff\r\n",
+	strings.Repeat("\r\n", 200) + "x" + strings.Repeat("\r\n", 200),
+	strings.Repeat("y", 5000) + "  " + strings.Repeat("z", 5000),
 }
 
 func TestBodyHash(t *testing.T) {

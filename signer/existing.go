@@ -74,7 +74,7 @@ type existing struct {
 	canon    Canonicalization
 	header   []byte // its name, and its value without the signature
 	value    []byte
-	names    []string // h=
+	names    []string // h=, in lower case
 	bodyHash []byte
 	sig      []byte
 }
@@ -82,7 +82,7 @@ type existing struct {
 // Bounds of what is looked at: signatures of a message, names in h=.
 const (
 	maxExisting = 8
-	maxNames    = 4 * mail.MaxHeaderFields
+	maxNames    = 256
 )
 
 // ownSignatures finds the signatures that name keys of the ring and may be valid. Whatever else is wrong with a
@@ -117,11 +117,8 @@ func (s *Signer) ownSignature(f mail.Field) *existing {
 	if errD != nil || errS != nil {
 		return nil
 	}
-	e := &existing{key: s.ring.find(ID{d, sel}), header: f.Name()}
-	if e.key == nil || byName["v"].value != "1" || byName["a"].value != e.key.algorithm || s.expired(byName["x"]) {
-		return nil
-	}
-	if _, partial := byName["l"]; partial { // covers a part of the body only: not as good as one of ours
+	e := &existing{key: s.ring.find(ID{d, sel}), header: f.Name(), names: signedNames(byName["h"].value)}
+	if e.key == nil || e.names == nil || byName["a"].value != e.key.algorithm || !s.acceptable(byName, d) {
 		return nil
 	}
 	if e.canon, err = canonTag(byName["c"].value); err != nil {
@@ -130,27 +127,56 @@ func (s *Signer) ownSignature(f mail.Field) *existing {
 	var errB, errBH error
 	e.sig, errB = decode(byName["b"].value)
 	e.bodyHash, errBH = decode(byName["bh"].value)
-	if errB != nil || errBH != nil || byName["h"].value == "" {
+	if errB != nil || errBH != nil {
 		return nil
-	}
-	for name := range strings.SplitSeq(byName["h"].value, ":") {
-		if len(e.names) == maxNames {
-			return nil
-		}
-		e.names = append(e.names, strings.Trim(name, blanks))
 	}
 	value := f.Value()
 	e.value = append(append(e.value, value[:byName["b"].start]...), value[byName["b"].end:]...)
 	return e
 }
 
-// expired tells whether the time of x= is over, or is no time.
-func (s *Signer) expired(x tag) bool {
-	if x.name == "" {
+// signedNames reads h=. Nil means that receivers would refuse it, for From must be in it (RFC 6376, section 6.1.1), or
+// that it is too long for us.
+func signedNames(h string) (names []string) {
+	from := false
+	for name := range strings.SplitSeq(h, ":") {
+		if len(names) == maxNames {
+			return nil
+		}
+		name = string(appendLower(nil, []byte(strings.Trim(name, blanks))))
+		from = from || name == "from"
+		names = append(names, name)
+	}
+	if !from {
+		return nil
+	}
+	return names
+}
+
+// acceptable tells whether receivers accept the tags, as RFC 6376, section 6.1.1 has it: i= lies within d=, and the
+// time of x= is to come. One with l= covers a part of the body only, and is not as good as one of ours.
+func (s *Signer) acceptable(tags map[string]tag, d mail.Domain) bool {
+	if _, partial := tags["l"]; partial || tags["v"].value != "1" {
 		return false
 	}
-	at, err := strconv.ParseInt(x.value, 10, 64)
-	return err != nil || s.opt.Now().Unix() > at
+	if i, ok := tags["i"]; ok {
+		agent, err := mail.ParseDomain(i.value[strings.LastIndexByte(i.value, '@')+1:])
+		if err != nil || !strings.Contains(i.value, "@") || !agent.Within(d) {
+			return false
+		}
+	}
+	x, ok := tags["x"]
+	if !ok {
+		return true
+	}
+	end, err := strconv.ParseInt(x.value, 10, 64)
+	if t, ok := tags["t"]; ok && err == nil { // section 3.5: x= is after t=
+		var made int64
+		if made, err = strconv.ParseInt(t.value, 10, 64); made >= end {
+			return false
+		}
+	}
+	return err == nil && s.opt.Now().Unix() <= end
 }
 
 // canonTag reads c=, whose parts may be missing: RFC 6376, section 3.5.
@@ -185,8 +211,9 @@ func (g *Signature) checkOld() map[*Key]bool {
 		return nil
 	}
 	done := map[*Key]bool{}
+	index := indexFields(g.header)
 	for _, e := range g.old {
-		if !done[e.key] && bytes.Equal(e.bodyHash, g.sums[e.canon.Body]) && e.key.verify(e.hash(g.header), e.sig) {
+		if !done[e.key] && bytes.Equal(e.bodyHash, g.sums[e.canon.Body]) && e.key.verify(e.hash(g.header, index), e.sig) {
 			done[e.key] = true
 			g.verified = append(g.verified,
 				mail.Signed{Domain: e.key.id.Domain, Selector: e.key.id.Selector, Algorithm: e.key.algorithm})
@@ -195,25 +222,28 @@ func (g *Signature) checkOld() map[*Key]bool {
 	return done
 }
 
+// indexFields places the fields of a header, from the top, by lower-case name.
+func indexFields(h *mail.Header) map[string][]int {
+	index := make(map[string][]int, h.Len())
+	var name []byte
+	for i := range h.Len() {
+		name = appendLower(name[:0], h.At(i).Name())
+		index[string(name)] = append(index[string(name)], i)
+	}
+	return index
+}
+
 // hash gives the hash of the header that the signature covers: RFC 6376, section 5.4.2 says which field a name stands
 // for when there are several.
-func (e *existing) hash(h *mail.Header) []byte {
+func (e *existing) hash(h *mail.Header, index map[string][]int) []byte {
 	hash := sha256.New()
-	next := map[string]int{} // by lower-case name: fields below this one are taken
+	taken := map[string]int{} // fields of a name, from the bottom
 	var buf []byte
 	for _, name := range e.names {
-		lower := strings.ToLower(name)
-		from, ok := next[lower]
-		if !ok {
-			from = h.Len()
-		}
-		at := from - 1
-		for at >= 0 && !h.At(at).Is(name) {
-			at--
-		}
-		next[lower] = max(at, 0)
-		if at >= 0 {
-			buf = appendField(buf[:0], e.canon.Header, h.At(at))
+		at := index[name]
+		if n := len(at) - taken[name]; n > 0 {
+			taken[name]++
+			buf = appendField(buf[:0], e.canon.Header, h.At(at[n-1]))
 			hash.Write(buf)
 		}
 	}

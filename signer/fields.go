@@ -31,7 +31,9 @@ func DefaultOversign() []string {
 }
 
 // unsignable are fields that change on the way, or are not for the recipient's eyes (RFC 6376, section 5.4.1).
-var unsignable = [...]string{"received", "return-path", "bcc", "delivered-to", "authentication-results", "dkim-signature"}
+var unsignable = [...]string{
+	"received", "return-path", "bcc", "delivered-to", "authentication-results", "dkim-signature",
+}
 
 var unsignablePrefixes = [...]string{"resent-", "arc-"}
 
@@ -89,9 +91,10 @@ func signable(name string) error {
 
 // fieldChoice is the fields to sign, prepared.
 type fieldChoice struct {
-	names []string       // as written in h=
-	over  []bool         // oversigned
-	index map[string]int // by lower-case name
+	names   []string       // as written in h=
+	over    []bool         // oversigned
+	index   map[string]int // by lower-case name
+	longest int            // octets of the longest name
 }
 
 func newFieldChoice(sign, oversign []string) fieldChoice {
@@ -102,6 +105,7 @@ func newFieldChoice(sign, oversign []string) fieldChoice {
 			c.index[lower] = len(c.names)
 			c.names = append(c.names, name)
 			c.over = append(c.over, false)
+			c.longest = max(c.longest, len(name))
 		}
 	}
 	for _, name := range oversign {
@@ -115,19 +119,15 @@ func newFieldChoice(sign, oversign []string) fieldChoice {
 // how adding one breaks the signature (section 5.4).
 func (c *fieldChoice) pick(h *mail.Header) (names []string, fields []mail.Field) {
 	at := make([][]int, len(c.names))
-	var lower [64]byte
+	var memory [64]byte
+	lower := memory[:0]
 	for i := h.Len() - 1; i >= 0; i-- {
 		name := h.At(i).Name()
-		if len(name) > len(lower) {
+		if len(name) > c.longest {
 			continue
 		}
-		for j, b := range name {
-			if 'A' <= b && b <= 'Z' {
-				b += 'a' - 'A'
-			}
-			lower[j] = b
-		}
-		if n, ok := c.index[string(lower[:len(name)])]; ok {
+		lower = appendLower(lower[:0], name)
+		if n, ok := c.index[string(lower)]; ok {
 			at[n] = append(at[n], i)
 		}
 	}

@@ -17,13 +17,7 @@ func appendField(dst []byte, c Canon, f mail.Field) []byte {
 // appendRelaxed adds a field in relaxed form, without its line end (RFC 6376, section 3.4.2): the name in lower case,
 // folds undone, runs of white space one space, none at the ends of the value nor around the colon.
 func appendRelaxed(dst, name, value []byte) []byte {
-	for _, b := range name {
-		if 'A' <= b && b <= 'Z' {
-			b += 'a' - 'A'
-		}
-		dst = append(dst, b)
-	}
-	dst = append(dst, ':')
+	dst = append(appendLower(dst, name), ':')
 	start := len(dst)
 	for len(value) > 0 {
 		n := bytes.IndexAny(value, " \t\r\n")
@@ -53,6 +47,17 @@ func appendRelaxed(dst, name, value []byte) []byte {
 			dst = append(dst, ' ')
 		}
 		value = value[n:]
+	}
+	return dst
+}
+
+// appendLower adds the name of a field in lower case.
+func appendLower(dst, name []byte) []byte {
+	for _, b := range name {
+		if 'A' <= b && b <= 'Z' {
+			b += 'a' - 'A'
+		}
+		dst = append(dst, b)
 	}
 	return dst
 }

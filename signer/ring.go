@@ -1,6 +1,7 @@
 package signer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -90,7 +91,8 @@ func (r *Ring) Keys() []*Key {
 		all = append(all, ks...)
 	}
 	slices.SortFunc(all, func(a, b *Key) int {
-		return strings.Compare(a.id.Domain.String()+" "+a.id.Selector.String(), b.id.Domain.String()+" "+b.id.Selector.String())
+		return cmp.Or(strings.Compare(a.id.Domain.String(), b.id.Domain.String()),
+			strings.Compare(a.id.Selector.String(), b.id.Selector.String()))
 	})
 	return all
 }

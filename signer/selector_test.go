@@ -15,8 +15,8 @@ func TestParseSelector(t *testing.T) {
 			t.Errorf("%q: %v, %v", good, s, err)
 		}
 	}
-	bad := []string{"", ".", "-a", "a-", "a.-b", "a-.b", ".a", "a.", "a..b", "a_b", "s1._domainkey", "a b", "ü", "a/b", "*",
-		strings.Repeat("x", 64)}
+	bad := []string{"", ".", "-a", "a-", "a.-b", "a-.b", ".a", "a.", "a..b", "a_b", "s1._domainkey", "a b", "ü", "a/b",
+		"*", strings.Repeat("x", 64)}
 	for _, s := range bad {
 		if d, err := signer.ParseSelector(s); !errors.Is(err, signer.ErrSelector) || !d.IsZero() {
 			t.Errorf("%q: %v, %v", s, d, err)

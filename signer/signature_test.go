@@ -201,14 +201,18 @@ func TestForm(t *testing.T) {
 // What is covered: each instance, and one more of what is oversigned.
 func TestCovered(t *testing.T) {
 	ring := testRing(t)
-	msg := []byte("Received: x\r\nSubject: one\r\nFROM: a@example.org\r\nX-Other: y\r\nSubject: two\r\nList-Unsubscribe: <x>\r\nList-Unsubscribe-Post: y\r\nBcc: z\r\n\r\n")
+	long := "X-" + strings.Repeat("Long-", 20) + "Name"
+	msg := []byte("Received: x\r\nSubject: one\r\nFROM: a@example.org\r\nX-Other: y\r\nSubject: two\r\n" +
+		strings.ToUpper(long) + ": x\r\nList-Unsubscribe: <x>\r\nList-Unsubscribe-Post: y\r\nBcc: z\r\n\r\n")
 	tests := []struct {
 		name           string
 		sign, oversign []string
 		want           string
 	}{
-		{"default", nil, nil, "From:From:Reply-To:Subject:Subject:Subject:Date:Message-ID:To:Cc:MIME-Version:Content-Type:Content-Transfer-Encoding:List-Unsubscribe:List-Unsubscribe-Post"},
+		{"default", nil, nil, "From:From:Reply-To:Subject:Subject:Subject:Date:Message-ID:To:Cc:MIME-Version:" +
+			"Content-Type:Content-Transfer-Encoding:List-Unsubscribe:List-Unsubscribe-Post"},
 		{"no oversigning", []string{"from", "X-Other"}, []string{}, "from:X-Other"},
+		{"a long name", []string{"From", long}, []string{}, "From:" + long},
 		{"what is oversigned is signed", []string{"From"}, []string{"Subject"}, "From:Subject:Subject:Subject"},
 	}
 	for _, tt := range tests {
@@ -244,135 +248,6 @@ func TestTampering(t *testing.T) {
 			if v.Err == nil {
 				t.Errorf("%s: the signature of %s still passes", name, v.Domain)
 			}
-		}
-	}
-}
-
-// A message that bears our own valid signature is not signed by that key again; a broken or partial one does not count.
-func TestExisting(t *testing.T) {
-	ring := testRing(t)
-	now := fixedTime()
-	s := signer.New(ring, signer.Options{Now: func() time.Time { return now }})
-	simple := signer.New(ring, signer.Options{Now: fixedTime, Expire: time.Hour, Canonicalization: signer.Canonicalization{Header: signer.Simple, Body: signer.Simple}})
-	plain := []byte("From: a@example.org\r\nSubject: x\r\n\r\nbody  body\r\n")
-	once, _ := sign(t, s, plain)
-	twice, _ := sign(t, simple, plain)
-	ed, _, _ := bytes.Cut(once, []byte("DKIM-Signature: v=1; a=rsa"))
-	tests := []struct {
-		name  string
-		msg   []byte
-		later time.Duration
-		want  int // new signatures
-	}{
-		{"unsigned", plain, 0, 2},
-		{"signed", once, 0, 0},
-		{"signed in another canonicalization", twice, 0, 0},
-		{"signed, and expired since", twice, 2 * time.Hour, 2},
-		{"signed by one of two keys", append(bytes.Clone(ed), plain...), 0, 1},
-		{"signed, body changed", bytes.Replace(once, []byte("body  body"), []byte("other"), 1), 0, 2},
-		{"signed, header changed", bytes.Replace(once, []byte("Subject: x"), []byte("Subject: y"), 1), 0, 2},
-		{"signed, with l=", bytes.ReplaceAll(once, []byte("v=1;"), []byte("v=1; l=0;")), 0, 2},
-		{"signature cut off", bytes.ReplaceAll(once, []byte("\tb="), []byte("\tb=AAAA")), 0, 2},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			now = fixedTime().Add(tt.later)
-			g, in, err := begin(t, s, tt.msg)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer g.Release()
-			io.Copy(g, in)
-			_, signed, err := g.Fields()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(signed) != tt.want || len(g.Existing()) != 2-tt.want {
-				t.Errorf("%d new, %d existing; want %d new", len(signed), len(g.Existing()), tt.want)
-			}
-		})
-	}
-}
-
-// Who signs for whom.
-func TestChoose(t *testing.T) {
-	keys := []*signer.Key{
-		newKey(t, "example.org", "a", edKey(1)), newKey(t, "example.org", "b", edKey(2)),
-		newKey(t, "esp.example", "c", edKey(3)), newKey(t, "deep.example.net", "d", edKey(4)),
-	}
-	rules := []signer.Rule{
-		{Domain: domain(t, "example.org"), Selectors: []mail.Domain{domain(t, "b")}, Subdomains: true},
-		{Domain: domain(t, "example.net"), Below: true, SignAs: domain(t, "esp.example")},
-		{Domain: domain(t, "empty.example")},
-	}
-	every := append(rules[:3:3], signer.Rule{SignAs: domain(t, "esp.example")})
-	tests := []struct {
-		from   string
-		status signer.Status
-		as     string
-		keys   int
-		holds  bool
-		every  signer.Status // with a rule for every domain
-	}{
-		{"example.org", signer.Usable, "example.org", 1, true, signer.Usable},
-		{"a.b.example.org", signer.Usable, "example.org", 1, true, signer.Usable},
-		{"notexample.org", signer.Foreign, "", 0, false, signer.Usable},
-		{"example.net", signer.Foreign, "", 0, false, signer.Usable},
-		{"x.example.net", signer.Usable, "esp.example", 1, true, signer.Usable},
-		{"deep.example.net", signer.Usable, "deep.example.net", 1, true, signer.Usable},
-		{"x.deep.example.net", signer.Usable, "esp.example", 1, true, signer.Usable},
-		{"esp.example", signer.Usable, "esp.example", 1, true, signer.Usable},
-		{"x.esp.example", signer.Foreign, "", 0, false, signer.Usable},
-		{"empty.example", signer.NoKey, "empty.example", 0, true, signer.NoKey},
-		{"dir.example", signer.NoKey, "dir.example", 0, true, signer.NoKey},
-	}
-	expected := []mail.Domain{domain(t, "dir.example"), domain(t, "example.org")}
-	ring, err := signer.NewRing(rules, expected, keys)
-	if err != nil {
-		t.Fatal(err)
-	}
-	catchAll, err := signer.NewRing(every, expected, keys)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, tt := range tests {
-		d := domain(t, tt.from)
-		if c := ring.Choose(d); c.Status != tt.status || c.Domain.String() != tt.as || len(c.Keys) != tt.keys || ring.Holds(d) != tt.holds {
-			t.Errorf("%s: %+v, holds %v", tt.from, c, ring.Holds(d))
-		}
-		if c := catchAll.Choose(d); c.Status != tt.every || catchAll.Holds(d) != tt.holds {
-			t.Errorf("%s with a rule for every domain: %+v, holds %v", tt.from, c, catchAll.Holds(d))
-		}
-	}
-	if ring.Choose(mail.Domain{}).Status != signer.Foreign || ring.Holds(mail.Domain{}) || catchAll.Choose(mail.Domain{}).Status != signer.Foreign {
-		t.Error("the zero domain is signed for")
-	}
-	_, err = signer.NewRing([]signer.Rule{{Domain: domain(t, "example.org"), Selectors: []mail.Domain{domain(t, "zz")}}}, nil, keys)
-	if err == nil || !strings.Contains(err.Error(), "selector zz") {
-		t.Errorf("a selector without key: %v", err)
-	}
-}
-
-// Whom nobody signs for is an error that says which.
-func TestBeginErrors(t *testing.T) {
-	ring, _ := signer.NewRing([]signer.Rule{{Domain: domain(t, "empty.example")}}, nil, []*signer.Key{newKey(t, "example.org", "a", edKey(1))})
-	s := signer.New(ring, signer.Options{})
-	for header, want := range map[string]error{
-		"Subject: x":                                   signer.ErrNoAuthor,
-		"From: undisclosed:;":                          signer.ErrNoAuthor,
-		"From: a@example.net":                          signer.ErrForeign,
-		"From: a@empty.example":                        signer.ErrNoKey,
-		"From: a@example.net, b@empty.example":         signer.ErrNoKey,
-		"From: a@example.org, b@empty.example":         nil,
-		"From: =?utf-8?q?a=40example.org?= <x@y.test>": signer.ErrForeign,
-	} {
-		g, _, err := begin(t, s, []byte(header+"\r\n\r\n"))
-		if !errors.Is(err, want) || (g == nil) != (want != nil) {
-			t.Errorf("%s: %v, want %v", header, err, want)
-		}
-		if g != nil {
-			g.Release()
-			g.Release()
 		}
 	}
 }
@@ -429,7 +304,8 @@ func TestParseHeaders(t *testing.T) {
 	}
 	for _, tt := range tests {
 		got, err := signer.ParseHeaders(defaults, strings.Fields(tt.list))
-		if strings.Join(got, " ") != tt.want || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+		said := err == nil && tt.err == "" || err != nil && tt.err != "" && strings.Contains(err.Error(), tt.err)
+		if strings.Join(got, " ") != tt.want || !said {
 			t.Errorf("%q: %q, %v", tt.list, got, err)
 		}
 	}
@@ -440,51 +316,12 @@ func TestParseHeaders(t *testing.T) {
 	}
 }
 
-// FuzzSign signs any header and body; what is signed verifies by go-msgauth, where that is right.
-func FuzzSign(f *testing.F) {
-	f.Add([]byte("From: a@example.org\r\nSubject: x\r\n y\r\n\r\nbody \r\n"))
-	f.Add([]byte("From: a@example.org\r\nDKIM-Signature: v=1; d=example.org; s=e1; a=ed25519-sha256; b=; bh=x; h=from\r\n\r\n"))
-	k := newKey(f, "example.org", "e1", edKey(1))
-	ring, _ := signer.NewRing(nil, nil, []*signer.Key{k})
-	s := signer.New(ring, signer.Options{Now: fixedTime})
-	f.Fuzz(func(t *testing.T, msg []byte) {
-		msg = crlf(msg)
-		in := bufio.NewReader(bytes.NewReader(msg))
-		h, err := mail.ReadHeader(in)
-		if err != nil {
-			return
-		}
-		g, err := s.Begin(&mail.Transaction{Header: h, Author: h.ReadAuthor()})
-		if err != nil {
-			return
-		}
-		defer g.Release()
-		body, _ := io.ReadAll(in)
-		g.Write(body)
-		fields, _, err := g.Fields()
-		if err != nil {
-			t.Fatal(err)
-		}
-		// go-msgauth takes a lone CR for a line end, and reads header lines with other rules than receivers.
-		if bytes.ContainsAny(bytes.ReplaceAll(msg, []byte("\r\n"), nil), "\r\x00") || len(fields) == 0 {
-			return
-		}
-		out := append(append(fields[0].Raw(), h.Raw()...), "\r\n"...)
-		out = append(out, body...)
-		vs, err := dkim.VerifyWithOptions(bytes.NewReader(out), &dkim.VerifyOptions{LookupTXT: records(ring)})
-		if err != nil || len(vs) == 0 {
-			return
-		}
-		if vs[0].Err != nil {
-			t.Fatalf("%v in %q", vs[0].Err, out)
-		}
-	})
-}
-
 func BenchmarkSign4K(b *testing.B) {
-	msg := append([]byte("From: a@example.org\r\nTo: b@example.net\r\nSubject: a message of ordinary size\r\nDate: Mon, 2 Nov 2026 10:00:00 +0000\r\nMessage-ID: <x@example.org>\r\n\r\n"),
+	msg := append([]byte("From: a@example.org\r\nTo: b@example.net\r\nSubject: a message of ordinary size\r\n"+
+		"Date: Mon, 2 Nov 2026 10:00:00 +0000\r\nMessage-ID: <x@example.org>\r\n\r\n"),
 		bytes.Repeat([]byte("some words in a line of text, as people write them\r\n"), 80)...)
-	for name, private := range map[string]crypto.Signer{"rsa2048": rsaKey(b), "ed25519": edKey(1), "none": constant{edKey(1)}} {
+	keys := map[string]crypto.Signer{"rsa2048": rsaKey(b), "ed25519": edKey(1), "none": constant{edKey(1)}}
+	for name, private := range keys {
 		b.Run(name, func(b *testing.B) {
 			ring, _ := signer.NewRing(nil, nil, []*signer.Key{newKey(b, "example.org", "a", private)})
 			s := signer.New(ring, signer.Options{})

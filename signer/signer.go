@@ -1,8 +1,8 @@
 // Package signer makes DKIM signatures while a message passes by.
 //
-// A [Ring] holds the keys and says which of them sign for a From domain. [Signer.Begin] takes a transaction whose header
-// is complete; the body is written to the [Signature] as it arrives, and hashed once for all keys; [Signature.Fields]
-// gives the header fields.
+// A [Ring] holds the keys and says which of them sign for a From domain. [Signer.Begin] takes a transaction whose
+// header is complete; the body is written to the [Signature] as it arrives, and hashed once for all keys;
+// [Signature.Fields] gives the header fields.
 //
 // # What it never does
 //
@@ -99,7 +99,8 @@ func ParseCanonicalization(s string) (Canonicalization, error) {
 	h, errH := parseCanon(header)
 	b, errB := parseCanon(body)
 	if errH != nil || errB != nil {
-		return Canonicalization{}, fmt.Errorf("%q is not a canonicalization (relaxed/relaxed, relaxed/simple, simple/relaxed, simple/simple)", s)
+		return Canonicalization{}, fmt.Errorf("%q is not a canonicalization "+
+			"(relaxed/relaxed, relaxed/simple, simple/relaxed, simple/simple)", s)
 	}
 	return Canonicalization{h, b}, nil
 }
@@ -119,8 +120,8 @@ type ID struct{ Domain, Selector mail.Domain }
 // ErrSelector is the error of [ParseSelector].
 var ErrSelector = errors.New("not a selector (letters, digits, hyphens inside, and dots between labels)")
 
-// ParseSelector reads a selector, in any case: RFC 6376, section 3.1, labels as in RFC 5321, section 4.1.2. Domain names
-// may hold more, such as underscores, and then receivers differ.
+// ParseSelector reads a selector, in any case: RFC 6376, section 3.1, labels as in RFC 5321, section 4.1.2. Domain
+// names may hold more, such as underscores, and then receivers differ.
 func ParseSelector(s string) (mail.Domain, error) {
 	d, err := mail.ParseDomain(s)
 	if err != nil || d.String() != strings.ToLower(s) {
