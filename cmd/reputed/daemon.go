@@ -20,7 +20,6 @@ import (
 	"reputed/policy/mail"
 	"reputed/policy/spf"
 	"reputed/signer"
-	"reputed/signer/keydir"
 )
 
 // daemon is the wiring diagram: what serve runs, and demo too.
@@ -33,20 +32,22 @@ import (
 type daemon struct {
 	site   atomic.Pointer[milter.Site]
 	ring   atomic.Pointer[signer.Ring]
+	keys   *held // in use; whoever reloads it owns it
 	server *milter.Server
 	dns    *dns.Cache
 	mail   *maillog.Log
 	log    *slog.Logger
 }
 
-// newDaemon makes a daemon from a configuration. Troubles with single keys are returned beside it: the mail of those
-// domains is deferred, all other mail flows.
-func newDaemon(e *env, cfg *config.Config, log *slog.Logger) (*daemon, []error) {
+// newDaemon makes a daemon from a configuration, and tells what there is of keys: mail of domains without a usable one
+// waits, all other mail flows. With held.err it must not serve.
+func newDaemon(e *env, cfg *config.Config, log *slog.Logger) (*daemon, *held) {
 	d := &daemon{log: log, mail: maillog.New(log), dns: dns.NewCache(newResolver(&cfg.DNS), dns.CacheOptions{})}
-	site, ring, problems := newSite(e, cfg, d.dns)
+	site, ring, keys := newSite(e, cfg, d.dns)
 	d.swap(site, ring)
+	d.keys = keys
 	d.server = milter.New(milter.Options{Site: d.site.Load, Done: d.mail.Message, Log: log, Now: e.now})
-	return d, problems
+	return d, keys
 }
 
 func (d *daemon) swap(site *milter.Site, ring *signer.Ring) {
@@ -54,18 +55,26 @@ func (d *daemon) swap(site *milter.Site, ring *signer.Ring) {
 	d.ring.Store(ring)
 }
 
-// reload puts a new configuration in place, or leaves everything as it is when anything about it is wrong.
+// reload puts a new configuration in place, or leaves everything as it is when its keys are worse than those in use.
 func (d *daemon) reload(e *env, cfg *config.Config) error {
-	site, ring, problems := newSite(e, cfg, d.dns)
-	if len(problems) > 0 {
-		return errors.Join(problems...)
+	site, ring, keys := newSite(e, cfg, d.dns)
+	if err := keys.worse(d.keys); err != nil {
+		return err
+	}
+	keys.report(d.log, cfg.Signing.OnNoKey)
+	for _, name := range keys.gone(d.keys) {
+		d.log.Warn("mail from this domain is not signed any more: its keys are gone", "domain", name, "directory", keys.dir)
 	}
 	d.swap(site, ring)
+	d.keys = keys
 	return nil
 }
 
+// deadline gives a context that ends when the time to stop is over.
+type deadline func() (context.Context, context.CancelFunc)
+
 // run serves the listeners until ctx ends, and drains then, for at most the time that stop gives.
-func (d *daemon) run(ctx context.Context, listeners []net.Listener, stop func() (context.Context, context.CancelFunc)) error {
+func (d *daemon) run(ctx context.Context, listeners []net.Listener, stop deadline) error {
 	var serving sync.WaitGroup
 	failed := make(chan error, len(listeners))
 	for _, ln := range listeners {
@@ -91,8 +100,9 @@ func (d *daemon) run(ctx context.Context, listeners []net.Listener, stop func() 
 }
 
 // newSite makes of a configuration what a message meets. It reads the keys.
-func newSite(e *env, cfg *config.Config, resolver dns.Resolver) (*milter.Site, *signer.Ring, []error) {
-	ring, problems := loadRing(cfg)
+func newSite(e *env, cfg *config.Config, resolver dns.Resolver) (*milter.Site, *signer.Ring, *held) {
+	keys := loadKeys(cfg)
+	ring := keys.ring
 	sign := signer.New(ring, cfg.Signing.Options(e.now))
 	envelope := &check.Envelope{
 		Routes:   routes(e, cfg),
@@ -120,18 +130,7 @@ func newSite(e *env, cfg *config.Config, resolver dns.Resolver) (*milter.Site, *
 		},
 		Seal:    func(tx *mail.Transaction) (milter.Seal, error) { return seal(sign, tx) },
 		OnError: cfg.Milter.OnError,
-	}, ring, problems
-}
-
-// loadRing reads the keys and matches them with the configured domains. The ring is usable whatever the problems are.
-func loadRing(cfg *config.Config) (*signer.Ring, []error) {
-	found := keydir.Load(cfg.Signing.Keys, keydir.Options{})
-	ring, err := signer.NewRing(cfg.Rules(), found.Domains, found.Keys)
-	problems := found.Problems
-	if err != nil {
-		problems = append(problems, err)
-	}
-	return ring, problems
+	}, ring, keys
 }
 
 func holding(s signer.Status) check.Holding {

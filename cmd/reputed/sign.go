@@ -26,7 +26,7 @@ is made for CRLF, which is how mail travels. So does the line "From sender date"
 Nothing is printed unless the message could be signed.
 
 Exit status: 0 signed; 1 there is no key for its From domain, or it bears our valid signature already;
-66 FILE cannot be read; 78 the configuration has errors.`,
+66 FILE or the directory of keys cannot be read; 78 the configuration has errors.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return signMessage(e, configFlag(cmd), args) },
 	}
@@ -41,11 +41,14 @@ func signMessage(e *env, file string, args []string) error {
 	if err != nil {
 		return err
 	}
-	ring, problems := loadRing(cfg)
-	for _, p := range problems {
+	keys := loadKeys(cfg)
+	if keys.err != nil {
+		return errNoFile(fmt.Errorf("the keys cannot be read: %w", keys.err))
+	}
+	for _, p := range keys.broken {
 		fmt.Fprintf(e.stderr, "reputed: %v\n", p)
 	}
-	fields, err := signatures(signer.New(ring, cfg.Signing.Options(e.now)), text)
+	fields, err := signatures(signer.New(keys.ring, cfg.Signing.Options(e.now)), text)
 	if err != nil {
 		return status{exitFailed, err}
 	}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"reputed/cmd/reputed/internal/config"
+	"reputed/policy"
+	"reputed/policy/mail"
+	"reputed/signer"
+	"reputed/signer/keydir"
+)
+
+// held is what there is of keys for a configuration.
+type held struct {
+	dir     string       // where they lie
+	absent  bool         // there is no such directory
+	err     error        // the directory cannot be read, so it is not known whom to sign for
+	ring    *signer.Ring // usable, whatever else is wrong
+	broken  []error      // files and directories that cannot be used, and selectors named in vain
+	weak    []error      // keys that work and should be replaced
+	keyless []string     // From domains, as in [[domain]], that should be signed for and cannot be
+}
+
+// loadKeys reads the keys and matches them with the configured domains.
+func loadKeys(cfg *config.Config) *held {
+	found := keydir.Load(cfg.Signing.Keys, keydir.Options{})
+	ring, err := signer.NewRing(cfg.Rules(), found.Domains, found.Keys)
+	h := &held{
+		dir: cfg.Signing.Keys, absent: found.Absent, err: found.Unreadable,
+		ring: ring, broken: append(found.Problems, each(err)...), weak: found.Warnings,
+	}
+	for _, d := range found.Domains {
+		h.expect(d.String(), d)
+	}
+	for _, d := range cfg.Domains {
+		h.expect(d.Name.String(), example(d.Name))
+	}
+	return h
+}
+
+// expect notes a From domain that should be signed for, if it cannot be.
+func (h *held) expect(name string, from mail.Domain) {
+	if h.ring.Choose(from).Status == signer.NoKey && !slices.Contains(h.keyless, name) {
+		h.keyless = append(h.keyless, name)
+	}
+}
+
+// example gives a domain that the entry is about.
+func example(p config.Pattern) mail.Domain {
+	if !p.Below {
+		return p.Domain
+	}
+	d, _ := mail.ParseDomain(strings.TrimSuffix("any."+p.Domain.String(), "."))
+	return d
+}
+
+// each gives what was joined by errors.Join.
+func each(err error) []error {
+	if all, ok := err.(interface{ Unwrap() []error }); ok {
+		return all.Unwrap()
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{err}
+}
+
+// report logs what the operator should mend, and what it means for mail.
+func (h *held) report(log *slog.Logger, onNoKey policy.Action) {
+	for _, p := range h.broken {
+		log.Error("key problem: what is named here is not used", "err", p)
+	}
+	for _, p := range h.weak {
+		log.Warn("key problem: this key is weak", "err", p)
+	}
+	fate := map[policy.Action]string{
+		policy.Log: "leaves unsigned", policy.Defer: "is deferred", policy.Reject: "is refused",
+	}[onNoKey]
+	for _, name := range h.keyless {
+		log.Error("no usable key: mail from this domain "+fate+" until there is one", "domain", name, "directory", h.dir)
+	}
+}
+
+// worse tells what would be worse than it was. What was wrong before is no reason: it would keep the good keys of other
+// domains out.
+func (h *held) worse(was *held) error {
+	if h.err != nil {
+		return fmt.Errorf("the keys cannot be read: %w", h.err)
+	}
+	var errs []error
+	if n := len(was.ring.Keys()); n > 0 && len(h.ring.Keys()) == 0 {
+		lack := "now none"
+		if h.absent {
+			lack = "now there is no such directory"
+		}
+		errs = append(errs, fmt.Errorf("%s: had %d keys and %s: restart to go on without keys", h.dir, n, lack))
+	}
+	for _, p := range h.broken {
+		if !slices.ContainsFunc(was.broken, func(old error) bool { return old.Error() == p.Error() }) {
+			errs = append(errs, p)
+		}
+	}
+	for _, name := range h.keyless {
+		if !slices.Contains(was.keyless, name) {
+			errs = append(errs, fmt.Errorf("there is no usable key for mail from %s", name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// gone names the domains that were signed for, and are none of ours any more.
+func (h *held) gone(was *held) (names []string) {
+	for _, k := range was.ring.Keys() {
+		d := k.ID().Domain
+		if name := d.String(); h.ring.Choose(d).Status == signer.Foreign && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}

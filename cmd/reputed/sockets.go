@@ -1,0 +1,143 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/user"
+	"strings"
+	"syscall"
+
+	"github.com/coreos/go-systemd/v22/activation"
+
+	"reputed/cmd/reputed/internal/config"
+	"reputed/milter"
+	"reputed/milter/wire"
+)
+
+// listen opens the sockets: those that systemd hands over, or else those of the configuration.
+func listen(cfg *config.Config) ([]net.Listener, error) {
+	if given := activation.Files(true); len(given) > 0 {
+		return handedOver(given)
+	}
+	access := milter.Access{Mode: fs.FileMode(cfg.Milter.SocketMode), Group: cfg.Milter.SocketGroup}
+	if access.Group == "" {
+		access.Group = postfixGroup()
+	}
+	var lns []net.Listener
+	for _, at := range cfg.Milter.Listen {
+		ln, err := milter.Listen(at, access)
+		if err != nil {
+			closeAll(lns)
+			return nil, err
+		}
+		lns = append(lns, ln)
+	}
+	return lns, nil
+}
+
+func closeAll(lns []net.Listener) {
+	for _, ln := range lns {
+		ln.Close()
+	}
+}
+
+// handedOver takes the sockets of a systemd unit. What milter.listen may not be, they may not be either.
+func handedOver(files []*os.File) ([]net.Listener, error) {
+	var lns []net.Listener
+	for i, f := range files {
+		ln, err := listener(f)
+		if err != nil {
+			closeAll(lns)
+			return nil, fmt.Errorf("socket %d of %d from systemd (%s): %w", i+1, len(files), f.Name(), err)
+		}
+		lns = append(lns, ln)
+	}
+	return lns, nil
+}
+
+// errNoListener is said of what else a unit may hand over.
+var errNoListener = errors.New("not a stream socket that listens (in the unit: ListenStream=, and no Accept=yes)")
+
+// listener makes a listener of a socket, and closes the file.
+func listener(f *os.File) (net.Listener, error) {
+	defer f.Close()
+	if !listens(f) {
+		return nil, errNoListener
+	}
+	ln, err := net.FileListener(f)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errNoListener, err)
+	}
+	if err := withinReach(ln.Addr()); err != nil {
+		ln.Close()
+		return nil, err
+	}
+	return ln, nil
+}
+
+// listens tells streams that take connections from all else: package net takes datagram sockets for listeners too.
+func listens(f *os.File) bool {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return false
+	}
+	var kind, accepts int
+	err = raw.Control(func(fd uintptr) {
+		kind, _ = syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_TYPE)
+		accepts, _ = syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_ACCEPTCONN)
+	})
+	return err == nil && kind == syscall.SOCK_STREAM && accepts == 1
+}
+
+// withinReach refuses a socket that other hosts can reach.
+func withinReach(at net.Addr) error {
+	if tcp, ok := at.(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
+		return fmt.Errorf("%s can be reached by other hosts, and whoever reaches it can have any mail signed (in the unit: "+
+			"ListenStream=127.0.0.1:%d, or better the path of a unix socket)", tcp, tcp.Port)
+	}
+	return nil
+}
+
+// postfixGroup is the group that root gives its sockets to when nothing else is said: without it Postfix could not
+// connect. Any other user's own group is left as it is.
+func postfixGroup() string {
+	if os.Geteuid() != 0 {
+		return ""
+	}
+	if g, err := user.LookupGroup("postfix"); err == nil {
+		return g.Gid
+	}
+	return ""
+}
+
+// postfixLines gives what main.cf needs to use the sockets.
+func postfixLines(lns []net.Listener) string {
+	var b strings.Builder
+	for i, ln := range lns {
+		comment := ""
+		if i > 0 {
+			comment = "# or: " // one milter is enough: two would sign twice
+		}
+		fmt.Fprintf(&b, "  %ssmtpd_milters = %s\n", comment, postfixSocket(ln.Addr()))
+	}
+	b.WriteString("  non_smtpd_milters = $smtpd_milters\n")
+	b.WriteString("  milter_default_action = tempfail\n")
+	b.WriteString("  internal_mail_filter_classes = bounce\n")
+	b.WriteString("  disable_mime_output_conversion = yes\n")
+	return b.String()
+}
+
+// postfixSpool is Postfix's queue directory, and the root that its chrooted services see.
+const postfixSpool = "/var/spool/postfix/"
+
+// postfixSocket spells a socket so that chrooted and other services of Postfix find it: a path below the queue
+// directory is given relative to it, which is where both kinds stand.
+func postfixSocket(at net.Addr) string {
+	if at.Network() != "unix" {
+		return wire.Endpoint{Network: "tcp", Address: at.String()}.String()
+	}
+	return wire.Endpoint{Network: "unix", Address: strings.TrimPrefix(at.String(), postfixSpool)}.String()
+}

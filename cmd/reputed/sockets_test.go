@@ -1,0 +1,77 @@
+package main
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// filer is a socket that can be handed over.
+type filer interface{ File() (*os.File, error) }
+
+func file(t *testing.T, s filer, err error) *os.File {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := s.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// What systemd hands over must be what milter.listen may be: a stream socket that listens, out of reach for others.
+func TestHandedOver(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	unix, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	good := file(t, unix, err)
+	defer unix.Close()
+	tcp, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	alsoGood := file(t, tcp, err)
+	defer tcp.Close()
+	lns, err := handedOver([]*os.File{good, alsoGood})
+	if err != nil || len(lns) != 2 || lns[0].Addr().String() != path {
+		t.Fatalf("%v, %v", lns, err)
+	}
+	closeAll(lns)
+
+	datagrams, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path + ".gram", Net: "unixgram"})
+	bad := map[string]*os.File{"datagrams": file(t, datagrams, err)}
+	defer datagrams.Close()
+	udp, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	bad["UDP"] = file(t, udp, err)
+	defer udp.Close()
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
+	bad["a connection, as with Accept=yes"] = file(t, conn, err)
+	defer conn.Close()
+	if bad["no socket"], err = os.Create(path + ".txt"); err != nil {
+		t.Fatal(err)
+	}
+	for name, f := range bad {
+		_, err := handedOver([]*os.File{file(t, unix, nil), f})
+		if err == nil || !strings.Contains(err.Error(), "ListenStream=") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Whoever reaches the socket can have any mail signed.
+func TestWithinReach(t *testing.T) {
+	for addr, ok := range map[string]bool{
+		"127.0.0.1": true, "127.0.0.53": true, "::1": true, "::ffff:127.0.0.1": true,
+		"0.0.0.0": false, "::": false, "192.0.2.1": false, "10.0.0.1": false, "fe80::1": false,
+	} {
+		if err := withinReach(&net.TCPAddr{IP: net.ParseIP(addr), Port: 8891}); (err == nil) != ok {
+			t.Errorf("%s: %v", addr, err)
+		}
+	}
+	open, err := net.ListenTCP("tcp", nil)
+	f := file(t, open, err)
+	defer open.Close()
+	if _, err := handedOver([]*os.File{f}); err == nil || !strings.Contains(err.Error(), "can be reached by other hosts") {
+		t.Errorf("every address: %v", err)
+	}
+}
