@@ -1,9 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io/fs"
+	"net"
 	"os"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -43,7 +47,25 @@ func loadConfig(file string) (cfg *config.Config, path string, err error) {
 func thisHost() config.Host {
 	name, _ := os.Hostname()
 	_, err := os.Stat(postfixSpool)
-	return config.Host{FullName: name, PostfixSpool: err == nil}
+	return config.Host{FullName: fullName(name, net.DefaultResolver.LookupCNAME), PostfixSpool: err == nil}
+}
+
+// nameTimeout is how long a start waits for the full name of this host.
+const nameTimeout = 2 * time.Second
+
+// fullName gives the name of this host as `hostname -f` does: most hosts know themselves by their first label, and
+// /etc/hosts or the DNS has the rest. What cannot be found out leaves the name as it is.
+func fullName(name string, canonical func(context.Context, string) (string, error)) string {
+	if name == "" || strings.Contains(name, ".") {
+		return name
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), nameTimeout)
+	defer cancel()
+	full, err := canonical(ctx, name)
+	if full = strings.TrimSuffix(full, "."); err != nil || !strings.Contains(full, ".") {
+		return name
+	}
+	return full
 }
 
 // errNoFile says that a file named on the command line cannot be read.
