@@ -6,10 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
-	"net/textproto"
 	"runtime/debug"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -193,7 +190,10 @@ func (l *link) report(err error) {
 
 // packet takes the next packet: it treats it, or leaves it in l.in for go-milter.
 func (l *link) packet() error {
-	code, _, err := l.next()
+	code, size, err := l.next()
+	if err == nil {
+		err = checkSize(code, size)
+	}
 	if err != nil {
 		return err
 	}
@@ -233,6 +233,19 @@ func (l *link) packet() error {
 	return nil
 }
 
+// checkSize bounds what is kept of a packet, some of it a thousand times over. Header fields have bounds of their own,
+// and bodies are not kept.
+func checkSize(code byte, size int) error {
+	switch code {
+	case wire.CmdHeader, wire.CmdBody, wire.CmdEnd:
+		return nil
+	}
+	if size > wire.MaxCommand {
+		return fmt.Errorf("%w: command %q with %d octets, at most %d", wire.ErrPacket, code, size, wire.MaxCommand)
+	}
+	return nil
+}
+
 // body takes a piece of the body, as it comes from the socket.
 func (l *link) body() error {
 	for {
@@ -269,8 +282,8 @@ func (l *link) answer(r reply, mute uint32) {
 	}
 }
 
-// connectData checks the data of CONNECT, about which go-milter would talk to the standard logger, and removes the tag
-// that Sendmail puts before IPv6 addresses, which it does not know.
+// connectData checks the data of CONNECT, of which go-milter would complain to the standard logger, or in a reply that
+// nobody waits for. It removes the tag that Sendmail puts before IPv6 addresses, which go-milter does not know.
 func connectData(data []byte) ([]byte, error) {
 	nul := bytes.IndexByte(data, 0)
 	if nul < 0 || len(data) < nul+2 {
@@ -278,10 +291,14 @@ func connectData(data []byte) ([]byte, error) {
 	}
 	const port = 2 // octets between the family and the address
 	addr := nul + 2 + port
-	if data[nul+1] != wire.FamilyInet6 || len(data) < addr {
-		return data, nil
+	switch data[nul+1] {
+	case wire.FamilyInet, wire.FamilyInet6:
+		if len(data) < addr {
+			return nil, fmt.Errorf("%w: CONNECT without port", wire.ErrPacket)
+		}
+		return append(data[:addr:addr], bytes.TrimPrefix(data[addr:], []byte("IPv6:"))...), nil
 	}
-	return append(data[:addr:addr], bytes.TrimPrefix(data[addr:], []byte("IPv6:"))...), nil
+	return data, nil
 }
 
 // guard runs a step of the session. It counts its time, and a panic costs the message, not the process.
@@ -297,98 +314,3 @@ func (l *link) guard(what string, step func()) {
 	}()
 	step()
 }
-
-// backend is the session as go-milter calls it.
-type backend struct{ *link }
-
-// response is an answer of ours to go-milter, which forgets the session at answers that do not continue.
-type response reply
-
-func (r response) Response() *gomilter.Message { return &gomilter.Message{Code: r.code, Data: r.data} }
-func (response) Continue() bool                { return true }
-
-// step runs a step of the session and gives its answer.
-func (b backend) step(what string, mute uint32, step func() reply) (gomilter.Response, error) {
-	r := proceed
-	b.guard(what, func() { r = step() })
-	if b.muted&mute != 0 {
-		return nil, nil
-	}
-	return response(r), nil
-}
-
-// Connect, Helo and the other methods are gomilter.Milter.
-func (b backend) Connect(host, family string, port uint16, ip net.IP, _ *gomilter.Modifier) (gomilter.Response, error) {
-	p := wire.Peer{Name: host, Port: port, Family: wire.FamilyUnknown}
-	if family == "unix" {
-		p.Family = wire.FamilyUnix
-	}
-	p.Addr, _ = netip.AddrFromSlice(ip)
-	return b.step("connect", wire.NoReplyConnect, func() reply { return b.session.connect(p) })
-}
-
-func (b backend) Helo(name string, _ *gomilter.Modifier) (gomilter.Response, error) {
-	return b.step("helo", wire.NoReplyHelo, func() reply { return b.session.helo(name) })
-}
-
-func (b backend) MailFrom(path string, _ *gomilter.Modifier) (gomilter.Response, error) {
-	return b.step("mail", 0, func() reply { return b.session.mail(path) })
-}
-
-func (b backend) RcptTo(path string, _ *gomilter.Modifier) (gomilter.Response, error) {
-	return b.step("rcpt", 0, func() reply { return b.session.rcpt(path) })
-}
-
-func (b backend) Headers(textproto.MIMEHeader, *gomilter.Modifier) (gomilter.Response, error) {
-	return b.step("end of header", wire.NoReplyEOH, b.session.endHeader)
-}
-
-// Body is the end of the message.
-func (b backend) Body(m *gomilter.Modifier) (gomilter.Response, error) {
-	var e end
-	b.guard("end of message", func() { e = b.session.end() })
-	if e.reply.code == 0 { // a panic
-		b.guard("failure", func() { e = b.session.fail() })
-	}
-	if e.reply.code == 0 {
-		return nil, errors.New("two panics") // the MTA does what it does when a filter is gone
-	}
-	for i := len(e.fields) - 1; i >= 0; i-- { // each goes on top of the others
-		f := e.fields[i]
-		value := string(f.Value())
-		if !b.spaced { // the MTA adds the space
-			value = strings.TrimPrefix(value, " ")
-		}
-		m.InsertHeader(0, string(f.Name()), value)
-	}
-	if e.quarantine != "" {
-		m.Quarantine(e.quarantine)
-	}
-	return response(e.reply), nil
-}
-
-func (b backend) Abort(*gomilter.Modifier) error {
-	b.guard("abort", b.session.reset)
-	return nil
-}
-
-// Header and BodyChunk are never called: their packets do not reach go-milter.
-func (backend) Header(string, string, *gomilter.Modifier) (gomilter.Response, error) { return nil, nil }
-func (backend) BodyChunk([]byte, *gomilter.Modifier) (gomilter.Response, error)      { return nil, nil }
-
-// oneConn is a listener that has one connection to give.
-type oneConn struct {
-	link *link
-	used bool
-}
-
-func (o *oneConn) Accept() (net.Conn, error) {
-	if o.used {
-		return nil, io.EOF
-	}
-	o.used = true
-	return o.link, nil
-}
-
-func (o *oneConn) Close() error   { return nil }
-func (o *oneConn) Addr() net.Addr { return o.link.Conn.LocalAddr() }

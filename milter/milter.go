@@ -15,8 +15,8 @@
 //
 // # Faults
 //
-// A panic costs one message a 451; an MTA that stalls inside a packet, or says nothing for long, is let go; at the limit
-// of connections the next one waits in the kernel's queue. Nothing that a peer sends ends the process.
+// A panic costs one message a 451; an MTA that stalls inside a packet, or says nothing for long, is let go; at the
+// limit of connections the next one waits. Nothing that a peer sends ends the process.
 //
 // # Security
 //
@@ -48,8 +48,8 @@ type Site struct {
 	OnError  policy.Action                         // for mail of ours when we fail: Log or Defer
 }
 
-// Inquiry is what is found out about an envelope while its message comes in. It begins at MAIL, with a context that ends
-// with the message; of the transaction, what MAIL brought is known then.
+// Inquiry is what is found out about an envelope while its message comes in. It begins at MAIL, with a context that
+// ends with the message; of the transaction, what MAIL brought is known then.
 type Inquiry interface {
 	// Egress gives the way by which mail for a recipient leaves, nil when there is nothing to be said of it; and the
 	// circumstances of the recipient.

@@ -47,8 +47,9 @@ func New(o Options) *Server {
 
 func (s *Server) site() *Site { return s.opt.Site() }
 
-// Serve takes connections from a listener until [Server.Shutdown], and returns nil then. It closes the listener. An
-// error of Accept, such as having no file descriptor left, is logged and tried again.
+// Serve takes connections from a listener until [Server.Shutdown], and returns nil then. It closes the listener. At the
+// limit of connections, of each listener one more is taken, which waits, and then no more. An error of Accept, such as
+// having no file descriptor left, is logged and tried again.
 func (s *Server) Serve(ln net.Listener) error {
 	defer ln.Close()
 	if !s.track(ln) {
@@ -56,18 +57,18 @@ func (s *Server) Serve(ln net.Listener) error {
 	}
 	defer s.running.Done()
 	for pause := time.Duration(0); ; {
-		select {
-		case s.slots <- struct{}{}:
-		case <-s.stop:
-			return nil
-		}
 		conn, err := ln.Accept()
 		if err == nil {
 			pause = 0
-			s.start(conn)
-			continue
+			select {
+			case s.slots <- struct{}{}:
+				s.start(conn)
+				continue
+			case <-s.stop:
+				conn.Close()
+				return nil
+			}
 		}
-		<-s.slots
 		if s.draining.Load() {
 			return nil
 		}

@@ -5,8 +5,6 @@ import (
 	"context"
 	"io"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -74,41 +72,87 @@ func TestOneWrite(t *testing.T) {
 	}
 }
 
-// Peers that send rubbish, stall or say nothing are let go, and all they held is given back (TestMain counts).
+// Peers that send rubbish, stall or say nothing are let go, and all they held is given back (TestMain counts). None of
+// them gets a reply that was not agreed on.
 func TestBadPeers(t *testing.T) {
 	negotiation := wire.Negotiation{Version: 6, Actions: postfixActions, Protocol: postfixProtocol}.Append(nil)
-	tests := map[string][]byte{
-		"nothing at all":             nil,
-		"an empty packet":            {0, 0, 0, 0},
-		"a huge packet":              {0xff, 0xff, 0xff, 0xff, 'B'},
-		"half a length":              {0, 0},
-		"half a packet":              {0, 0, 1, 0, 'O', 1, 2},
-		"no negotiation":             wire.AppendStrings(nil, wire.CmdMail, "<a@example.org>"),
-		"a short negotiation":        {0, 0, 0, 3, 'O', 1, 2},
-		"negotiated, then silence":   negotiation,
-		"negotiated, then half":      append(bytes.Clone(negotiation), 0, 0, 1, 0, 'M', '<'),
-		"an unknown command":         append(bytes.Clone(negotiation), 0, 0, 0, 1, 'Z'),
-		"macros without end":         append(bytes.Clone(negotiation), 0, 0, 0, 3, 'D', 'M', 'i'),
-		"a header field without NUL": append(bytes.Clone(negotiation), 0, 0, 0, 2, 'L', 'x'),
-		"a short CONNECT":            append(bytes.Clone(negotiation), 0, 0, 0, 1, 'C'),
-		"a CONNECT without address":  append(bytes.Clone(negotiation), 0, 0, 0, 4, 'C', 'x', 0, '4'),
+	then := func(packet ...byte) []byte { return append(bytes.Clone(negotiation), packet...) }
+	large := func(code byte) []byte { return then(wire.Append(nil, code, make([]byte, wire.MaxCommand+1))...) }
+	tests := []struct {
+		name  string
+		sent  []byte
+		reply bool // to the negotiation
+	}{
+		{"nothing at all", nil, false},
+		{"an empty packet", []byte{0, 0, 0, 0}, false},
+		{"a huge packet", []byte{0xff, 0xff, 0xff, 0xff, 'B'}, false},
+		{"half a length", []byte{0, 0}, false},
+		{"half a packet", []byte{0, 0, 1, 0, 'O', 1, 2}, false},
+		{"no negotiation", wire.AppendStrings(nil, wire.CmdMail, "<a@example.org>"), false},
+		{"a short negotiation", []byte{0, 0, 0, 3, 'O', 1, 2}, false},
+		{"negotiated, then silence", negotiation, true},
+		{"negotiated, then half", then(0, 0, 1, 0, 'M', '<'), true},
+		{"negotiated twice", then(negotiation...), true},
+		{"an unknown command", then(0, 0, 0, 1, 'Z'), true},
+		{"macros without end", then(0, 0, 0, 3, 'D', 'M', 'i'), true},
+		{"a header field without NUL", then(0, 0, 0, 2, 'L', 'x'), true},
+		{"a short CONNECT", then(0, 0, 0, 1, 'C'), true},
+		{"a CONNECT without port", then(0, 0, 0, 4, 'C', 'x', 0, '4'), true},
+		{"a CONNECT with half a port", then(0, 0, 0, 5, 'C', 'x', 0, '6', 1), true},
+		{"large macros", large(wire.CmdMacro), true},
+		{"a large CONNECT", large(wire.CmdConnect), true},
+		{"a large HELO", large(wire.CmdHelo), true},
+		{"a large sender", large(wire.CmdMail), true},
+		{"a large recipient", large(wire.CmdRcpt), true},
+		{"a large unknown command", large(wire.CmdUnknown), true},
 	}
 	r := newRig(t, milter.Limits{PacketTimeout: 50 * time.Millisecond, IdleTimeout: 100 * time.Millisecond}, nil)
-	for name, bytes := range tests {
-		t.Run(name, func(t *testing.T) {
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
 			conn, err := net.Dial("tcp", r.ln.Addr().String())
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			conn.Write(bytes)
+			conn.Write(tt.sent)
 			conn.SetReadDeadline(time.Now().Add(5 * time.Second))
-			if _, err := io.Copy(io.Discard, conn); err != nil && !strings.Contains(err.Error(), "reset") {
-				t.Errorf("the connection stays open: %v", err)
+			var codes []byte
+			in := wire.NewReader(conn)
+			for {
+				code, _, err := in.Next()
+				if err == io.EOF || err != nil && strings.Contains(err.Error(), "reset") {
+					break
+				}
+				if err != nil {
+					t.Fatalf("the connection stays open: %v", err)
+				}
+				codes = append(codes, code)
+			}
+			if want := strings.Repeat("O", map[bool]int{true: 1}[tt.reply]); string(codes) != want {
+				t.Errorf("it got %q, want %q", codes, want)
 			}
 		})
 	}
 	begin(r.postfix()) // others are served all the while
+}
+
+// The largest packets that an MTA sends are taken: long recipients, many macros, and far larger fields and bodies.
+func TestLargePackets(t *testing.T) {
+	r := newRig(t, milter.Limits{}, nil)
+	m := r.postfix()
+	m.connect("127.0.0.1", 4000)
+	m.macros(wire.CmdMail, "{auth_authen}", strings.Repeat("x", wire.MaxCommand-100))
+	m.send(wire.CmdMail, "<"+strings.Repeat("a", 1000)+"@example.org>", "ENVID="+strings.Repeat("x", 2000))
+	m.want(wire.ReplyContinue)
+	m.send(wire.CmdRcpt, "<"+strings.Repeat("b", 2000)+"@elsewhere.example>", "ORCPT="+strings.Repeat("x", 2000))
+	m.want(wire.ReplyContinue)
+	m.send(wire.CmdHeader, "X-Large", strings.Repeat("x", 100<<10))
+	m.send(wire.CmdHeader, "From", "a@example.org")
+	m.send(wire.CmdEndHeader)
+	m.raw(wire.Append(nil, wire.CmdEnd, make([]byte, 100<<10)))
+	if ps := m.outcome(); len(ps) != 2 || !strings.Contains(ps[0].data, "body=102400;") {
+		t.Errorf("outcome %v", ps)
+	}
 }
 
 // A peer that trickles a packet is let go when the packet's time is over, however lively it is.
@@ -215,6 +259,43 @@ func TestConnectionLimit(t *testing.T) {
 	second.want(wire.CmdNegotiate)
 }
 
+// A listener that waits for a connection takes none of the places: with as many listeners as places all of them serve.
+func TestConnectionLimitOfListeners(t *testing.T) {
+	r := newRig(t, milter.Limits{Connections: 1}, nil)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go r.server.Serve(ln)
+	first := r.postfix()
+	first.send(wire.CmdQuit)
+	r.ln = ln
+	begin(r.postfix())
+}
+
+// What waits at the limit is let go at the end.
+func TestShutdownAtLimit(t *testing.T) {
+	r := newRig(t, milter.Limits{Connections: 1}, nil)
+	busy := r.postfix()
+	begin(busy)
+	waiting := r.dial()
+	ended := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		ended <- r.server.Shutdown(ctx)
+	}()
+	if p := waiting.reply(); p.code != 0 {
+		t.Errorf("the waiting connection got %v", p)
+	}
+	if ps := busy.content(plain, "x"); len(ps) != 2 || ps[1].code != wire.ReplyAccept {
+		t.Errorf("the message in hand: %v", ps)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 // Shutdown answers the message in hand, closes connections between messages at once, and takes none.
 func TestShutdown(t *testing.T) {
 	r := newRig(t, milter.Limits{}, nil)
@@ -279,53 +360,5 @@ func TestLargeBody(t *testing.T) {
 	ps := m.outcome()
 	if want := "body=13107004;"; !strings.Contains(ps[0].data, want) {
 		t.Errorf("signature %q, want %s", ps[0].data, want)
-	}
-}
-
-func TestListenUnix(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "new", "milter.sock")
-	at := wire.Endpoint{Network: "unix", Address: path}
-	ln, err := milter.Listen(at, milter.Access{Mode: 0o600})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if info, err := os.Lstat(path); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("socket %v, %v", info, err)
-	}
-	if ln.Addr().String() != path {
-		t.Errorf("address %s", ln.Addr())
-	}
-	if _, err := milter.Listen(at, milter.Access{}); err == nil || !strings.Contains(err.Error(), "another process answers there") {
-		t.Errorf("a second listener: %v", err)
-	}
-	ln.Close()
-	if _, err := os.Lstat(path); !os.IsNotExist(err) {
-		t.Errorf("the socket stays behind: %v", err)
-	}
-
-	// What a killed process leaves behind is replaced.
-	dead, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	dead.SetUnlinkOnClose(false)
-	dead.Close()
-	ln, err = milter.Listen(at, milter.Access{})
-	if err != nil {
-		t.Fatalf("stale socket: %v", err)
-	}
-	defer ln.Close()
-	if entries, _ := os.ReadDir(filepath.Dir(path)); len(entries) != 1 {
-		t.Errorf("left over: %v", entries)
-	}
-
-	plain := filepath.Join(dir, "file")
-	os.WriteFile(plain, []byte("precious"), 0o600)
-	if _, err := milter.Listen(wire.Endpoint{Network: "unix", Address: plain}, milter.Access{}); err == nil || !strings.Contains(err.Error(), "is no socket") {
-		t.Errorf("a plain file: %v", err)
-	}
-	if _, err := milter.Listen(wire.Endpoint{Network: "unix", Address: filepath.Join(dir, "s")}, milter.Access{Group: "no-such-group"}); err == nil {
-		t.Error("an unknown group was accepted")
 	}
 }

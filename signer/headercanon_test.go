@@ -45,7 +45,8 @@ func checkField(t *testing.T, name, value []byte) {
 
 var awkwardValues = []string{
 	"", " ", "\t", " x", "x ", " x\ty  z ", " a\r\n b", " a\r\n\tb\r\n  c", " a \r\n b", "\r\n x", " \r\n \r\n x",
-	" x\r\n ", " x\r\n \r\n", "a\r\nb", " a\rb", "\r", " \r x", "x\r\r\n y", " \x00 \x00", " \xff\u00a0\u2003x\v\f", "\n x", "a:b",
+	" x\r\n ",
+	" x\r\n \r\n", "a\r\nb", " a\rb", "\r", " \r x", "x\r\r\n y", " \x00 \x00", " \xff\u00a0\u2003x\v\f", "\n x", "a:b",
 }
 
 // Many fields out of the few octets that matter.

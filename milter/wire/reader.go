@@ -11,6 +11,10 @@ import (
 // most header_size_limit, 100 KiB.
 const MaxPacket = 128 << 10
 
+// MaxCommand is how large the data of all other packets may be. Postfix takes SMTP lines of at most line_length_limit,
+// 2 KiB, and its macros come to a few hundred octets.
+const MaxCommand = 8 << 10
+
 // ErrPacket is what every error about the form of a packet is.
 var ErrPacket = errors.New("malformed milter packet")
 

@@ -327,8 +327,8 @@ func TestUnreadable(t *testing.T) {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
-	if os.Geteuid() == 0 {
-		t.Skip("root may read everything")
+	if os.Geteuid() == 0 { // root may read everything
+		return
 	}
 	for _, mode := range []os.FileMode{0, 0o100} {
 		os.Chmod(dir, mode)

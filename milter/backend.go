@@ -1,0 +1,109 @@
+package milter
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"net/textproto"
+	"strings"
+
+	gomilter "github.com/emersion/go-milter"
+
+	"reputed/milter/wire"
+)
+
+// backend is the session as go-milter calls it.
+type backend struct{ *link }
+
+// response is an answer of ours to go-milter, which forgets the session at answers that do not continue.
+type response reply
+
+func (r response) Response() *gomilter.Message { return &gomilter.Message{Code: r.code, Data: r.data} }
+func (response) Continue() bool                { return true }
+
+// step runs a step of the session and gives its answer.
+func (b backend) step(what string, mute uint32, step func() reply) (gomilter.Response, error) {
+	r := proceed
+	b.guard(what, func() { r = step() })
+	if b.muted&mute != 0 {
+		return nil, nil
+	}
+	return response(r), nil
+}
+
+// Connect, Helo and the other methods are gomilter.Milter.
+func (b backend) Connect(host, family string, port uint16, ip net.IP, _ *gomilter.Modifier) (gomilter.Response, error) {
+	p := wire.Peer{Name: host, Port: port, Family: wire.FamilyUnknown}
+	if family == "unix" {
+		p.Family = wire.FamilyUnix
+	}
+	p.Addr, _ = netip.AddrFromSlice(ip)
+	return b.step("connect", wire.NoReplyConnect, func() reply { return b.session.connect(p) })
+}
+
+func (b backend) Helo(name string, _ *gomilter.Modifier) (gomilter.Response, error) {
+	return b.step("helo", wire.NoReplyHelo, func() reply { return b.session.helo(name) })
+}
+
+func (b backend) MailFrom(path string, _ *gomilter.Modifier) (gomilter.Response, error) {
+	return b.step("mail", 0, func() reply { return b.session.mail(path) })
+}
+
+func (b backend) RcptTo(path string, _ *gomilter.Modifier) (gomilter.Response, error) {
+	return b.step("rcpt", 0, func() reply { return b.session.rcpt(path) })
+}
+
+func (b backend) Headers(textproto.MIMEHeader, *gomilter.Modifier) (gomilter.Response, error) {
+	return b.step("end of header", wire.NoReplyEOH, b.session.endHeader)
+}
+
+// Body is the end of the message.
+func (b backend) Body(m *gomilter.Modifier) (gomilter.Response, error) {
+	var e end
+	b.guard("end of message", func() { e = b.session.end() })
+	if e.reply.code == 0 { // a panic
+		b.guard("failure", func() { e = b.session.fail() })
+	}
+	if e.reply.code == 0 {
+		return nil, errors.New("two panics") // the MTA does what it does when a filter is gone
+	}
+	for i := len(e.fields) - 1; i >= 0; i-- { // each goes on top of the others
+		f := e.fields[i]
+		value := string(f.Value())
+		if !b.spaced { // the MTA adds the space
+			value = strings.TrimPrefix(value, " ")
+		}
+		m.InsertHeader(0, string(f.Name()), value)
+	}
+	if e.quarantine != "" {
+		m.Quarantine(e.quarantine)
+	}
+	return response(e.reply), nil
+}
+
+func (b backend) Abort(*gomilter.Modifier) error {
+	b.guard("abort", b.session.reset)
+	return nil
+}
+
+// Header and BodyChunk are never called: their packets do not reach go-milter.
+func (backend) Header(string, string, *gomilter.Modifier) (gomilter.Response, error) { return nil, nil }
+func (backend) BodyChunk([]byte, *gomilter.Modifier) (gomilter.Response, error)      { return nil, nil }
+
+// oneConn is a listener that has one connection to give.
+type oneConn struct {
+	link *link
+	used bool
+}
+
+func (o *oneConn) Accept() (net.Conn, error) {
+	if o.used {
+		return nil, io.EOF
+	}
+	o.used = true
+	return o.link, nil
+}
+
+func (o *oneConn) Close() error   { return nil }
+func (o *oneConn) Addr() net.Addr { return o.link.Conn.LocalAddr() }
