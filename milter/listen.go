@@ -22,43 +22,42 @@ type Access struct {
 }
 
 // Listen opens a milter socket. For a unix socket it makes the directory if only that is missing, replaces the socket
-// that a dead process left behind, and refuses to when a living one answers there. Mode and group are set before
+// that a dead process left behind, and refuses to when a living one may be behind it. Mode and group are set before
 // anybody can connect. The file is removed when the listener is closed, unless it is another's by then.
 func Listen(at wire.Endpoint, a Access) (net.Listener, error) {
+	open, why := listenUnix, plainUnix
 	if at.Network != "unix" {
-		ln, err := net.Listen(at.Network, at.Address)
-		if err != nil {
-			return nil, fmt.Errorf("listen on %s: %w", at, plain(err))
-		}
-		return ln, nil
+		open, why = listenTCP, plainTCP
 	}
-	ln, err := listenUnix(at.Address, a)
+	ln, err := open(at.Address, a)
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", at, plain(err))
+		return nil, fmt.Errorf("listen on %s: %w", at, why(err))
 	}
 	return ln, nil
 }
 
+func listenTCP(address string, _ Access) (net.Listener, error) { return net.Listen("tcp", address) }
+
 func listenUnix(path string, a Access) (net.Listener, error) {
-	if err := os.Mkdir(filepath.Dir(path), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, err
-	}
-	if err := vacant(path); err != nil {
-		return nil, err
-	}
-	// Bound under another name and renamed when ready: nobody connects before mode and group are right.
-	fresh := fmt.Sprintf("%s.%d", path, os.Getpid())
-	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: fresh, Net: "unix"})
+	gid, err := groupID(a.Group)
 	if err != nil {
 		return nil, err
 	}
-	ln.SetUnlinkOnClose(false)
-	if err := publish(fresh, path, a); err != nil {
-		ln.Close()
-		os.Remove(fresh)
+	dir := filepath.Dir(path)
+	if err := os.Mkdir(dir, 0o755); err == nil {
+		err = os.Chmod(dir, 0o755) // whatever the umask: the MTA must get through
+		if err != nil {
+			return nil, err
+		}
+	} else if !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	defer lock(dir)()
+	if err := vacate(path); err != nil {
+		return nil, err
+	}
+	ln, err := bind(path, func() error { return give(path, a, gid) })
+	if err != nil {
 		return nil, err
 	}
 	info, err := os.Lstat(path)
@@ -66,11 +65,27 @@ func listenUnix(path string, a Access) (net.Listener, error) {
 		ln.Close()
 		return nil, err
 	}
-	return &unixListener{UnixListener: ln, path: path, info: info}, nil
+	return &unixListener{Listener: ln, path: path, info: info}, nil
 }
 
-// vacant refuses when somebody answers on the path, or when what is there is no socket.
-func vacant(path string) error {
+// lock keeps two processes of this program from finding the same dead socket: the later one would remove what the
+// earlier one made. Whoever may read the directory can hold it, so it is waited for a second, and then done without.
+func lock(dir string) (unlock func()) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return func() {}
+	}
+	for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != syscall.EWOULDBLOCK {
+			break
+		}
+	}
+	return func() { f.Close() }
+}
+
+// vacate removes the socket that a dead process left behind. It refuses when what is there is no socket, or may be a
+// living one: one whose queue is full answers EAGAIN, one of another type EPROTOTYPE. Only a refusal is a dead one's.
+func vacate(path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -82,37 +97,73 @@ func vacant(path string) error {
 		return fmt.Errorf("%s is there and is no socket; remove it, or choose another path", path)
 	}
 	conn, err := net.DialTimeout("unix", path, time.Second)
-	if err == nil {
+	switch {
+	case err == nil:
 		conn.Close()
 		return fmt.Errorf("another process answers there; stop it, or choose another path (who: fuser %s)", path)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return os.Remove(path)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
 	}
-	return nil
+	return fmt.Errorf("another process may have that socket; stop it, or choose another path (who: fuser %s): %w",
+		path, errors.Unwrap(err))
 }
 
-// publish sets who may connect, and gives the socket its name.
-func publish(fresh, path string, a Access) error {
+// backlog is how many connections may wait to be accepted; the kernel has a bound of its own, net.core.somaxconn.
+const backlog = 4096
+
+// bind makes a socket under its own name. Nobody can connect before listen(2), and by then it was prepared.
+func bind(path string, prepare func() error) (_ net.Listener, err error) {
+	syscall.ForkLock.RLock()
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err == nil {
+		syscall.CloseOnExec(fd)
+	}
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		return nil, os.NewSyscallError("socket", err)
+	}
+	f := os.NewFile(uintptr(fd), path)
+	defer f.Close() // the listener has a copy
+	if err := syscall.Bind(fd, &syscall.SockaddrUnix{Name: path}); err != nil {
+		return nil, os.NewSyscallError("bind", err)
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(path)
+		}
+	}()
+	if err := prepare(); err != nil {
+		return nil, err
+	}
+	if err := syscall.Listen(fd, backlog); err != nil {
+		return nil, os.NewSyscallError("listen", err)
+	}
+	return net.FileListener(f)
+}
+
+// give sets who may connect.
+func give(path string, a Access, gid int) error {
+	if gid >= 0 {
+		if err := os.Chown(path, -1, gid); err != nil {
+			return fmt.Errorf("%w (only root, or a member of the group, can give the socket to group %s)", err, a.Group)
+		}
+	}
 	mode := a.Mode
 	if mode == 0 {
 		mode = 0o660
 	}
-	if err := os.Chmod(fresh, mode); err != nil {
-		return err
-	}
-	if a.Group != "" {
-		gid, err := groupID(a.Group)
-		if err != nil {
-			return err
-		}
-		if err := os.Chown(fresh, -1, gid); err != nil {
-			return fmt.Errorf("%w (only root, or a member of the group, can give the socket to group %s)", err, a.Group)
-		}
-	}
-	return os.Rename(fresh, path)
+	return os.Chmod(path, mode)
 }
 
+// groupID gives the number of a group, and -1 for none.
 func groupID(name string) (int, error) {
-	if gid, err := strconv.Atoi(name); err == nil {
-		return gid, nil
+	if name == "" {
+		return -1, nil
+	}
+	if gid, err := strconv.ParseUint(name, 10, 31); err == nil {
+		return int(gid), nil
 	}
 	g, err := user.LookupGroup(name)
 	if err != nil {
@@ -123,28 +174,38 @@ func groupID(name string) (int, error) {
 
 // unixListener removes its socket when it is closed.
 type unixListener struct {
-	*net.UnixListener
+	net.Listener
 	path string
 	info fs.FileInfo
 }
-
-// Addr gives the name that clients use.
-func (l *unixListener) Addr() net.Addr { return &net.UnixAddr{Name: l.path, Net: "unix"} }
 
 func (l *unixListener) Close() error {
 	if now, err := os.Lstat(l.path); err == nil && os.SameFile(now, l.info) {
 		os.Remove(l.path)
 	}
-	return l.UnixListener.Close()
+	return l.Listener.Close()
 }
 
-// plain says in plain words what keeps a socket from opening.
-func plain(err error) error {
+// plainUnix says in plain words what keeps a unix socket from opening.
+func plainUnix(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w; run as a user who may write there, or choose another path", err)
+	case errors.Is(err, syscall.EADDRINUSE):
+		return errors.New("another process has just made a socket there")
+	}
+	return err
+}
+
+// plainTCP says the same of a TCP socket.
+func plainTCP(err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return errors.New("the port is in use; see who has it: ss -ltnp")
-	case errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.EPERM):
-		return fmt.Errorf("%w; run as a user who may write there, or choose another path", err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w; choose a port from 1024 on, those below are root's (CAP_NET_BIND_SERVICE)", err)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("%w; this host does not have that address", err)
 	}
 	return err
 }
