@@ -106,7 +106,7 @@ func (l *loader) domains() {
 	if !ok {
 		l.found.Unreadable = l.found.Problems[0]
 	}
-	usable := l.guarded(".")
+	usable := ok && l.guarded(".")
 	for _, e := range entries {
 		name := e.Name()
 		d, err := mail.ParseDomain(name)

@@ -312,7 +312,8 @@ func TestDirectoryProblems(t *testing.T) {
 	}
 }
 
-// A directory that cannot be read is not an empty one: nobody knows whose mail it should sign.
+// A directory that cannot be read is not an empty one: nobody knows whose mail it should sign. Where it is that of a
+// domain, the domain is known.
 func TestUnreadable(t *testing.T) {
 	dir := keyDir(t)
 	write(t, dir+"/file", "", 0o600)
@@ -330,28 +331,24 @@ func TestUnreadable(t *testing.T) {
 	if os.Geteuid() == 0 { // root may read everything
 		return
 	}
-	for _, mode := range []os.FileMode{0, 0o100} {
+	for _, mode := range []os.FileMode{0, 0o100, 0o400} {
 		os.Chmod(dir, mode)
 		found := keydir.Load(dir, keydir.Options{})
 		os.Chmod(dir, 0o700)
-		if found.Unreadable == nil || !strings.Contains(found.Unreadable.Error(), "permission denied (") {
+		if found.Unreadable == nil || len(found.Problems) != 1 ||
+			!strings.Contains(found.Unreadable.Error(), "permission denied (") {
 			t.Errorf("mode %o: %+v", mode, found)
 		}
 	}
-}
-
-// The domain of a directory that the daemon may not read is known all the same.
-func TestUnreadableDomain(t *testing.T) {
-	if os.Geteuid() == 0 {
-		t.Skip("root may read everything")
-	}
-	dir := keyDir(t)
-	write(t, dir+"/example.org/a.pem", pemText(t, "PRIVATE KEY", pkcs8(t, edKey(t))), 0o600)
-	os.Chmod(dir+"/example.org", 0)
-	defer os.Chmod(dir+"/example.org", 0o700)
-	found := keydir.Load(dir, keydir.Options{})
-	if len(found.Domains) != 1 || len(found.Problems) != 1 || found.Unreadable != nil {
-		t.Errorf("%+v", found)
+	for _, mode := range []os.FileMode{0, 0o100, 0o400} {
+		dir := keyDir(t)
+		write(t, dir+"/example.org/a.pem", "", 0o600)
+		os.Chmod(dir+"/example.org", mode)
+		found := keydir.Load(dir, keydir.Options{})
+		os.Chmod(dir+"/example.org", 0o700)
+		if len(found.Domains) != 1 || found.Unreadable != nil || len(found.Problems) != 1 {
+			t.Errorf("mode %o of the domain: %+v", mode, found)
+		}
 	}
 }
 
