@@ -21,7 +21,7 @@ func (c *Catalogue) Select(words []string) ([]*List, error) {
 	var errs []error
 	for _, w := range words {
 		bare, remove := strings.CutPrefix(w, "-")
-		named, err := c.named(bare)
+		named, err := c.Named(bare)
 		if err == nil && !remove {
 			err = askable(bare, named)
 		}
@@ -46,14 +46,9 @@ func (c *Catalogue) Select(words []string) ([]*List, error) {
 	return lists, nil
 }
 
-// Known tells whether a word names lists: a tier, an id, "default" or "all". The error says what was likely meant.
-func (c *Catalogue) Known(name string) error {
-	_, err := c.named(name)
-	return err
-}
-
-// named gives the lists that a word without hyphen names.
-func (c *Catalogue) named(name string) ([]*List, error) {
+// Named gives the lists that a word without hyphen names: an id, a tier, "default" or "all". Whether they can be asked,
+// or are asked as part of another, does not matter. The error says what was likely meant.
+func (c *Catalogue) Named(name string) ([]*List, error) {
 	if l, ok := c.byID[name]; ok {
 		return []*List{l}, nil
 	}

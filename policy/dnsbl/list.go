@@ -1,6 +1,7 @@
 package dnsbl
 
 import (
+	"encoding/json"
 	"errors"
 	"net/netip"
 	"strings"
@@ -18,7 +19,7 @@ type List struct {
 	Zone     string `json:"zone"`     // (zone) below which it is asked; "{key}" stands for the key
 	Key      Key    `json:"-"`        // (key) what the operator gave to whom may ask
 
-	Domains  bool     `json:"domains"`            // (subject) it lists domains ("domain"), not addresses ("ip")
+	Domains  bool     `json:"-"`                  // (subject) it lists domains ("domain"), not addresses ("ip")
 	Kind     Kind     `json:"kind"`               // (kind)
 	Families Families `json:"families,omitempty"` // (families) of a list of addresses
 
@@ -101,6 +102,32 @@ func (k Key) hide(s string) string {
 }
 
 func (l *List) String() string { return l.ID }
+
+// MarshalJSON writes the list with the keys that it has in the catalogue, and without its key.
+func (l List) MarshalJSON() ([]byte, error) {
+	type plain List
+	subject := "ip"
+	if l.Domains {
+		subject = "domain"
+	}
+	return json.Marshal(struct {
+		plain
+		Subject string `json:"subject"`
+		MinPoll string `json:"min_poll"`
+	}{plain(l), subject, span(l.MinPoll)})
+}
+
+// span writes a time span without the zeros at its end: "12h", not "12h0m0s".
+func span(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
 
 // NeedsKey tells that the list cannot be asked, because its zone has a place for a key and there is none.
 func (l *List) NeedsKey() bool { return l.Key.IsZero() && strings.Contains(l.Zone, keyMark) }
