@@ -1,0 +1,269 @@
+package dnsbl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"reputed/policy/dns"
+	"reputed/policy/mail"
+)
+
+// Wishes is what is to be watched: every address at every list of addresses, every domain at every list of domains.
+type Wishes struct {
+	Lists     []*List      // see [Catalogue.Select]
+	Addresses []netip.Addr // those that the world cannot see are passed over
+	Domains   []mail.Domain
+}
+
+// How much is watched at most.
+const (
+	MaxAddresses = 256
+	MaxDomains   = 5000
+)
+
+// ErrTooMany is what the error for wishes beyond the bounds is.
+var ErrTooMany = errors.New("too many to be watched")
+
+// subjects gives what is to be watched, in order and within the bounds.
+func (w Wishes) subjects() ([]Subject, error) {
+	var addresses, domains []Subject
+	for _, a := range w.Addresses {
+		if s := Address(a); visible(s.Addr) {
+			addresses = append(addresses, s)
+		}
+	}
+	for _, d := range w.Domains {
+		if !d.IsZero() {
+			domains = append(domains, Domain(d))
+		}
+	}
+	var errs []error
+	addresses, errs = within(addresses, MaxAddresses, "addresses", errs)
+	domains, errs = within(domains, MaxDomains, "domains", errs)
+	return slices.Concat(addresses, domains), errors.Join(errs...)
+}
+
+// within puts subjects in order, and cuts off what is too much.
+func within(subjects []Subject, most int, what string, errs []error) ([]Subject, []error) {
+	slices.SortFunc(subjects, bySubject)
+	subjects = slices.Compact(subjects)
+	if len(subjects) <= most {
+		return subjects, errs
+	}
+	return subjects[:most], append(errs, fmt.Errorf("%d %s are %w: at most %d", len(subjects), what, ErrTooMany, most))
+}
+
+// carrierGrade is what providers use inside: RFC 6598.
+var carrierGrade = netip.MustParsePrefix("100.64.0.0/10")
+
+// visible tells whether the world can see mail coming from an address. Of any other a list knows nothing.
+func visible(a netip.Addr) bool {
+	return a.IsGlobalUnicast() && !a.IsPrivate() && !carrierGrade.Contains(a)
+}
+
+// Options is what a [Monitor] needs.
+type Options struct {
+	Resolver dns.Resolver // should have no cache of its own: the monitor keeps the time of answers
+	Wishes   Wishes
+	State    string      // path of the file for what is known; "" keeps it in memory only
+	Event    func(Event) // told of every change, by Run, one at a time; it should return soon; nil tells nobody
+	Rand     *rand.Rand  // used by the monitor alone; nil is a random one
+}
+
+// Monitor watches addresses and domains at lists, in the background. What it knows is read from [Monitor.Snapshot].
+type Monitor struct {
+	resolver dns.Resolver
+	event    func(Event)
+	snapshot atomic.Pointer[Snapshot]
+	kick     chan struct{}
+	answers  chan answer
+
+	mu        sync.Mutex // guards what is below
+	rand      *rand.Rand
+	watches   []*watch
+	cells     map[Subject][]*cell // of all watches
+	operators map[string]*operator
+	flying    int
+	resolving resolving
+	memory    *memory
+	changed   map[Subject]bool // what the snapshot does not show yet
+	anew      bool             // it shows nothing yet
+	events    []Event          // not told yet
+	looked    time.Time        // when stale verdicts were last looked for
+}
+
+// NewMonitor makes a monitor that knows what the state file holds, and asks nothing before [Monitor.Run]. The error is
+// for wishes beyond the bounds: what is within them is watched nevertheless. A state file that cannot be read is no
+// error: it is set aside, and an event says so.
+func NewMonitor(o Options) (*Monitor, error) {
+	m := &Monitor{
+		resolver: o.Resolver, event: o.Event, rand: o.Rand,
+		kick: make(chan struct{}, 1), answers: make(chan answer, maxFlying),
+		operators: map[string]*operator{}, changed: map[Subject]bool{},
+	}
+	if m.rand == nil {
+		m.rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	}
+	m.snapshot.Store(&Snapshot{})
+	var err error
+	if m.memory, err = recall(o.State); err != nil {
+		m.events = append(m.events, Event{Change: LostMemory, At: time.Now(), Reason: err.Error()})
+	}
+	return m, m.Set(o.Wishes)
+}
+
+// Snapshot gives what is known now. It never waits.
+func (m *Monitor) Snapshot() *Snapshot { return m.snapshot.Load() }
+
+// Set changes what is watched. What was watched before and still is keeps its time; what is new is asked as soon as its
+// list and its operator allow. The error is that of [NewMonitor].
+func (m *Monitor) Set(w Wishes) error {
+	subjects, err := w.subjects()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.arrange(w.Lists, subjects, time.Now())
+	m.publish(time.Now())
+	select {
+	case m.kick <- struct{}{}:
+	default:
+	}
+	return err
+}
+
+// Run asks, until ctx ends. It is called once. The error is that the state file could not be written at the end.
+func (m *Monitor) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var flights sync.WaitGroup
+	defer flights.Wait()
+	defer cancel()
+	launch := func(ask func(context.Context) answer) {
+		flights.Go(func() { m.answers <- ask(ctx) }) // which has room for all that fly
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return m.close()
+		case <-timer.C:
+		case <-m.kick:
+		case a := <-m.answers:
+			m.take(a)
+		}
+		wake := m.dispatch(launch)
+		m.report()
+		timer.Reset(time.Until(wake))
+	}
+}
+
+// tick is the longest sleep: what becomes stale meanwhile is shown then, and what is new is written.
+const tick = time.Minute
+
+// dispatch asks what is due, and says when to look again.
+func (m *Monitor) dispatch(launch func(func(context.Context) answer)) time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	wake := now.Add(tick)
+	for _, o := range m.operators { // in any order, so that nobody is always last
+		for m.flying < maxFlying {
+			q, at := o.ready(now)
+			if q == nil {
+				if !at.IsZero() && at.Before(wake) {
+					wake = at
+				}
+				break
+			}
+			if ask := m.begin(o, q, now); ask != nil {
+				launch(ask)
+			}
+		}
+	}
+	return wake
+}
+
+// close ends the monitor.
+func (m *Monitor) close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.memory.write(m.watches, time.Now())
+}
+
+// report shows what has changed, tells of it, and writes it down.
+func (m *Monitor) report() {
+	m.mu.Lock()
+	now := time.Now()
+	if now.Sub(m.looked) >= tick {
+		m.lookForStale(now)
+	}
+	m.publish(now)
+	if err := m.memory.writeSoon(m.watches, now, len(m.events) > 0); err != nil {
+		m.events = append(m.events, Event{Change: LostMemory, At: now, Reason: err.Error()})
+	}
+	events := m.events
+	m.events = nil
+	m.mu.Unlock()
+	if m.event == nil {
+		return
+	}
+	for _, e := range events {
+		m.event(e)
+	}
+}
+
+// lookForStale finds what the snapshot shows and is known no more.
+func (m *Monitor) lookForStale(now time.Time) {
+	m.looked = now
+	for _, w := range m.watches {
+		for _, c := range w.cells {
+			if c.shown == c.verdict && c.verdict != Unknown && now.After(c.until) {
+				m.changed[c.subject] = true
+			}
+		}
+	}
+}
+
+// publish makes the snapshot that shows what has changed.
+func (m *Monitor) publish(now time.Time) {
+	if !m.anew && len(m.changed) == 0 {
+		return
+	}
+	last := m.snapshot.Load()
+	s := &Snapshot{resolver: m.resolving.ResolverHealth, lists: last.lists}
+	if m.anew {
+		s.of = make(map[Subject]*standing, len(m.cells))
+		s.lists = make([]ListHealth, len(m.watches))
+		for i, w := range m.watches {
+			s.lists[i] = ListHealth{w.list, w.health, w.since, w.tested, w.next, w.reason, w.remedy}
+		}
+		for subject := range m.cells {
+			s.of[subject] = m.standing(subject, now)
+		}
+	} else {
+		s.of = maps.Clone(last.of)
+		for subject := range m.changed {
+			s.of[subject] = m.standing(subject, now)
+		}
+	}
+	m.anew = false
+	clear(m.changed)
+	m.snapshot.Store(s)
+}
+
+// standing shows a subject.
+func (m *Monitor) standing(subject Subject, now time.Time) *standing {
+	listings := make([]Listing, len(m.cells[subject]))
+	for i, c := range m.cells[subject] {
+		listings[i] = c.listing(now)
+		c.shown = listings[i].State
+	}
+	return newStanding(listings)
+}

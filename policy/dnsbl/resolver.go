@@ -1,0 +1,125 @@
+package dnsbl
+
+import (
+	"fmt"
+	"time"
+)
+
+// When the resolver is to blame for questions that fail, and not the lists.
+const (
+	lostAfter = 5           // questions in a row
+	lostWhere = 3           // operators whose lists did answer before, or all there are
+	lostTime  = time.Minute // since the last answer
+)
+
+// resolving is what is known of the resolver, by what comes of all questions.
+type resolving struct {
+	ResolverHealth
+	answered time.Time          // the last answer
+	lost     int                // questions in a row that failed since
+	where    map[*operator]bool // operators whose lists began to fail since
+	last     Result             // the last of them
+}
+
+// hear hears what came of a question to a list, before the list itself takes notice.
+func (v *resolving) hear(w *watch, r Result, now time.Time) {
+	if !r.failed {
+		v.answered, v.lost, v.where = now, 0, nil
+		return
+	}
+	v.lost++
+	v.last = r
+	if w.missed > 0 { // it is dead since before
+		return
+	}
+	if v.where == nil {
+		v.where = map[*operator]bool{}
+	}
+	v.where[w.operator] = true
+}
+
+// silent tells that nobody answers any more.
+func (v *resolving) silent(operators int, now time.Time) bool {
+	return v.lost >= lostAfter && len(v.where) >= min(lostWhere, operators) && now.Sub(v.answered) >= lostTime
+}
+
+// judge says how the resolver does: by what becomes of questions, and by how the lists do.
+func (v *resolving) judge(watches []*watch, operators int, now time.Time) ResolverHealth {
+	var healthy, forged, refusing *watch
+	everywhere := false
+	for _, w := range watches {
+		switch {
+		case w.health == Healthy:
+			healthy = w
+		case w.health == Faulty && w.foreign:
+			everywhere = everywhere || forged != nil && forged.operator != w.operator
+			forged = w
+		case w.refusesResolver() && w.list.Tier == Critical && refusing == nil:
+			refusing = w
+		}
+	}
+	switch {
+	case v.silent(operators, now):
+		return ResolverHealth{
+			Health: Silent,
+			Reason: fmt.Sprintf("%d questions in a row had no answer; of the last, to list %s: %s", v.lost, v.last.List, v.last.Reason),
+			Remedy: "see that the resolver in [dns] servers runs and reaches the world",
+		}
+	case everywhere:
+		return ResolverHealth{
+			Health: Faulty,
+			Reason: fmt.Sprintf("lists of several operators seem to answer what no list answers, such as %s: %s", forged.list, forged.reason),
+			Remedy: "use a resolver that does not rewrite answers, such as unbound on this host ([dns] servers = [\"127.0.0.1\"])",
+		}
+	case refusing != nil:
+		return ResolverHealth{
+			Health: Refusing,
+			Reason: fmt.Sprintf("list %s %s", refusing.list, refusing.reason),
+			Remedy: refusing.remedy,
+		}
+	case v.lost == 0 && healthy != nil:
+		return ResolverHealth{Health: Healthy}
+	}
+	return v.ResolverHealth
+}
+
+// refusesResolver tells that a list declines to answer, with an error code, as it does for public resolvers.
+func (w *watch) refusesResolver() bool {
+	return w.health == Refusing && w.coded && w.list.PublicResolver == PublicRefused
+}
+
+// changeOf is the event for a health.
+var changeOf = map[Health]Change{
+	Healthy: BecameHealthy, Unproven: BecameUnproven, Silent: BecameSilent, Refusing: BecameRefused, Faulty: BecameBroken,
+}
+
+// announce makes events of how the resolver and a list do, once for each change. What the resolver is to blame for is
+// not told of each list.
+func (m *Monitor) announce(w *watch, now time.Time) {
+	v := &m.resolving
+	if found := v.judge(m.watches, len(m.operators), now); found.Health != v.Health {
+		was := v.Health
+		found.Since = now
+		v.ResolverHealth = found
+		m.anew = true
+		m.turned(was, found.Health, Event{At: now, Since: now, Reason: found.Reason, Remedy: found.Remedy})
+	}
+	blamed := v.Health == Silent && w.health == Silent || v.Health == Refusing && w.refusesResolver() ||
+		v.Health == Faulty && w.health == Faulty && w.foreign
+	if w.health == w.told || blamed || w.health == Silent && w.missed == 0 { // the last: it speaks again
+		return
+	}
+	was := w.told
+	w.told = w.health
+	m.turned(was, w.health, Event{List: w.list, At: now, Since: w.since, Reason: w.reason, Remedy: w.remedy})
+}
+
+// turned makes the event of one change. That all is well at first is none.
+func (m *Monitor) turned(was, is Health, e Event) {
+	change, ok := changeOf[is]
+	if !ok || is == Healthy && was == Untested {
+		return
+	}
+	e.Change = change
+	m.events = append(m.events, e)
+}

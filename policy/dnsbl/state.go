@@ -1,0 +1,307 @@
+package dnsbl
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// memory is what is kept over a restart, and of what is not watched any more, until its time would have come.
+type memory struct {
+	path    string
+	lists   map[string]*listMemory // of what is not watched
+	dirty   bool                   // there is something to write
+	written time.Time
+	failing bool // it could not be written last time
+}
+
+// stateFile is the form of the state file.
+type stateFile struct {
+	Version int                    `json:"version"`
+	Lists   map[string]*listMemory `json:"lists"`
+}
+
+const (
+	stateVersion = 1
+	maxState     = 64 << 20 // octets: more than all that can be watched needs
+)
+
+// listMemory is what is kept of a list, by its id.
+type listMemory struct {
+	Zone     string                `json:"zone"` // what is kept is of no use for another zone
+	Health   Health                `json:"health,omitzero"`
+	Told     Health                `json:"told,omitzero"`
+	Since    time.Time             `json:"since,omitzero"`
+	Reason   string                `json:"reason,omitempty"`
+	Remedy   string                `json:"remedy,omitempty"`
+	Foreign  bool                  `json:"foreign,omitempty"`
+	Coded    bool                  `json:"coded,omitempty"`
+	Begun    time.Time             `json:"begun,omitzero"`
+	Tested   time.Time             `json:"tested,omitzero"`
+	Next     time.Time             `json:"next,omitzero"`
+	Answered time.Time             `json:"answered,omitzero"`
+	Cells    map[string]cellMemory `json:"subjects,omitempty"` // by address or domain
+}
+
+// cellMemory is what is kept of one subject at one list.
+type cellMemory struct {
+	Verdict   State         `json:"verdict,omitzero"`
+	Until     time.Time     `json:"until,omitzero"`
+	Codes     []netip.Addr  `json:"codes,omitempty"`
+	Text      string        `json:"text,omitempty"`
+	Explained bool          `json:"explained,omitempty"`
+	Negatives int           `json:"negatives,omitempty"`
+	First     time.Time     `json:"first,omitzero"`
+	Gap       time.Duration `json:"gap,omitzero"` // nanoseconds
+	Twice     bool          `json:"twice,omitempty"`
+	Fresh     []netip.Addr  `json:"fresh,omitempty"`
+	Told      State         `json:"told,omitzero"`
+	Severity  Severity      `json:"severity,omitzero"`
+	Since     time.Time     `json:"since,omitzero"`
+	Asked     time.Time     `json:"asked,omitzero"`
+	Next      time.Time     `json:"next,omitzero"`
+}
+
+// recall reads the state file. The memory can be used in any case; the error says why it is empty.
+func recall(path string) (*memory, error) {
+	m := &memory{path: path, lists: map[string]*listMemory{}}
+	if path == "" {
+		return m, nil
+	}
+	text, err := readBounded(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return m, nil
+	}
+	if err == nil {
+		var lists map[string]*listMemory
+		if lists, err = parseState(text); err == nil {
+			m.lists = lists
+			return m, nil
+		}
+	}
+	aside := path + ".broken"
+	if moved := os.Rename(path, aside); moved != nil {
+		return m, fmt.Errorf("state file %s: %w", path, err)
+	}
+	return m, fmt.Errorf("state file %s: %w; it was set aside as %s", path, err, aside)
+}
+
+func readBounded(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxState+1))
+	if err == nil && len(text) > maxState {
+		err = errors.New("far too large")
+	}
+	return text, err
+}
+
+// parseState reads what a state file holds.
+func parseState(text []byte) (map[string]*listMemory, error) {
+	var file stateFile
+	if err := json.Unmarshal(text, &file); err != nil {
+		return nil, err
+	}
+	if file.Version != stateVersion {
+		return nil, fmt.Errorf("version %d is not known", file.Version)
+	}
+	lists := map[string]*listMemory{}
+	for id, l := range file.Lists {
+		if l == nil {
+			continue
+		}
+		if l.Cells == nil {
+			l.Cells = map[string]cellMemory{}
+		}
+		lists[id] = l
+	}
+	return lists, nil
+}
+
+// keep takes what is known of a list, and of some of its subjects.
+func (m *memory) keep(w *watch, cells []*cell) {
+	kept := m.lists[w.list.ID]
+	entry := w.remembered()
+	if kept != nil && kept.Zone == entry.Zone {
+		entry.Cells = kept.Cells
+	}
+	for _, c := range cells {
+		entry.Cells[c.subject.String()] = c.remembered()
+	}
+	m.lists[w.list.ID] = entry
+	m.dirty = true
+}
+
+func (w *watch) remembered() *listMemory {
+	return &listMemory{
+		Zone: w.list.Zone, Health: w.health, Told: w.told, Since: w.since, Reason: w.reason, Remedy: w.remedy,
+		Foreign: w.foreign, Coded: w.coded, Begun: w.begun, Tested: w.tested, Next: w.next, Answered: w.answered,
+		Cells: map[string]cellMemory{},
+	}
+}
+
+func (c *cell) remembered() cellMemory {
+	return cellMemory{
+		Verdict: c.verdict, Until: c.until, Codes: answers(c.codes), Text: c.text, Explained: c.explained,
+		Negatives: c.negatives, First: c.first, Gap: c.gap, Twice: c.twice, Fresh: answers(c.fresh),
+		Told: c.told, Severity: c.severity, Since: c.since, Asked: c.asked, Next: c.next,
+	}
+}
+
+func answers(codes []Match) []netip.Addr {
+	addrs := make([]netip.Addr, len(codes))
+	for i, c := range codes {
+		addrs[i] = c.Answer
+	}
+	return addrs
+}
+
+// recodes gives the codes of answers, as the list has them now.
+func (l *List) recodes(addrs []netip.Addr) (codes []Match) {
+	for _, a := range addrs[:min(len(addrs), maxAnswers)] {
+		if _, is := l.errorCode(a); !is {
+			codes = append(codes, matches(l.Codes, a)...)
+		}
+	}
+	return codes
+}
+
+// restore gives a list what is kept of it. Nothing can have happened later than now, and nothing need wait for longer
+// than the longest interval: the clock may have been wrong.
+func (m *memory) restore(w *watch, now time.Time) {
+	kept := m.lists[w.list.ID]
+	if kept == nil {
+		return
+	}
+	if kept.Zone != w.list.Zone {
+		delete(m.lists, w.list.ID)
+		return
+	}
+	latest := now.Add(spreadMost(testInterval(w.list, Healthy)))
+	w.health, w.told, w.reason, w.remedy = kept.Health, kept.Told, cut(kept.Reason), cut(kept.Remedy)
+	w.foreign, w.coded = kept.Foreign, kept.Coded
+	w.since, w.begun, w.tested = past(kept.Since, now), past(kept.Begun, now), past(kept.Tested, now)
+	w.answered, w.next = past(kept.Answered, now), past(kept.Next, latest)
+}
+
+// restoreCell does the same for a subject, and takes it out of the memory.
+func (m *memory) restoreCell(c *cell, now time.Time) {
+	l := c.watch.list
+	list := m.lists[l.ID]
+	if list == nil {
+		return
+	}
+	name := c.subject.String()
+	kept, ok := list.Cells[name]
+	if !ok {
+		return
+	}
+	delete(list.Cells, name)
+	most := spreadMost(interval(l, maxTTL, MaxAddresses+MaxDomains))
+	c.codes, c.fresh = l.recodes(kept.Codes), l.recodes(kept.Fresh)
+	c.text, c.explained, c.negatives = cut(kept.Text), kept.Explained, max(0, kept.Negatives)
+	c.until, c.since = past(kept.Until, now.Add(staleAfter*most)), past(kept.Since, now)
+	c.asked, c.next = past(kept.Asked, now), past(kept.Next, now.Add(most))
+	c.first, c.gap, c.twice = past(kept.First, now), min(max(kept.Gap, confirmAfter), maxTTL), kept.Twice
+	if kept.Verdict == Clear || kept.Verdict == Listed && len(c.codes) > 0 {
+		c.verdict = kept.Verdict
+	}
+	if kept.Told == Clear || kept.Told == Listed {
+		c.told, c.severity = kept.Told, kept.Severity
+	}
+	if c.first.IsZero() || len(c.fresh) == 0 {
+		c.drop()
+	}
+}
+
+// past gives a time, or the latest that it can be.
+func past(t, latest time.Time) time.Time {
+	if t.After(latest) {
+		return latest
+	}
+	return t
+}
+
+func cut(s string) string {
+	return strings.ToValidUTF8(s[:min(len(s), maxText)], "?")
+}
+
+// writeSoon writes the state file if it is time to.
+func (m *memory) writeSoon(watches []*watch, now time.Time, urgent bool) error {
+	if !m.dirty || !urgent && now.Sub(m.written) < tick {
+		return nil
+	}
+	m.written = now
+	err := m.write(watches, now)
+	again := m.failing
+	m.failing = err != nil
+	if again { // it was said already
+		return nil
+	}
+	return err
+}
+
+// write writes the state file, whole or not at all.
+func (m *memory) write(watches []*watch, now time.Time) error {
+	if m.path == "" {
+		return nil
+	}
+	text, err := json.Marshal(stateFile{Version: stateVersion, Lists: m.all(watches, now)})
+	if err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(m.path), ".dnsbl-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(append(text, '\n'))
+	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp.Name(), m.path); err != nil {
+		return err
+	}
+	m.dirty = false
+	return nil
+}
+
+// all gives what there is to write: what is watched, and what is kept. It forgets what is kept and has had its time.
+func (m *memory) all(watches []*watch, now time.Time) map[string]*listMemory {
+	lists := map[string]*listMemory{}
+	for id, kept := range m.lists {
+		for name, c := range kept.Cells {
+			if c.Next.Before(now) {
+				delete(kept.Cells, name)
+			}
+		}
+		if len(kept.Cells) == 0 && kept.Next.Before(now) {
+			delete(m.lists, id)
+			continue
+		}
+		lists[id] = kept
+	}
+	for _, w := range watches {
+		entry := w.remembered()
+		if kept := lists[w.list.ID]; kept != nil && kept.Zone == entry.Zone {
+			for name, c := range kept.Cells {
+				entry.Cells[name] = c
+			}
+		}
+		for _, c := range w.cells {
+			entry.Cells[c.subject.String()] = c.remembered()
+		}
+		lists[w.list.ID] = entry
+	}
+	return lists
+}

@@ -1,0 +1,226 @@
+package dnsbl_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"reputed/policy/dns"
+	"reputed/policy/dnsbl"
+)
+
+// A state file that cannot be read is set aside and said, and everything begins anew.
+func TestStateDamaged(t *testing.T) {
+	for name, text := range map[string]string{
+		"empty":         "",
+		"cut off":       `{"version":1,"lists":{"local":{"zone":"bl.exa`,
+		"not JSON":      "\x00\x01\x02",
+		"other version": `{"version":2,"lists":{}}`,
+		"wrong type":    `{"version":1,"lists":[]}`,
+		"wrong word":    `{"version":1,"lists":{"local":{"zone":"bl.example.net","health":"splendid"}}}`,
+		"wrong time":    `{"version":1,"lists":{"local":{"zone":"bl.example.net","next":"tomorrow"}}}`,
+		"wrong address": `{"version":1,"lists":{"local":{"subjects":{"203.0.113.25":{"codes":["x"]}}}}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				path := filepath.Join(t.TempDir(), "dnsbl.json")
+				if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				w, _, wishes := local(t)
+				v := watch(t, w, path, wishes)
+				v.pass(time.Minute)
+				if e := v.events[0]; e.Change != dnsbl.LostMemory || !strings.Contains(e.String(), path+".broken") {
+					t.Errorf("%v", e)
+				}
+				v.want("begun anew", "local", dnsbl.Clear, "memory resolver")
+				if kept, err := os.ReadFile(path + ".broken"); err != nil || string(kept) != text {
+					t.Errorf("set aside: %q, %v", kept, err)
+				}
+				v.stop()
+				if again, err := os.ReadFile(path); err != nil || !json.Valid(again) {
+					t.Errorf("written: %q, %v", again, err)
+				}
+			})
+		})
+	}
+}
+
+// What cannot be true is not believed: a list asked in the future, or not to be asked for years, codes that mean nothing.
+func TestStateUntrue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now()
+		far := now.Add(20 * 365 * 24 * time.Hour).Format(time.RFC3339)
+		healthy := fmt.Sprintf(`"health":"healthy","told":"healthy","tested":%q,"begun":%q,"next":%q`, far, far, far)
+		cell := func(more string) string {
+			return fmt.Sprintf(`{"told":"listed","severity":"block","asked":%q,"next":%q,"until":%q,"since":%q%s}`, far, far, far, far, more)
+		}
+		lists := map[string]string{
+			"local": fmt.Sprintf(`{"zone":"bl.example.net",%s,"subjects":{"203.0.113.25":%s,"no subject":{},"203.0.113.99":{}}}`,
+				healthy, cell(`,"verdict":"listed","codes":["127.0.0.2"]`)),
+			"coded":   fmt.Sprintf(`{"zone":"coded.example",%s,"subjects":{"203.0.113.25":%s}}`, healthy, cell(`,"verdict":"listed","codes":["127.0.0.9","127.255.255.254"]`)),
+			"foreign": fmt.Sprintf(`{"zone":"foreign.example",%s,"subjects":{"203.0.113.25":%s}}`, healthy, cell(`,"verdict":"listed","codes":["198.51.100.7"]`)),
+			"refused": fmt.Sprintf(`{"zone":"refused.example",%s,"subjects":{"203.0.113.25":%s}}`, healthy, cell(`,"verdict":"refused"`)),
+			"moved":   fmt.Sprintf(`{"zone":"elsewhere.example",%s,"subjects":{"203.0.113.25":%s}}`, healthy, cell(`,"verdict":"listed","codes":["127.0.0.2"]`)),
+			"nothing": "null",
+		}
+		var text []string
+		for id, l := range lists {
+			text = append(text, fmt.Sprintf("%q:%s", id, l))
+		}
+		path := filepath.Join(t.TempDir(), "dnsbl.json")
+		if err := os.WriteFile(path, []byte(`{"version":1,"lists":{`+strings.Join(text, ",")+"}}"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		w, _, wishes := local(t)
+		var entries []map[string]any
+		for _, id := range []string{"coded", "foreign", "refused", "moved", "nothing"} {
+			w.zones[id+".example"] = &zone{}
+			entries = append(entries, map[string]any{"id": id, "zone": id + ".example", "min_poll": "30m"})
+		}
+		wishes.Lists = append(wishes.Lists, own(t, entries...)...)
+		v := watch(t, w, path, wishes)
+		v.want("which is possible", "local", dnsbl.Listed, "")
+		for _, id := range []string{"coded", "foreign", "refused", "moved", "nothing"} {
+			v.want("which is not possible", id, dnsbl.Unknown, "")
+		}
+		for _, l := range v.Snapshot().Listings(one) {
+			if l.Asked.After(now) || l.Since.After(now) || l.Next.After(now.Add(27*time.Hour)) {
+				t.Errorf("%s: %+v", l.List, l)
+			}
+		}
+		v.pass(27 * time.Hour)
+		for _, l := range v.Snapshot().Listings(one) {
+			if l.State == dnsbl.Unknown {
+				t.Errorf("not asked for a day: %+v", l)
+			}
+		}
+	})
+}
+
+// A state file that cannot be written is said once, and again when it fails again.
+func TestStateNotWritable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "dir")
+		w, _, wishes := local(t)
+		m, err := dnsbl.NewMonitor(dnsbl.Options{Resolver: w, Wishes: wishes, State: filepath.Join(dir, "dnsbl.json")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- m.Run(ctx) }()
+		time.Sleep(3 * time.Hour)
+		cancel()
+		if err := <-ended; err == nil {
+			t.Error("no error at the end")
+		}
+		v := watch(t, w, filepath.Join(dir, "dnsbl.json"), wishes)
+		v.pass(3 * time.Hour)
+		v.want("while it cannot be written", "local", dnsbl.Clear, "memory resolver")
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		v.pass(time.Hour)
+		if text, err := os.ReadFile(filepath.Join(dir, "dnsbl.json")); err != nil || !json.Valid(text) {
+			t.Errorf("%q, %v", text, err)
+		}
+	})
+}
+
+// The state file is for the daemon alone, and holds no key. It is written while the monitor runs, not only at its end.
+func TestStateFile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "dnsbl.json")
+		lists := []*dnsbl.List{listOf(t, withKey(t, builtin(t), "spamhaus-zen-dqs", "s3cr3t"), "spamhaus-zen-dqs")}
+		w := &world{zones: map[string]*zone{"s3cr3t.zen.dq.spamhaus.net": {
+			listed: map[string]string{oneReversed: "127.0.0.4"}, texts: map[string]string{oneReversed: "https://x.example/s3cr3t.zen"},
+		}}}
+		v := watch(t, w, path, dnsbl.Wishes{Lists: lists, Addresses: []netip.Addr{one}})
+		v.pass(time.Hour)
+		v.want("with a key", "spamhaus-zen-dqs", dnsbl.Listed, "listed spamhaus-zen-dqs 203.0.113.25")
+		text, err := os.ReadFile(path)
+		if err != nil || strings.Contains(string(text), "s3cr3t") || !strings.Contains(string(text), "{key}") {
+			t.Errorf("%s, %v", text, err)
+		}
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%v, %v", info.Mode(), err)
+		}
+		v.stop()
+		if left, err := os.ReadDir(filepath.Dir(path)); err != nil || len(left) != 1 {
+			t.Errorf("left over: %v, %v", left, err)
+		}
+	})
+}
+
+// What is not watched any more is forgotten when its time would have come.
+func TestStateForgets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "dnsbl.json")
+		w, wishes := several(t, 2)
+		v := watch(t, w, path, wishes)
+		v.pass(time.Minute)
+		wishes.Lists = wishes.Lists[:1]
+		if err := v.Set(wishes); err != nil {
+			t.Fatal(err)
+		}
+		remembers := func() bool {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return strings.Contains(string(text), "l1.example")
+		}
+		v.pass(2 * time.Minute)
+		if !remembers() {
+			t.Error("forgotten at once")
+		}
+		v.pass(24 * time.Hour)
+		if remembers() {
+			t.Error("kept for ever")
+		}
+	})
+}
+
+// Whatever the state file holds, the monitor begins, knows nothing that the file does not say, and can write it again.
+func FuzzState(f *testing.F) {
+	f.Add([]byte(`{"version":1,"lists":{"local":{"zone":"bl.example.net","health":"healthy","next":"2026-01-01T00:00:00Z",` +
+		`"subjects":{"203.0.113.25":{"verdict":"listed","until":"2999-01-01T00:00:00Z","codes":["127.0.0.2"],"gap":-5}}}}}`))
+	f.Add([]byte(`{"version":1,"lists":{"local":{"health":"refused","coded":true,"subjects":{"":{}}}}}`))
+	f.Add([]byte(`{`))
+	wishes := dnsbl.Wishes{Addresses: []netip.Addr{one}, Lists: own(f, map[string]any{"id": "local", "zone": "bl.example.net"})}
+	resolver := dns.ResolverFunc(func(context.Context, string, dns.Type) dns.Answer { return dns.Answer{Err: dns.ErrNetwork} })
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, text []byte) {
+		path := filepath.Join(dir, "dnsbl.json")
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		m, err := dnsbl.NewMonitor(dnsbl.Options{Resolver: resolver, Wishes: wishes, State: path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := m.Snapshot().Listings(one)[0]
+		if l.State == dnsbl.Listed && (!strings.Contains(string(text), "127.0.0.2") || l.Severity != dnsbl.Block) {
+			t.Errorf("%+v", l)
+		}
+		if time.Until(l.Next) > 27*time.Hour || l.Asked.After(time.Now()) {
+			t.Errorf("%+v", l)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := m.Run(ctx); err != nil {
+			t.Error(err)
+		}
+		if _, err := dnsbl.NewMonitor(dnsbl.Options{Resolver: resolver, Wishes: wishes, State: path}); err != nil {
+			t.Error(err)
+		}
+	})
+}

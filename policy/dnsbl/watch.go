@@ -1,0 +1,330 @@
+package dnsbl
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// watch is a list that is watched.
+type watch struct {
+	list     *List
+	operator *operator
+	cells    []*cell
+	gone     bool // it is not watched any more
+
+	health  Health
+	told    Health // what was last told of it
+	since   time.Time
+	reason  string
+	remedy  string
+	foreign bool // it is Faulty because an answer lay outside 127.0.0.0/8
+	coded   bool // it is Refusing with an error code
+
+	begun    time.Time // the last test
+	tested   time.Time // the last test that was passed
+	next     time.Time // the next test
+	answered time.Time // the last answer to anything
+	missed   int       // questions without an answer since
+	probes   []probe   // what is left of the test that is going on
+	question question  // of the test
+}
+
+// answer is what came of a question.
+type answer struct {
+	operator *operator
+	question *question
+	result   Result
+	text     string // of askWhy
+}
+
+// arrange puts the watched lists and their subjects in place. What is not watched any more goes to the memory, and what
+// is new comes from there: so nothing is asked before its time.
+func (m *Monitor) arrange(lists []*List, subjects []Subject, now time.Time) {
+	old := m.watches
+	m.watches = nil
+	for _, l := range lists {
+		if l.NeedsKey() || slices.ContainsFunc(m.watches, func(w *watch) bool { return w.list.ID == l.ID }) {
+			continue
+		}
+		w := m.watchOf(l, old, now)
+		m.arrangeCells(w, subjects, now)
+		if len(w.cells) > 0 { // or there is nothing to ask it for
+			m.watches = append(m.watches, w)
+		}
+	}
+	for _, w := range old {
+		if !slices.Contains(m.watches, w) {
+			w.gone = true
+			m.memory.keep(w, w.cells)
+		}
+	}
+	m.cells = map[Subject][]*cell{}
+	for _, w := range m.watches {
+		for _, c := range w.cells {
+			m.cells[c.subject] = append(m.cells[c.subject], c)
+		}
+	}
+	m.queue(now)
+	m.anew = true
+}
+
+// watchOf gives what is known of a list: from those that are watched, from the memory, or nothing.
+func (m *Monitor) watchOf(l *List, old []*watch, now time.Time) *watch {
+	for _, w := range old {
+		if w.list.ID == l.ID && w.list.Zone == l.Zone && w.list.Domains == l.Domains {
+			if !l.Key.equal(w.list.Key) { // what was refused may be allowed now
+				w.next = later(now, w.begun.Add(testApart))
+			}
+			w.list = l
+			return w
+		}
+	}
+	w := &watch{list: l, since: now, answered: now}
+	w.question = question{task: askTest, watch: w, at: -1}
+	m.memory.restore(w, now)
+	return w
+}
+
+// arrangeCells does for the subjects of one list what arrange does for lists.
+func (m *Monitor) arrangeCells(w *watch, subjects []Subject, now time.Time) {
+	known := make(map[Subject]*cell, len(w.cells))
+	for _, c := range w.cells {
+		known[c.subject] = c
+	}
+	w.cells = nil
+	for _, s := range subjects {
+		if !w.list.Takes(s) {
+			continue
+		}
+		c := known[s]
+		if c == nil {
+			c = &cell{watch: w, subject: s}
+			c.question = question{task: askCell, watch: w, cell: c, at: -1}
+			c.why = question{task: askWhy, watch: w, cell: c, at: -1}
+			m.memory.restoreCell(c, now)
+		}
+		delete(known, s)
+		w.cells = append(w.cells, c)
+	}
+	var gone []*cell
+	for _, c := range known {
+		c.gone = true
+		gone = append(gone, c)
+	}
+	if len(gone) > 0 {
+		m.memory.keep(w, gone)
+	}
+}
+
+// queue puts all questions into the queues of their operators.
+func (m *Monitor) queue(now time.Time) {
+	for name, o := range m.operators {
+		for _, q := range o.queue {
+			q.at = -1
+		}
+		o.queue, o.load = nil, 0
+		if o.flying == 0 && !o.free.After(now) {
+			delete(m.operators, name)
+		}
+	}
+	for _, w := range m.watches {
+		o := m.operators[w.list.Operator]
+		if o == nil {
+			o = &operator{name: w.list.Operator}
+			m.operators[o.name] = o
+		}
+		w.operator = o
+		o.load += len(w.cells)
+		due := w.next
+		if len(w.probes) > 0 { // the test is going on
+			due = now
+		}
+		o.put(&w.question, due)
+		if w.health == Healthy {
+			w.queueCells()
+		}
+	}
+}
+
+// queueCells asks about the subjects, each at its time.
+func (w *watch) queueCells() {
+	for _, c := range w.cells {
+		w.operator.put(&c.question, c.next)
+		if c.wantsReason() {
+			w.operator.put(&c.why, c.asked)
+		}
+	}
+}
+
+// begin takes a question out of the queue, and gives what asks it: nil if it is not to be asked now.
+func (m *Monitor) begin(o *operator, q *question, now time.Time) func(context.Context) answer {
+	w, c := q.watch, q.cell
+	if q.task != askTest && w.health != Healthy { // it is queued again when the list is healthy
+		return nil
+	}
+	resolver, l := m.resolver, w.list
+	var run func(context.Context) answer
+	switch q.task {
+	case askCell:
+		c.asked, c.next = now, now.Add(spread(interval(l, 0, o.load), m.rand)) // even if no answer is ever taken
+		run = func(ctx context.Context) answer { return answer{o, q, lookUp(ctx, resolver, l, c.subject), ""} }
+	case askWhy:
+		c.explained = true
+		run = func(ctx context.Context) answer { return answer{o, q, Result{}, reason(ctx, resolver, l, c.subject)} }
+	case askTest:
+		if len(w.probes) == 0 {
+			w.probes = l.probes()
+			w.begun, w.next = now, now.Add(testApart) // in case that it never comes to an end
+		}
+		p, label := w.probes[0], label(m.rand)
+		run = func(ctx context.Context) answer { return answer{o, q, l.examine(ctx, resolver, p, label), ""} }
+	}
+	q.away = true
+	o.free = now.Add(pace)
+	o.flying++
+	m.flying++
+	m.memory.dirty = true
+	return func(ctx context.Context) answer {
+		ctx, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		return run(ctx)
+	}
+}
+
+// take takes an answer.
+func (m *Monitor) take(a answer) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	q := a.question
+	q.away = false
+	a.operator.flying--
+	m.flying--
+	w, c := q.watch, q.cell
+	if w.gone || c != nil && c.gone {
+		return
+	}
+	if q.task == askWhy {
+		c.text = a.text
+		m.changed[c.subject] = true
+		return
+	}
+	m.resolving.hear(w, a.result, now)
+	switch q.task {
+	case askCell:
+		m.takeCell(c, a.result, now)
+	case askTest:
+		m.takeTest(w, a.result, now)
+	}
+	m.notice(w, a.result, now)
+	m.announce(w, now)
+}
+
+// takeCell takes the answer about a subject.
+func (m *Monitor) takeCell(c *cell, r Result, now time.Time) {
+	w := c.watch
+	base := interval(w.list, r.TTL, w.operator.load)
+	c.take(r, now, base)
+	c.next = c.asked.Add(spread(base, m.rand))
+	m.changed[c.subject] = true
+	unsure := !c.first.IsZero() && w.tested.Before(c.first)
+	if unsure || r.State == Refused || r.State == Broken {
+		m.test(w, now)
+	}
+	c.confirm(w.tested)
+	m.tell(c, now)
+	if w.health != Healthy {
+		return
+	}
+	w.operator.put(&c.question, c.next)
+	if c.wantsReason() {
+		w.operator.put(&c.why, now)
+	}
+}
+
+// tell makes an event of what has changed for a subject.
+func (m *Monitor) tell(c *cell, now time.Time) {
+	change, is := c.change(now)
+	if !is {
+		return
+	}
+	m.events = append(m.events, Event{
+		Change: change, At: now, List: c.watch.list, Subject: c.subject,
+		Codes: c.codes, Severity: greatest(c.codes), Text: c.text, Since: c.since,
+	})
+}
+
+// test brings the next test of a list forward.
+func (m *Monitor) test(w *watch, now time.Time) {
+	if len(w.probes) > 0 { // it is going on
+		return
+	}
+	if at := later(now, w.begun.Add(testApart)); at.Before(w.next) {
+		w.next = at
+		w.operator.put(&w.question, at)
+	}
+}
+
+// takeTest takes the answer to one question of a test.
+func (m *Monitor) takeTest(w *watch, r Result, now time.Time) {
+	f := w.list.judge(w.probes[0], r)
+	if f.health == Healthy && len(w.probes) > 1 {
+		w.probes = w.probes[1:]
+		w.operator.put(&w.question, now)
+		return
+	}
+	w.probes = nil
+	switch {
+	case f.health != Untested:
+		w.foreign, w.coded = f.foreign, !r.failed
+		m.turn(w, f, now)
+	case w.health == Untested || w.health == Silent:
+		w.reason, w.remedy = f.reason, f.remedy
+		m.anew = true
+	}
+	every := testInterval(w.list, w.health)
+	if f.health == Untested {
+		every = testInterval(w.list, Untested) // sooner, if it was healthy
+	}
+	w.next = w.begun.Add(spread(every, m.rand))
+	w.operator.put(&w.question, w.next)
+}
+
+// turn gives a list another health, or the same again.
+func (m *Monitor) turn(w *watch, f finding, now time.Time) {
+	was := w.health
+	if was != f.health {
+		w.health, w.since = f.health, now
+	}
+	w.reason, w.remedy = f.reason, f.remedy
+	m.anew = true
+	if w.health != Healthy {
+		for _, c := range w.cells {
+			c.drop()
+		}
+		return
+	}
+	w.reason, w.remedy = "", ""
+	w.tested = now
+	for _, c := range w.cells {
+		c.confirm(now)
+		m.tell(c, now)
+	}
+	w.queueCells()
+}
+
+// notice sees that a list has become silent.
+func (m *Monitor) notice(w *watch, r Result, now time.Time) {
+	if !r.failed {
+		w.missed, w.answered = 0, now
+		return
+	}
+	w.missed++
+	long := staleAfter * interval(w.list, 0, w.operator.load)
+	if w.missed < staleAfter || now.Sub(w.answered) < long || w.health == Silent || w.health == Refusing || w.health == Faulty {
+		return
+	}
+	m.turn(w, finding{health: Silent, reason: r.Reason, remedy: r.Remedy}, now)
+	m.test(w, now)
+}
