@@ -94,6 +94,7 @@ func (l *Log) Message(r *policy.Record) {
 	}
 	text("reasons", reasons(r.Verdict.Findings))
 	text("fix", fixes(r.Verdict.Findings))
+	text("advice", advice(r.Verdict.Findings))
 	if r.Class == policy.Ours && r.Verdict.Action < policy.Defer {
 		add(slog.String("signed", signatures(r.Signed)))
 	}
@@ -142,26 +143,34 @@ func client(c *mail.Client) string {
 
 // reasons joins what stands against the message.
 func reasons(found []policy.Finding) string {
-	var b strings.Builder
-	for i := range found {
-		f := &found[i]
-		if f.Grade == policy.Pass {
-			continue
-		}
-		if b.Len() > 0 {
-			b.WriteString("; ")
-		}
-		b.WriteString(f.Rule + " " + f.Result + ": " + f.Reason)
-	}
-	return b.String()
+	return join(found, func(f *policy.Finding) string { return f.Rule + " " + f.Result + ": " + f.Reason })
 }
 
 // fixes joins the texts to paste that would mend it.
 func fixes(found []policy.Finding) string {
+	return join(found, func(f *policy.Finding) string { return f.Fix })
+}
+
+// advice joins what to do where there is no text to paste.
+func advice(found []policy.Finding) string {
+	return join(found, func(f *policy.Finding) string {
+		if f.Fix != "" {
+			return ""
+		}
+		return f.Advice
+	})
+}
+
+// join joins a text of each finding that stands against the message: recipients alike in it share their findings, and
+// each is told once.
+func join(found []policy.Finding, text func(*policy.Finding) string) string {
 	var texts []string
 	for i := range found {
-		if f := &found[i]; f.Grade != policy.Pass && f.Fix != "" && !slices.Contains(texts, f.Fix) {
-			texts = append(texts, f.Fix)
+		if found[i].Grade == policy.Pass {
+			continue
+		}
+		if t := text(&found[i]); t != "" && !slices.Contains(texts, t) {
+			texts = append(texts, t)
 		}
 	}
 	return strings.Join(texts, "; ")
