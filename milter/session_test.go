@@ -70,7 +70,8 @@ func TestSessionOutlivesMessages(t *testing.T) {
 	m.want(wire.ReplyContinue)
 	m.content(plain, "x")
 	rec := r.last(2)
-	if rec.client.Addr.String() != "203.0.113.9" || rec.client.Helo != "helo.example" || rec.login != "bob" || rec.path != "two@example.org" {
+	if rec.client.Addr.String() != "203.0.113.9" || rec.client.Helo != "helo.example" || rec.login != "bob" ||
+		rec.path != "two@example.org" {
 		t.Errorf("second message: client %+v, login %q, sender %q", rec.client, rec.login, rec.path)
 	}
 
@@ -87,8 +88,10 @@ func TestSessionOutlivesMessages(t *testing.T) {
 }
 
 func refuseSubject(_ context.Context, tx *mail.Transaction) []policy.Finding {
-	if f, ok := tx.Header.First("Subject"); ok && string(f.Value()) == " bad" {
-		return []policy.Finding{{Rule: "test", Result: "bad", Grade: policy.Fail}}
+	for i := range tx.Header.Len() {
+		if f := tx.Header.At(i); f.Is("Subject") && string(f.Value()) == " bad" {
+			return []policy.Finding{{Rule: "test", Result: "bad", Grade: policy.Fail}}
+		}
 	}
 	return nil
 }
@@ -110,8 +113,10 @@ func TestClasses(t *testing.T) {
 		{"stranger on IPv6", "2001:db8::9", 25000, nil, "<x@example.org>", nil, true, policy.Foreign},
 		{"stranger whose port the MTA does not know", "203.0.113.9", 0, nil, "<x@example.org>", nil, true, policy.Foreign},
 		{"logged in", "203.0.113.9", 25000, []string{"{auth_authen}", "bob"}, "<x@example.org>", plain, false, policy.Ours},
-		{"logged in, already Received", "203.0.113.9", 25000, []string{"{auth_authen}", "bob"}, "<x@a.example>", received, false, policy.Ours},
-		{"daemon", "203.0.113.9", 25000, []string{"{daemon_name}", "originating"}, "<x@a.example>", plain, false, policy.Ours},
+		{"logged in, already Received", "203.0.113.9", 25000, []string{"{auth_authen}", "bob"}, "<x@a.example>", received,
+			false, policy.Ours},
+		{"daemon", "203.0.113.9", 25000, []string{"{daemon_name}", "originating"}, "<x@a.example>", plain,
+			false, policy.Ours},
 		{"trusted network", "127.0.0.2", 25000, nil, "<x@a.example>", plain, false, policy.Ours},
 		{"sendmail(1)", "127.0.0.1", 0, nil, "x@a.example", plain, false, policy.Ours},
 		{"re-injected inbound", "127.0.0.1", 25000, nil, "<x@a.example>", received, false, policy.Relayed},
@@ -146,62 +151,6 @@ func TestClasses(t *testing.T) {
 	}
 }
 
-// MTAs offer less than Postfix: the answer never goes beyond the offer, and every reply that could not be negotiated
-// away is given.
-func TestNegotiation(t *testing.T) {
-	tests := []struct {
-		name                       string
-		version, actions, protocol uint32
-	}{
-		{"Postfix 3.7", 6, postfixActions, postfixProtocol},
-		{"Sendmail 8.14, no macro choice", 6, 0x7f, 0x1fffff},
-		{"version 2, nothing but headers", 2, 0x1f, 0x7f},
-		{"version 6 without any protocol bit", 6, 0x1ff, 0},
-		{"no quarantine", 6, wire.ActAddHeader, postfixProtocol},
-		{"a later version", 7, 0xffff, 0xffffffff},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			r := newRig(t, milter.Limits{}, nil)
-			m := r.dial()
-			m.negotiate(tt.version, tt.actions, tt.protocol)
-			if m.got.Version != min(tt.version, 6) || m.got.Actions&^tt.actions != 0 || m.got.Protocol&^tt.protocol != 0 {
-				t.Fatalf("answer %+v goes beyond the offer", m.got)
-			}
-			if hasChoice := len(m.got.Macros) > 0; hasChoice != (tt.actions&wire.ActSetMacros != 0) {
-				t.Errorf("macro choice sent: %v", hasChoice)
-			}
-			m.connect("127.0.0.1", 4000)
-			m.send(wire.CmdMail, "<a@example.org>")
-			m.want(wire.ReplyContinue)
-			m.send(wire.CmdRcpt, "<b@elsewhere.example>")
-			m.want(wire.ReplyContinue)
-			m.send(wire.CmdData)
-			m.expect(wire.NoReplyData)
-			m.send(wire.CmdUnknown, "FOO")
-			m.expect(wire.NoReplyUnknown)
-			ps := m.content(plain, "x")
-			if len(ps) != 2 || ps[1].code != wire.ReplyAccept {
-				t.Fatalf("outcome %v", ps)
-			}
-			spaced := m.muted(wire.LeadingSpace)
-			if got := strings.Contains(ps[0].data, "\x00 body"); got != spaced {
-				t.Errorf("inserted %q, leading space agreed on: %v", ps[0].data, spaced)
-			}
-		})
-	}
-}
-
-// An MTA that does not let us add header fields is refused at once: its mail would leave unsigned.
-func TestNegotiationWithoutAdding(t *testing.T) {
-	r := newRig(t, milter.Limits{}, nil)
-	m := r.dial()
-	m.raw(wire.Negotiation{Version: 6, Actions: postfixActions &^ wire.ActAddHeader, Protocol: postfixProtocol}.Append(nil))
-	if p := m.reply(); p.code != 0 {
-		t.Errorf("answer %v, want the end of the connection", p)
-	}
-}
-
 // Header bytes reach the signature as they are: NUL, spaces before the colon, folds, 8-bit.
 func TestHeaderBytes(t *testing.T) {
 	r := newRig(t, milter.Limits{}, nil)
@@ -232,7 +181,9 @@ func TestFailures(t *testing.T) {
 		text   string
 	}{
 		{"the signature cannot be begun", "<a@example.org>", plain,
-			func(s *milter.Site) { s.Seal = func(*mail.Transaction) (milter.Seal, error) { return nil, boom } }, 'y', "451 4.3.0"},
+			func(s *milter.Site) {
+				s.Seal = func(*mail.Transaction) (milter.Seal, error) { return nil, boom }
+			}, 'y', "451 4.3.0"},
 		{"the signature fails", "<a@example.org>", plain,
 			func(s *milter.Site) {
 				s.Seal = func(*mail.Transaction) (milter.Seal, error) {

@@ -9,8 +9,7 @@ import (
 )
 
 // Mail that this host hands to itself is not vouched for, unless its sender is one of ours. Each condition counts: a
-// row
-// changes one thing of the first.
+// row changes one thing of the first.
 func TestFinish(t *testing.T) {
 	loopback := mail.Client{Addr: netip.MustParseAddr("127.0.0.1"), Port: 4000}
 	tests := []struct {
@@ -49,7 +48,7 @@ func TestFinish(t *testing.T) {
 			tx.Header.Add([]byte("RECEIVED"), []byte(" from elsewhere.example"))
 		}
 		class, why := new(policy.Outbound).Finish(&tx, tt.class, "as it was",
-			func(d mail.Domain) bool { return d == ours })
+			func(a mail.Address) bool { return a.Domain == ours })
 		if class != tt.want {
 			t.Errorf("%s: %v (%s), want %v", tt.name, class, why, tt.want)
 		}

@@ -54,7 +54,8 @@ func parseInet(whole, rest string) (Endpoint, error) {
 	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || !isHost(host) {
-		return Endpoint{}, fmt.Errorf("%w: %q (write inet:host:port or inet:port@host, the port as a number)", ErrEndpoint, whole)
+		return Endpoint{}, fmt.Errorf("%w: %q (write inet:host:port or inet:port@host, the port as a number)",
+			ErrEndpoint, whole)
 	}
 	return Endpoint{"tcp", net.JoinHostPort(host, strconv.FormatUint(n, 10))}, nil
 }

@@ -67,7 +67,8 @@ func TestReader(t *testing.T) {
 // A packet may be taken piece by piece, in part, or not at all; the next one is found all the same.
 func TestChunks(t *testing.T) {
 	body := strings.Repeat("0123456789", 10_000)
-	in := wire.Append(wire.Append(wire.Append(wire.Append(nil, 'B', []byte(body)), 'B', []byte(body)), 'B', []byte(body)), 'N')
+	piece := wire.Append(nil, 'B', []byte(body))
+	in := wire.Append(bytes.Repeat(piece, 3), 'N')
 	r := wire.NewReader(iotest.HalfReader(bytes.NewReader(in)))
 	if !r.Between() {
 		t.Error("not between packets at the beginning")
@@ -170,7 +171,8 @@ func TestSplitHeader(t *testing.T) {
 }
 
 func TestNegotiation(t *testing.T) {
-	n := wire.Negotiation{Version: 6, Actions: 1, Protocol: 2, Macros: wire.MacroChoice(map[wire.Stage]string{wire.StageEnd: "i"})}
+	choice := wire.MacroChoice(map[wire.Stage]string{wire.StageEnd: "i"})
+	n := wire.Negotiation{Version: 6, Actions: 1, Protocol: 2, Macros: choice}
 	code, size, r := byte(0), 0, wire.NewReader(bytes.NewReader(n.Append(nil)))
 	code, size, _ = r.Next()
 	data, err := r.Payload()
@@ -194,8 +196,10 @@ func TestPeer(t *testing.T) {
 		peer wire.Peer
 		want string
 	}{
-		{wire.Peer{Name: "h", Family: wire.FamilyInet, Port: 25, Addr: netip.MustParseAddr("192.0.2.1")}, "h\x004\x00\x19192.0.2.1\x00"},
-		{wire.Peer{Name: "h", Family: wire.FamilyInet6, Port: 25, Addr: netip.MustParseAddr("2001:db8::1")}, "h\x006\x00\x192001:db8::1\x00"},
+		{wire.Peer{Name: "h", Family: wire.FamilyInet, Port: 25, Addr: netip.MustParseAddr("192.0.2.1")},
+			"h\x004\x00\x19192.0.2.1\x00"},
+		{wire.Peer{Name: "h", Family: wire.FamilyInet6, Port: 25, Addr: netip.MustParseAddr("2001:db8::1")},
+			"h\x006\x00\x192001:db8::1\x00"},
 		{wire.Peer{Name: "h", Family: wire.FamilyUnix, Path: "/s"}, "h\x00L\x00\x00/s\x00"},
 		{wire.Peer{Name: "h", Family: wire.FamilyUnknown}, "h\x00U"},
 	}

@@ -93,16 +93,6 @@ func (h *Header) Count(name string) int {
 	return n
 }
 
-// First gives the topmost field of that name.
-func (h *Header) First(name string) (Field, bool) {
-	for i := range h.fields {
-		if f := h.At(i); f.Is(name) {
-			return f, true
-		}
-	}
-	return Field{}, false
-}
-
 // Reset empties the header and keeps its memory for the next message, unless that has grown beyond what ordinary
 // mail needs.
 func (h *Header) Reset() {
