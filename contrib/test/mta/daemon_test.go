@@ -61,8 +61,12 @@ func newDaemon(t testing.TB, dir, extra string) *daemon {
 	if err := os.MkdirAll(postfix.Spool(dir), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	text := fmt.Sprintf("hostname = \"mta.example.org\"\nstate_dir = %q\n[milter]\nlisten = [\"unix:%s\"]\nsocket_group = \"postfix\"\n%s",
-		filepath.Join(dir, "state"), d.socket, extra)
+	text := fmt.Sprintf(`hostname = "mta.example.org"
+state_dir = %q
+[milter]
+listen = ["unix:%s"]
+socket_group = "postfix"
+%s`, filepath.Join(dir, "state"), d.socket, extra)
 	if err := os.WriteFile(d.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -187,6 +191,14 @@ func signers(t testing.TB, m *sink.Message, keys map[string]string) string {
 		}
 	}
 	return domains
+}
+
+// expect wants a reply of the SMTP server to begin so.
+func expect(t testing.TB, want, reply string) {
+	t.Helper()
+	if !strings.HasPrefix(reply, want) {
+		t.Fatalf("reply %q, want %s…", reply, want)
+	}
 }
 
 // message gives a message of that From and subject.

@@ -26,6 +26,7 @@ type relay struct {
 	sink    *sink.Sink
 	daemon  *daemon
 	postfix *postfix.Postfix
+	back    string // where the content filter hands mail back
 	keys    map[string]string
 }
 
@@ -50,9 +51,20 @@ name = "broken.example"
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.back = postfix.FreePort(t)
+	through := filter(t, r.back, func(data []byte) []byte {
+		return append([]byte("Received: from localhost by the filter; Tue, 24 Nov 2026 10:00:00 +0000\r\n"), data...)
+	})
 	r.postfix = postfix.Start(t, dir, postfix.Options{
-		Sink:   r.sink.Addr(),
-		Main:   []string{string(recipe), "relay_domains = inbound.example", "bounce_queue_lifetime = 0", "notify_classes ="},
+		Sink: r.sink.Addr(),
+		Main: []string{
+			string(recipe), "relay_domains = inbound.example", "bounce_queue_lifetime = 0", "notify_classes =",
+			"smtpd_recipient_restrictions = check_recipient_access inline:{{ refused@inbound.example = 554 5.7.1 no }}",
+		},
+		Ports: 1,
+		Master: "PORT1 inet n - y - - smtpd\n  -o content_filter=filter:" + bracketed(through.Addr()) + "\n" +
+			"filter unix - - n - 2 smtp\n" +
+			r.back + " inet n - n - - smtpd\n  -o content_filter=\n",
 		Chroot: true,
 	})
 	return r
@@ -80,6 +92,7 @@ func TestRelay(t *testing.T) {
 		{"session", (*relay).session},
 		{"foreign client", (*relay).foreign},
 		{"re-injected", (*relay).reinjected},
+		{"content filter", (*relay).contentFilter},
 		{"signed already", (*relay).signedAlready},
 		{"refused", (*relay).refused},
 		{"bounce", (*relay).bounce},
@@ -95,9 +108,7 @@ func TestRelay(t *testing.T) {
 
 func (r *relay) smtp(t *testing.T) {
 	c := postfix.Dial(t, r.postfix.Addr())
-	if reply := c.Send("ann@example.org", "friend@elsewhere.example", message("Ann <ann@example.org>", "by SMTP")); reply[0] != '2' {
-		t.Fatal(reply)
-	}
+	expect(t, "2", c.Send("ann@example.org", "friend@elsewhere.example", message("Ann <ann@example.org>", "by SMTP")))
 	c.Quit()
 	m := r.signedBy(t, "by SMTP", "example.org")
 	if !bytes.HasPrefix(m.Data, []byte("DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=example.org;\r\n\t")) {
@@ -125,36 +136,43 @@ func (r *relay) session(t *testing.T) {
 	c.As("ADDR=203.0.113.9 NAME=h.example.net PORT=4567 LOGIN=bob")
 	for i, d := range []string{"example.org", "example.net", "deep.example.org"} {
 		c.Must(250, "MAIL FROM:<bob@"+d+">")
-		c.Must(501, "RCPT TO:<not an address>")
+		c.Must(554, "RCPT TO:<refused@inbound.example>")
 		c.Must(250, "RCPT TO:<friend@inbound.example>")
+		c.Must(554, "RCPT TO:<refused@inbound.example>")
 		subject := fmt.Sprintf("session %d", i)
-		if reply := c.Data(message("bob@"+d, subject)); reply[0] != '2' {
-			t.Fatal(reply)
-		}
-		if reply := c.Send("bob@"+d, "friend@inbound.example", message("bob@"+d, "refused", "From: other@"+d)); !strings.HasPrefix(reply, "550 5.6.0") {
-			t.Fatalf("two From fields: %s", reply)
-		}
+		expect(t, "2", c.Data(message("bob@"+d, subject)))
+		two := message("bob@"+d, "refused", "From: other@"+d)
+		expect(t, "550 5.6.0", c.Send("bob@"+d, "friend@inbound.example", two))
 		c.Must(250, "RSET")
 		want := d
 		if d == "deep.example.org" {
 			want = "example.org"
 		}
 		r.signedBy(t, subject, want)
-		r.daemon.logLine("client=203.0.113.9", "login=bob", "sender=<bob@"+d+">", "decision=accept", "signed="+want)
-		r.daemon.logLine("client=203.0.113.9", "login=bob", "sender=<bob@"+d+">", "decision=reject")
+		bob := []string{"client=203.0.113.9", "login=bob", "sender=<bob@" + d + ">", "recipients=1"}
+		r.daemon.logLine(append(bob, "decision=accept", "signed="+want)...)
+		r.daemon.logLine(append(bob, "decision=reject")...)
 	}
 	c.Quit()
 }
 
-// A stranger's mail, on its way in, is accepted unseen: it stays unsigned, and is not logged.
+// A stranger's mail, on its way in, is accepted unseen: it stays unsigned, and is not logged. Recipients elsewhere are
+// refused to him, before a good one and after it.
 func (r *relay) foreign(t *testing.T) {
 	c := postfix.Dial(t, r.postfix.Addr())
 	c.As("ADDR=203.0.113.66 NAME=stranger.example PORT=4567")
-	if reply := c.Send("ann@example.org", "friend@inbound.example", message("ann@example.org", "spoofed")); reply[0] != '2' {
-		t.Fatal(reply)
+	for i := range 2 { // the session goes on after such a message
+		subject := fmt.Sprintf("spoofed %d", i)
+		c.Must(250, "MAIL FROM:<ann@example.org>")
+		c.Must(554, "RCPT TO:<friend@elsewhere.example>")
+		c.Must(250, "RCPT TO:<friend@inbound.example>")
+		c.Must(554, "RCPT TO:<other@elsewhere.example>")
+		expect(t, "2", c.Data(message("ann@example.org", subject)))
+		if m := r.signedBy(t, subject, ""); len(m.To) != 1 {
+			t.Errorf("sent to %q", m.To)
+		}
 	}
 	c.Quit()
-	r.signedBy(t, "spoofed", "")
 	if strings.Contains(r.daemon.log.String(), "203.0.113.66") {
 		t.Error("a stranger's message was logged")
 	}
@@ -163,10 +181,11 @@ func (r *relay) foreign(t *testing.T) {
 // What a content filter hands back from outside is left alone; what is ours is signed.
 func (r *relay) reinjected(t *testing.T) {
 	c := postfix.Dial(t, r.postfix.Addr())
-	for subject, sender := range map[string]string{"handed back in": "someone@elsewhere.example", "handed back out": "ann@example.org"} {
-		if reply := c.Send(sender, "friend@inbound.example", message("ann@example.org", subject, "Received: from a filter")); reply[0] != '2' {
-			t.Fatal(reply)
-		}
+	for subject, sender := range map[string]string{
+		"handed back in": "someone@elsewhere.example", "handed back out": "ann@example.org",
+	} {
+		back := message("ann@example.org", subject, "Received: from a filter")
+		expect(t, "2", c.Send(sender, "friend@inbound.example", back))
 	}
 	c.Quit()
 	r.signedBy(t, "handed back in", "")
@@ -174,17 +193,26 @@ func (r *relay) reinjected(t *testing.T) {
 	r.daemon.logLine("class=relayed", "sender=<someone@elsewhere.example>")
 }
 
+// Mail that passes a content filter meets reputed twice, before it and after it, and is signed once.
+func (r *relay) contentFilter(t *testing.T) {
+	c := postfix.Dial(t, r.postfix.Port(1))
+	expect(t, "2", c.Send("ann@example.org", "friend@elsewhere.example", message("ann@example.org", "through a filter")))
+	c.Quit()
+	m := r.signedBy(t, "through a filter", "example.org")
+	if n := bytes.Count(m.Data, []byte("DKIM-Signature:")); n != 1 || !bytes.Contains(m.Data, []byte("by the filter")) {
+		t.Errorf("%d signatures:\n%s", n, m.Data)
+	}
+	r.daemon.logLine("client=127.0.0.1", "sender=<ann@example.org>", "signed=none", "already=example.org")
+}
+
 func (r *relay) signedAlready(t *testing.T) {
 	c := postfix.Dial(t, r.postfix.Addr())
 	defer c.Quit()
-	if reply := c.Send("ann@example.org", "friend@elsewhere.example", message("ann@example.org", "once")); reply[0] != '2' {
-		t.Fatal(reply)
-	}
+	expect(t, "2", c.Send("ann@example.org", "friend@elsewhere.example", message("ann@example.org", "once")))
 	once := r.signedBy(t, "once", "example.org")
-	again := bytes.Replace(once.Data, []byte("Received: from client.example"), []byte("Received: from somewhere.example"), 1)
-	if reply := c.Send("ann@example.org", "second@elsewhere.example", again); reply[0] != '2' {
-		t.Fatal(reply)
-	}
+	was, is := []byte("Received: from client.example"), []byte("Received: from somewhere.example")
+	again := bytes.Replace(once.Data, was, is, 1)
+	expect(t, "2", c.Send("ann@example.org", "second@elsewhere.example", again))
 	postfix.Eventually(t, "the second copy arrives", func() bool {
 		for _, m := range r.sink.Messages() {
 			if len(m.To) == 1 && m.To[0] == "second@elsewhere.example" {
@@ -202,7 +230,8 @@ func (r *relay) signedAlready(t *testing.T) {
 // Two From fields: refused over SMTP with our words; from sendmail(1), bounced to the sender, who is ours.
 func (r *relay) refused(t *testing.T) {
 	c := postfix.Dial(t, r.postfix.Addr())
-	reply := c.Send("ann@example.org", "friend@elsewhere.example", message("ann@example.org", "two", "From: bob@example.org"))
+	two := message("ann@example.org", "two", "From: bob@example.org")
+	reply := c.Send("ann@example.org", "friend@elsewhere.example", two)
 	if want := "550 5.6.0 message has several From fields, only one is allowed (RFC 5322)"; reply != want {
 		t.Errorf("reply %q, want %q", reply, want)
 	}
@@ -221,9 +250,7 @@ func (r *relay) refused(t *testing.T) {
 func (r *relay) bounce(t *testing.T) {
 	before := len(r.sink.Messages())
 	c := postfix.Dial(t, r.postfix.Addr())
-	if reply := c.Send("cy@example.net", "reject@elsewhere.example", message("cy@example.net", "will bounce")); reply[0] != '2' {
-		t.Fatal(reply)
-	}
+	expect(t, "2", c.Send("cy@example.net", "reject@elsewhere.example", message("cy@example.net", "will bounce")))
 	c.Quit()
 	postfix.Eventually(t, "the bounce arrives", func() bool { return len(r.sink.Messages()) > before })
 	m := r.sink.Messages()[before]
@@ -275,9 +302,7 @@ func (r *relay) awkward(t *testing.T) {
 			continue
 		}
 		want[name+"@elsewhere.example"] = true
-		if reply := c.Send("ann@example.org", name+"@elsewhere.example", msg); reply[0] != '2' {
-			t.Errorf("%s: %s", name, reply)
-		}
+		expect(t, "2", c.Send("ann@example.org", name+"@elsewhere.example", msg))
 	}
 	c.Quit()
 	var batch [][]byte
@@ -323,15 +348,14 @@ func (r *relay) badReload(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(r.daemon.config, append(bytes.Clone(good), "\n[signing]\non_no_key = \"send\"\n"...), 0o600); err != nil {
+	bad := append(bytes.Clone(good), "\n[signing]\non_no_key = \"send\"\n"...)
+	if err := os.WriteFile(r.daemon.config, bad, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	r.daemon.signal(syscall.SIGUSR1)
 	r.daemon.logLine("reload refused", "reputed.toml:", "signing.on_no_key")
 	c := postfix.Dial(t, r.postfix.Addr())
-	if reply := c.Send("ann@example.org", "friend@elsewhere.example", message("ann@example.org", "after a bad reload")); reply[0] != '2' {
-		t.Fatal(reply)
-	}
+	expect(t, "2", c.Send("ann@example.org", "friend@elsewhere.example", message("ann@example.org", "after a bad reload")))
 	c.Quit()
 	r.signedBy(t, "after a bad reload", "example.org")
 	if err := os.WriteFile(r.daemon.config, good, 0o600); err != nil {
@@ -343,9 +367,7 @@ func (r *relay) badReload(t *testing.T) {
 func (r *relay) down(t *testing.T) {
 	r.daemon.stop()
 	c := postfix.Dial(t, r.postfix.Addr())
-	if reply := c.Send("ann@example.org", "friend@elsewhere.example", message("ann@example.org", "while down")); !strings.HasPrefix(reply, "451 4.7.1") {
-		t.Errorf("reply %q", reply)
-	}
+	expect(t, "451 4.7.1", c.Send("ann@example.org", "friend@elsewhere.example", message("ann@example.org", "while down")))
 	c.Quit()
 	if err := r.postfix.Sendmail("ann@example.org", []string{"friend@elsewhere.example"},
 		[]byte("From: ann@example.org\nSubject: waits for the milter\n\nhello\n")); err != nil {
