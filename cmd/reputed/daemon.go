@@ -32,7 +32,7 @@ import (
 type daemon struct {
 	site   atomic.Pointer[milter.Site]
 	ring   atomic.Pointer[signer.Ring]
-	keys   *held // in use; whoever reloads it owns it
+	keys   *heldKeys // in use; whoever reloads it owns it
 	server *milter.Server
 	dns    *dns.Cache
 	mail   *maillog.Log
@@ -40,8 +40,8 @@ type daemon struct {
 }
 
 // newDaemon makes a daemon from a configuration, and tells what there is of keys: mail of domains without a usable one
-// waits, all other mail flows. With held.err it must not serve.
-func newDaemon(e *env, cfg *config.Config, log *slog.Logger) (*daemon, *held) {
+// waits, all other mail flows. With an err there it must not serve.
+func newDaemon(e *env, cfg *config.Config, log *slog.Logger) (*daemon, *heldKeys) {
 	d := &daemon{log: log, mail: maillog.New(log), dns: dns.NewCache(newResolver(&cfg.DNS), dns.CacheOptions{})}
 	site, ring, keys := newSite(e, cfg, d.dns)
 	d.swap(site, ring)
@@ -100,7 +100,7 @@ func (d *daemon) run(ctx context.Context, listeners []net.Listener, stop deadlin
 }
 
 // newSite makes of a configuration what a message meets. It reads the keys.
-func newSite(e *env, cfg *config.Config, resolver dns.Resolver) (*milter.Site, *signer.Ring, *held) {
+func newSite(e *env, cfg *config.Config, resolver dns.Resolver) (*milter.Site, *signer.Ring, *heldKeys) {
 	keys := loadKeys(cfg)
 	ring := keys.ring
 	sign := signer.New(ring, cfg.Signing.Options(e.now))

@@ -42,9 +42,9 @@ func startRunning(t *testing.T, toml string, keys ...string) *running {
 		t.Fatal(err)
 	}
 	e, _, _ := testEnv("")
-	d, held := newDaemon(e, cfg, newLog(r.log, config.Logfmt))
+	d, keys := newDaemon(e, cfg, newLog(r.log, config.Logfmt))
 	t.Cleanup(d.dns.Close)
-	held.report(d.log, cfg.Signing.OnNoKey)
+	keys.report(d.log, cfg.Signing.OnNoKey)
 	r.reloader = &reloader{env: e, daemon: d, file: path, started: cfg}
 	return r
 }

@@ -14,8 +14,8 @@ import (
 	"reputed/signer/keydir"
 )
 
-// held is what there is of keys for a configuration.
-type held struct {
+// heldKeys is what there is of keys for a configuration.
+type heldKeys struct {
 	dir     string       // where they lie
 	absent  bool         // there is no such directory
 	err     error        // the directory cannot be read, so it is not known whom to sign for
@@ -26,10 +26,10 @@ type held struct {
 }
 
 // loadKeys reads the keys and matches them with the configured domains.
-func loadKeys(cfg *config.Config) *held {
+func loadKeys(cfg *config.Config) *heldKeys {
 	found := keydir.Load(cfg.Signing.Keys, keydir.Options{})
 	ring, err := signer.NewRing(cfg.Rules(), found.Domains, found.Keys)
-	h := &held{
+	h := &heldKeys{
 		dir: cfg.Signing.Keys, absent: found.Absent, err: found.Unreadable,
 		ring: ring, broken: append(found.Problems, each(err)...), weak: found.Warnings,
 	}
@@ -43,7 +43,7 @@ func loadKeys(cfg *config.Config) *held {
 }
 
 // expect notes a From domain that should be signed for, if it cannot be.
-func (h *held) expect(name string, from mail.Domain) {
+func (h *heldKeys) expect(name string, from mail.Domain) {
 	if h.ring.Choose(from).Status == signer.NoKey && !slices.Contains(h.keyless, name) {
 		h.keyless = append(h.keyless, name)
 	}
@@ -70,7 +70,7 @@ func each(err error) []error {
 }
 
 // report logs what the operator should mend, and what it means for mail.
-func (h *held) report(log *slog.Logger, onNoKey policy.Action) {
+func (h *heldKeys) report(log *slog.Logger, onNoKey policy.Action) {
 	for _, p := range h.broken {
 		log.Error("key problem: what is named here is not used", "err", p)
 	}
@@ -87,7 +87,7 @@ func (h *held) report(log *slog.Logger, onNoKey policy.Action) {
 
 // worse tells what would be worse than it was. What was wrong before is no reason: it would keep the good keys of other
 // domains out.
-func (h *held) worse(was *held) error {
+func (h *heldKeys) worse(was *heldKeys) error {
 	if h.err != nil {
 		return fmt.Errorf("the keys cannot be read: %w", h.err)
 	}
@@ -113,7 +113,7 @@ func (h *held) worse(was *held) error {
 }
 
 // gone names the domains that were signed for, and are none of ours any more.
-func (h *held) gone(was *held) (names []string) {
+func (h *heldKeys) gone(was *heldKeys) (names []string) {
 	for _, k := range was.ring.Keys() {
 		d := k.ID().Domain
 		if name := d.String(); h.ring.Choose(d).Status == signer.Foreign && !slices.Contains(names, name) {
