@@ -35,7 +35,7 @@ type Verifier struct {
 	Name   string
 	Verify func(messages [][]byte, records map[string]string) ([][]Result, error)
 	// What it cannot do right.
-	NoLoneCR      bool // go-msgauth takes a CR without LF for a line end in a relaxed body
+	NoLoneCR      bool // go-msgauth takes a CR without LF for white space or a line end in relaxed forms
 	NoEd25519     bool // Debian 12's Mail::DKIM does not know the algorithm
 	NoSpacedColon bool // dkimpy refuses messages with white space before a colon
 }
@@ -59,7 +59,8 @@ func All(t testing.TB) []Verifier {
 			t.Skip(missing)
 		}
 		python := s.name == "dkimpy"
-		all = append(all, Verifier{Name: s.name, Verify: script(s.run, flag, s.code), NoEd25519: !python, NoSpacedColon: python})
+		verify := script(s.run, flag, s.code)
+		all = append(all, Verifier{Name: s.name, Verify: verify, NoEd25519: !python, NoSpacedColon: python})
 	}
 	return all
 }

@@ -177,11 +177,15 @@ func awkward(t *testing.T) (names []string, messages [][]byte) {
 		}
 		names, messages = append(names, filepath.Base(f)), append(messages, msg)
 	}
-	for i, body := range []string{"a \rb\r\n", "a\r\r\n", " \r\r\n", "x \t\r y\r\n\r\n", "nul \x00 \x00\r\n", "\r\n", " \r\n\r\n"} {
+	bodies := []string{
+		"a \rb\r\n", "a\r\r\n", " \r\r\n", "x \t\r y\r\n\r\n", "nul \x00 \x00\r\n", "\r\n", " \r\n\r\n",
+	}
+	for i, body := range bodies {
 		names = append(names, fmt.Sprintf("body %d %q", i, body))
 		messages = append(messages, []byte("From: ann@example.org\r\nSubject: x\r\n\r\n"+body))
 	}
 	names = append(names, "large")
-	messages = append(messages, []byte("From: ann@example.org\r\nSubject: x\r\n\r\n"+strings.Repeat("some words  in a line \r\n", 50_000)))
+	messages = append(messages, []byte("From: ann@example.org\r\nSubject: x\r\n\r\n"+
+		strings.Repeat("some words  in a line \r\n", 50_000)))
 	return names, messages
 }
