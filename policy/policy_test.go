@@ -65,7 +65,8 @@ func TestNetworks(t *testing.T) {
 }
 
 func TestClassify(t *testing.T) {
-	o := policy.Outbound{Networks: policy.NewNetworks(prefixes(t, "192.0.2.0/24"), nil), Authenticated: true, Daemons: []string{"ORIGINATING"}}
+	o := policy.Outbound{Authenticated: true, Daemons: []string{"ORIGINATING"},
+		Networks: policy.NewNetworks(prefixes(t, "192.0.2.0/24"), nil)}
 	stranger := mail.Client{Addr: netip.MustParseAddr("203.0.113.9"), Daemon: "smtpd"}
 	tests := []struct {
 		name string
@@ -76,12 +77,16 @@ func TestClassify(t *testing.T) {
 	}{
 		{"a stranger", o, mail.Transaction{Client: &stranger}, policy.Foreign, "not trusted, not authenticated"},
 		{"no address", o, mail.Transaction{Client: &mail.Client{}}, policy.Foreign, "not trusted, not authenticated"},
-		{"trusted", o, mail.Transaction{Client: &mail.Client{Addr: netip.MustParseAddr("192.0.2.9")}}, policy.Ours, "network 192.0.2.0/24"},
+		{"trusted", o, mail.Transaction{Client: &mail.Client{Addr: netip.MustParseAddr("192.0.2.9")}}, policy.Ours,
+			"network 192.0.2.0/24"},
 		{"logged in", o, mail.Transaction{Client: &stranger, Login: "bob"}, policy.Ours, "authenticated"},
-		{"logged in without a name", o, mail.Transaction{Client: &stranger, AuthType: "EXTERNAL"}, policy.Ours, "authenticated"},
-		{"by the name of the service", o, mail.Transaction{Client: &mail.Client{Daemon: "originating"}}, policy.Ours, "daemon ORIGINATING"},
+		{"logged in without a name", o, mail.Transaction{Client: &stranger, AuthType: "EXTERNAL"}, policy.Ours,
+			"authenticated"},
+		{"by the name of the service", o, mail.Transaction{Client: &mail.Client{Daemon: "originating"}}, policy.Ours,
+			"daemon ORIGINATING"},
 		{"sendmail(1)", o, mail.Transaction{Client: &mail.Client{Local: true}}, policy.Ours, "local submission"},
-		{"logged in, where that does not count", policy.Outbound{}, mail.Transaction{Client: &stranger, Login: "bob"}, policy.Foreign, "not trusted, not authenticated"},
+		{"logged in, where that does not count", policy.Outbound{}, mail.Transaction{Client: &stranger, Login: "bob"},
+			policy.Foreign, "not trusted, not authenticated"},
 	}
 	for _, tt := range tests {
 		if class, why := tt.o.Classify(&tt.tx); class != tt.want || why != tt.why {
@@ -123,9 +128,14 @@ func TestStay(t *testing.T) {
 func TestDecide(t *testing.T) {
 	rules := []policy.Rule{
 		{
-			Name: "a", On: map[string]policy.Action{"log": policy.Log, "hold": policy.Hold, "defer": policy.Defer, "reject": policy.Reject},
-			Replies: map[string]policy.Reply{"reject": {Code: 550, Enhanced: "5.7.23", Text: "no {subject}"}, "defer": {Code: 550, Enhanced: "5.7.23", Text: "later"}},
-			Spares:  policy.NullSender,
+			Name: "a",
+			On: map[string]policy.Action{"log": policy.Log, "hold": policy.Hold, "defer": policy.Defer,
+				"reject": policy.Reject},
+			Replies: map[string]policy.Reply{
+				"reject": {Code: 550, Enhanced: "5.7.23", Text: "no {subject}"},
+				"defer":  {Code: 550, Enhanced: "5.7.23", Text: "later"},
+			},
+			Spares: policy.NullSender,
 		},
 		{Name: "b", On: map[string]policy.Action{"reject": policy.Reject, "defer": policy.Defer}, Trouble: true},
 	}
@@ -147,17 +157,25 @@ func TestDecide(t *testing.T) {
 		{"a result that the rule does not name", []policy.Finding{find("a", "other")}, 0, policy.Log, "", ""},
 		{"a finding without rule", []policy.Finding{find("c", "reject")}, 0, policy.Log, "", ""},
 		{"held", []policy.Finding{find("a", "hold")}, 0, policy.Hold, "a", ""},
-		{"deferred, the reply made temporary", []policy.Finding{find("a", "defer")}, 0, policy.Defer, "a", "451 4.7.23 later"},
-		{"rejected, with its subject", []policy.Finding{find("a", "reject")}, 0, policy.Reject, "a", "550 5.7.23 no x.example"},
-		{"the strongest wins", []policy.Finding{find("a", "hold"), find("b", "defer"), find("a", "log")}, 0, policy.Defer, "b", "451 4.7.1 mail refused by policy"},
-		{"among equals the first", []policy.Finding{find("a", "reject"), find("b", "reject")}, 0, policy.Reject, "a", "550 5.7.23 no x.example"},
+		{"deferred, the reply made temporary", []policy.Finding{find("a", "defer")}, 0, policy.Defer, "a",
+			"451 4.7.23 later"},
+		{"rejected, with its subject", []policy.Finding{find("a", "reject")}, 0, policy.Reject, "a",
+			"550 5.7.23 no x.example"},
+		{"the strongest wins", []policy.Finding{find("a", "hold"), find("b", "defer"), find("a", "log")}, 0, policy.Defer,
+			"b", "451 4.7.1 mail refused by policy"},
+		{"among equals the first", []policy.Finding{find("a", "reject"), find("b", "reject")}, 0, policy.Reject, "a",
+			"550 5.7.23 no x.example"},
 		{"unknown never acts", []policy.Finding{unknown}, 0, policy.Log, "", ""},
 		{"spared", []policy.Finding{find("a", "reject")}, policy.NullSender, policy.Log, "", ""},
-		{"spared by one rule only", []policy.Finding{find("a", "reject"), find("b", "defer")}, policy.NullSender, policy.Defer, "b", "451 4.7.1 mail refused by policy"},
+		{"spared by one rule only", []policy.Finding{find("a", "reject"), find("b", "defer")}, policy.NullSender,
+			policy.Defer, "b", "451 4.7.1 mail refused by policy"},
 		{"sendmail(1): a defer is a hold", []policy.Finding{find("a", "defer")}, policy.LocalPort, policy.Hold, "a", ""},
-		{"sendmail(1): a fault of ours stays a defer", []policy.Finding{find("b", "defer")}, policy.LocalPort, policy.Defer, "b", "451 4.7.1 mail refused by policy"},
-		{"sendmail(1): a reject bounces to our own sender", []policy.Finding{find("a", "reject")}, policy.LocalPort, policy.Reject, "a", "550 5.7.23 no x.example"},
-		{"sendmail(1): and is a hold for a stranger's", []policy.Finding{find("a", "reject")}, policy.LocalPort | policy.NoBounce, policy.Hold, "a", ""},
+		{"sendmail(1): a fault of ours stays a defer", []policy.Finding{find("b", "defer")}, policy.LocalPort, policy.Defer,
+			"b", "451 4.7.1 mail refused by policy"},
+		{"sendmail(1): a reject bounces to our own sender", []policy.Finding{find("a", "reject")}, policy.LocalPort,
+			policy.Reject, "a", "550 5.7.23 no x.example"},
+		{"sendmail(1): and is a hold for a stranger's", []policy.Finding{find("a", "reject")},
+			policy.LocalPort | policy.NoBounce, policy.Hold, "a", ""},
 	}
 	for _, tt := range tests {
 		v := policy.Decide(rules, tt.found, tt.exempt)
@@ -176,7 +194,8 @@ func TestActionText(t *testing.T) {
 		}
 	}
 	var a policy.Action
-	if err := a.UnmarshalText([]byte("drop")); err == nil || !strings.Contains(err.Error(), `"drop" is not an action (log, hold, defer, reject)`) {
+	err := a.UnmarshalText([]byte("drop"))
+	if err == nil || !strings.Contains(err.Error(), `"drop" is not an action (log, hold, defer, reject)`) {
 		t.Errorf("%v", err)
 	}
 	if policy.Action(9).String() != "9" || policy.Grade(9).String() != "9" {

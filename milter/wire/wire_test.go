@@ -237,6 +237,7 @@ func TestEndpoints(t *testing.T) {
 		{"inet:8891@", "", "", false},
 		{"fifo:/run/x", "", "", false},
 		{"127.0.0.1:8891", "", "", false},
+		{"unix:/" + strings.Repeat("x", 106), "unix", "/" + strings.Repeat("x", 106), true}, // as long as sun_path takes
 		{"unix:/" + strings.Repeat("x", 107), "", "", false},
 	}
 	for _, tt := range tests {
