@@ -40,7 +40,7 @@ import (
 // the one it began with.
 type Site struct {
 	Outbound *policy.Outbound
-	Holds    func(mail.Domain) bool                           // whether we sign, or would sign, for the domain
+	Own      func(mail.Address) bool                          // whether an envelope sender is in a domain that we sign for, as the MTA rewrites it
 	Inquire  func(context.Context, *mail.Transaction) Inquiry // at MAIL of mail that may be ours; nil: nothing is asked
 	Checks   []policy.Check                                   // of mail that is ours, run at the end of its header
 	Rules    []policy.Rule

@@ -212,7 +212,7 @@ func newRig(t testing.TB, limits milter.Limits, change func(*milter.Site)) *rig 
 			Daemons:       []string{"ORIGINATING"},
 			Mailers:       []string{"smtp"},
 		},
-		Holds:   func(d mail.Domain) bool { return d == own },
+		Own:     func(a mail.Address) bool { return a.Domain == own },
 		Seal:    func(*mail.Transaction) (milter.Seal, error) { return &fakeSeal{released: &r.released}, nil },
 		OnError: policy.Defer,
 	}

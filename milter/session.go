@@ -190,7 +190,7 @@ func (s *session) endHeader() reply {
 	}
 	s.state = body
 	s.tx.Author = s.tx.Header.ReadAuthor()
-	s.class, s.why = s.site.Outbound.Finish(&s.tx, s.class, s.why, s.site.Holds)
+	s.class, s.why = s.site.Outbound.Finish(&s.tx, s.class, s.why, s.site.Own)
 	if s.class != policy.Ours {
 		return proceed
 	}
@@ -224,12 +224,12 @@ func (s *session) exemptions() (x policy.Exemption) {
 	if s.tx.Authenticated() {
 		x |= policy.Person
 	}
-	if s.state == envelope && policy.CouldRelay(&s.tx, s.site.Holds) {
+	if s.state == envelope && policy.CouldRelay(&s.tx, s.site.Own) {
 		x |= policy.MayRelay
 	}
 	if s.client.Local {
 		x |= policy.LocalPort
-		if !s.site.Holds(s.tx.ReversePath.Domain) {
+		if !s.site.Own(s.tx.ReversePath) {
 			x |= policy.NoBounce
 		}
 	}

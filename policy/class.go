@@ -85,17 +85,18 @@ func (o *Outbound) Classify(tx *mail.Transaction) (Class, string) {
 // Finish tells the class once the header is complete. Mail that this host hands to itself (a content filter, a sieve
 // redirect, .forward, a list manager) comes from loopback without login, already bears Received, and keeps the sender
 // it came with: signing it would vouch for a stranger. Our own keys decide who is a stranger.
-func (o *Outbound) Finish(tx *mail.Transaction, class Class, why string, holds func(mail.Domain) bool) (Class, string) {
-	if class != Ours || !CouldRelay(tx, holds) || tx.Header.Count("Received") == 0 {
+func (o *Outbound) Finish(tx *mail.Transaction, class Class, why string, own func(mail.Address) bool) (Class, string) {
+	if class != Ours || !CouldRelay(tx, own) || tx.Header.Count("Received") == 0 {
 		return class, why
 	}
 	return Relayed, "re-injected: has Received, sender not ours"
 }
 
-// CouldRelay tells, when MAIL is known, whether mail of ours can turn out to be passing through.
-func CouldRelay(tx *mail.Transaction, holds func(mail.Domain) bool) bool {
+// CouldRelay tells, when MAIL is known, whether mail of ours can turn out to be passing through. Own tells whether a
+// sender is one of ours.
+func CouldRelay(tx *mail.Transaction, own func(mail.Address) bool) bool {
 	return !tx.Authenticated() && (tx.Client.Local || tx.Client.Addr.Unmap().IsLoopback()) &&
-		(tx.NullSender() || !holds(tx.ReversePath.Domain))
+		(tx.NullSender() || !own(tx.ReversePath))
 }
 
 // Stay tells where a recipient's mail goes.

@@ -40,26 +40,39 @@ func (s Senders) Contain(a mail.Address) bool {
 // Routes is every way by which mail leaves. The first that fits a recipient is the one.
 type Routes []Route
 
-// For gives the routes that the message may take, as far as its sender and the service that took it tell.
-func (rs Routes) For(tx *mail.Transaction) Routes {
+// For gives the routes that mail of a sender may take, as far as he and the service that took it tell. The sender is as
+// the MTA rewrote him: it chooses the way after that.
+func (rs Routes) For(sender mail.Address, daemon string) Routes {
 	for i := range rs {
-		if !rs[i].takes(tx) {
-			return slices.DeleteFunc(slices.Clone(rs), func(r Route) bool { return !r.takes(tx) })
+		if !rs[i].takes(sender, daemon) {
+			return slices.DeleteFunc(slices.Clone(rs), func(r Route) bool { return !r.takes(sender, daemon) })
 		}
 	}
 	return rs // nearly always: no copy
 }
 
-func (r *Route) takes(tx *mail.Transaction) bool {
-	return (len(r.Daemons) == 0 || containsFold(r.Daemons, tx.Client.Daemon)) &&
-		(len(r.Senders) == 0 || slices.ContainsFunc(r.Senders, func(s Senders) bool { return s.Contain(tx.ReversePath) }))
+func (r *Route) takes(sender mail.Address, daemon string) bool {
+	return (len(r.Daemons) == 0 || containsFold(r.Daemons, daemon)) &&
+		(len(r.Senders) == 0 || slices.ContainsFunc(r.Senders, func(s Senders) bool { return s.Contain(sender) }))
 }
 
-// Choose gives the egress by which mail for a recipient leaves, or nil when none fits. Where the MTA does not name the
-// mailer, only routes for every mailer can be told to fit.
+// Choose gives the egress by which mail for a recipient leaves, or nil when none fits, or it cannot be told: the MTA
+// does not name the mailer of sendmail(1)'s recipients, and which route they take depends on it.
 func (rs Routes) Choose(r *mail.Recipient) *mail.Egress {
+	var perhaps *mail.Egress // of a route for some mailers, before the one for all
 	for i := range rs {
-		if len(rs[i].Mailers) == 0 || containsFold(rs[i].Mailers, r.Mailer) {
+		switch {
+		case len(rs[i].Mailers) == 0:
+			if perhaps != nil && perhaps != rs[i].Egress {
+				return nil
+			}
+			return rs[i].Egress
+		case r.Mailer == "":
+			if perhaps != nil && perhaps != rs[i].Egress {
+				return nil
+			}
+			perhaps = rs[i].Egress
+		case containsFold(rs[i].Mailers, r.Mailer):
 			return rs[i].Egress
 		}
 	}

@@ -20,10 +20,10 @@ func address(t testing.TB, s string) mail.Address {
 func TestRoutes(t *testing.T) {
 	name := func(n string) *mail.Egress { return &mail.Egress{Name: n} }
 	bulk := policy.Senders{Domain: domain(t, "news.example"), Below: true}
-	one := policy.Senders{Local: "Boss", Domain: domain(t, "example.org")}
+	boss := policy.Senders{Local: "Boss", Domain: domain(t, "example.org")}
 	routes := policy.Routes{
 		{Egress: name("bulk"), Senders: []policy.Senders{bulk}},
-		{Egress: name("boss"), Senders: []policy.Senders{one}, Mailers: []string{"smtp"}},
+		{Egress: name("boss"), Senders: []policy.Senders{boss}, Mailers: []string{"smtp"}},
 		{Egress: name("submission"), Daemons: []string{"ORIGINATING"}, Mailers: []string{"smtp"}},
 		{Egress: name("slow"), Mailers: []string{"slow"}},
 		{Egress: name("default")},
@@ -37,21 +37,29 @@ func TestRoutes(t *testing.T) {
 		{"a@b.news.example", "smtpd", "smtp", "bulk", "below the domain"},
 		{"a@news.example", "smtpd", "smtp", "default", "the domain itself is not below it"},
 		{"boss@example.org", "smtpd", "smtp", "boss", "the one sender, in any case"},
-		{"boss@example.org", "smtpd", "", "default", "the MTA does not name the mailer"},
+		{"boss@example.org", "smtpd", "", "", "the MTA does not name the mailer, on which it depends"},
+		{"a@b.news.example", "smtpd", "", "bulk", "nor does it, but the first that fits is for every mailer"},
 		{"boss@example.org", "smtpd", "SLOW", "slow", "another mailer, in any case"},
 		{"ann@example.org", "originating", "smtp", "submission", "by the service"},
 		{"", "originating", "smtp", "submission", "a bounce"},
 		{"boss@example.org", "originating", "smtp", "boss", "the first that fits"},
 	}
 	for _, tt := range tests {
-		tx := mail.Transaction{Client: &mail.Client{Daemon: tt.daemon}, ReversePath: address(t, tt.sender)}
-		got := routes.For(&tx).Choose(&mail.Recipient{Mailer: tt.mailer})
-		if got == nil || got.Name != tt.want {
-			t.Errorf("%s by %s to mailer %q (%s): %v, want %s", tt.sender, tt.daemon, tt.mailer, tt.why, got, tt.want)
+		got := name("")
+		if e := routes.For(address(t, tt.sender), tt.daemon).Choose(&mail.Recipient{Mailer: tt.mailer}); e != nil {
+			got = e
+		}
+		if got.Name != tt.want {
+			t.Errorf("%s by %s to mailer %q (%s): %q, want %q", tt.sender, tt.daemon, tt.mailer, tt.why, got.Name, tt.want)
 		}
 	}
-	if got := routes[:4].For(&mail.Transaction{Client: &mail.Client{}}).Choose(&mail.Recipient{Mailer: "smtp"}); got != nil {
+	if got := routes[:4].For(mail.Address{}, "").Choose(&mail.Recipient{Mailer: "smtp"}); got != nil {
 		t.Errorf("no route fits, and %s is chosen", got.Name)
+	}
+	one := name("one")
+	same := policy.Routes{{Egress: one, Mailers: []string{"slow"}}, {Egress: one}}
+	if got := same.Choose(&mail.Recipient{}); got != one {
+		t.Errorf("both routes lead to the same egress, and %v is chosen", got)
 	}
 }
 

@@ -115,7 +115,7 @@ func newSite(e *env, cfg *config.Config, resolver dns.Resolver) (*milter.Site, *
 	}
 	return &milter.Site{
 		Outbound: cfg.Outbound.Rule(),
-		Holds:    ring.Holds,
+		Own:      envelope.Own,
 		Inquire:  func(ctx context.Context, tx *mail.Transaction) milter.Inquiry { return envelope.Begin(ctx, tx) },
 		Checks: []policy.Check{
 			check.HeaderSize,

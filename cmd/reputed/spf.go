@@ -105,8 +105,7 @@ func (q *spfQuestion) read(e *env, cfg *config.Config, args, egresses []string) 
 func senderRoutes(all policy.Routes, sender mail.Address) (ways []*mail.Egress) {
 	for _, r := range all {
 		r.Daemons = nil
-		tx := &mail.Transaction{Client: &mail.Client{}, ReversePath: sender}
-		if len(policy.Routes{r}.For(tx)) > 0 {
+		if len(policy.Routes{r}.For(sender, "")) > 0 {
 			ways = append(ways, r.Egress)
 		}
 	}

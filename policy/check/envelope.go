@@ -11,7 +11,7 @@ import (
 type Envelope struct {
 	Routes   policy.Routes
 	Rewrites policy.Rewrites
-	Holds    func(mail.Domain) bool // whether a key is held for the domain, which makes it one of ours
+	Holds    func(mail.Domain) bool // whether we sign for the domain, which makes it one of ours
 	SPF      *SPF                   // nil: not looked at
 	DNSBL    *DNSBL                 // nil: not looked at
 }
@@ -20,18 +20,21 @@ type Envelope struct {
 type Inquiry struct {
 	envelope *Envelope
 	routes   policy.Routes
-	own      bool // the sender is in a domain of ours, so its records are ours to mend
-	ours     bool // or it logged in
+	ours     bool // the sender is in a domain of ours, or logged in
 	asked    []*asked
 }
+
+// Own tells whether an envelope sender is in a domain of ours, as the MTA rewrites it.
+func (e *Envelope) Own(sender mail.Address) bool { return e.Holds(e.Rewrites.Apply(sender).Domain) }
 
 // Begin starts to ask about a message, of which MAIL is known. What was asked ends with ctx.
 func (e *Envelope) Begin(ctx context.Context, tx *mail.Transaction) *Inquiry {
 	sender := e.Rewrites.Apply(tx.ReversePath)
-	q := &Inquiry{envelope: e, routes: e.Routes.For(tx), own: tx.NullSender() || e.Holds(sender.Domain)}
-	q.ours = q.own || tx.Authenticated()
+	q := &Inquiry{envelope: e, routes: e.Routes.For(sender, tx.Client.Daemon)}
+	own := e.Holds(sender.Domain)
+	q.ours = own || tx.Authenticated()
 	if e.SPF != nil {
-		q.asked = e.SPF.begin(ctx, q.routes, identity{sender: sender, null: tx.NullSender()})
+		q.asked = e.SPF.begin(ctx, q.routes, identity{sender: sender, null: tx.NullSender(), own: own || tx.NullSender()})
 	}
 	return q
 }
@@ -52,14 +55,9 @@ func (q *Inquiry) Egress(r *mail.Recipient) (*mail.Egress, policy.Exemption) {
 // Findings gives what is known of sending by an egress, and the circumstances. It waits for what was asked at MAIL.
 func (q *Inquiry) Findings(e *mail.Egress) (found []policy.Finding, circumstances policy.Exemption) {
 	for _, a := range q.asked {
-		if a.egress != e {
-			continue
+		if a.egress == e {
+			found = append(found, a.wait())
 		}
-		f := a.wait()
-		if !q.own {
-			f.Advice, f.Fix = "", ""
-		}
-		found = append(found, f)
 	}
 	if q.envelope.DNSBL != nil {
 		found = append(found, q.envelope.DNSBL.findings(e)...)

@@ -3,6 +3,7 @@ package check_test
 import (
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -91,4 +92,25 @@ func underFaults(t *testing.T, resolver dns.Resolver, deadline time.Duration) (p
 	start := time.Now()
 	found, _ := envelope.Begin(t.Context(), tx).Findings(e)
 	return found[0], time.Since(start)
+}
+
+// A record that forbade the egress, mended while the servers fail: what was known before refuses nobody.
+func TestSPFMendedInBlackout(t *testing.T) {
+	server, err := dnstest.Start(`good.example. 1 TXT "v=spf1 a:late.example -all"`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	var ahead atomic.Int64
+	cache := dns.NewCache(dns.NewClient(dns.Options{Servers: []netip.AddrPort{server.AddrPort()}, Timeout: 50 * time.Millisecond}),
+		dns.CacheOptions{Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }})
+	defer cache.Close()
+	if f, _ := underFaults(t, cache, time.Second); f.Result != string(spf.Fail) {
+		t.Fatalf("%s: %s", f.Result, f.Reason)
+	}
+	server.Fault(".", dnstest.Fault{Kind: dnstest.ServFail})
+	ahead.Store(int64(23 * time.Hour))
+	if f, _ := underFaults(t, cache, time.Second); f.Result != string(spf.TempError) {
+		t.Errorf("%s: %s", f.Result, f.Reason)
+	}
 }

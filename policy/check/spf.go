@@ -28,6 +28,7 @@ const Partial = "partial"
 type identity struct {
 	sender mail.Address // as the world will see it; zero for the null sender, and for what is no address
 	null   bool         // the null sender, for which the name of the egress stands
+	own    bool         // the record is the operator's to mend
 }
 
 // asked is the question whether SPF lets a sender use an egress.
@@ -89,7 +90,14 @@ func (s *SPF) find(ctx context.Context, e *mail.Egress, who identity) (f policy.
 	if who.sender.IsZero() && !who.null {
 		return finding("spf", string(spf.None), policy.Warn, "the envelope sender is no address, so no domain can authorise it")
 	}
-	return judge(who.subject(e), e, s.outcomes(ctx, e, who))
+	f, edit := judge(who.subject(e), s.outcomes(ctx, e, who))
+	// What is another's is not ours to mend, and a guess is nothing to publish.
+	if f.Grade != policy.Pass && who.own && !e.Guessed {
+		edit.Via = e.Via
+		a := spf.Advise(edit)
+		f.Advice, f.Fix = a.Reason, a.ZoneLine()
+	}
+	return f
 }
 
 // subject names the domain whose record is asked.
@@ -137,35 +145,42 @@ var mildness = []spf.Result{spf.TempError, spf.Neutral, spf.None, spf.SoftFail, 
 
 // judge makes one finding of the results of all addresses. It fails only when all of them do; what is not known of one
 // is not known of the whole.
-func judge(subject string, e *mail.Egress, all []result) policy.Finding {
+func judge(subject string, all []result) (policy.Finding, spf.Case) {
 	f := policy.Finding{Rule: "spf", Subject: subject}
 	passed, mildest := 0, len(mildness)
 	for i := range all {
-		if all[i].Result == spf.Pass {
+		if result := all[i].known(); result == spf.Pass {
 			passed++
 		} else {
-			mildest = min(mildest, slices.Index(mildness, all[i].Result))
+			mildest = min(mildest, slices.Index(mildness, result))
 		}
 	}
+	var edit spf.Case
 	switch {
 	case passed == len(all):
 		f.Result, f.Grade = string(spf.Pass), policy.Pass
-		return f
+		return f, edit
 	case passed > 0 && mildness[mildest] != spf.TempError:
 		f.Result, f.Grade = Partial, policy.Warn
 	default:
 		f.Result, f.Grade = string(mildness[mildest]), spfGrade(mildness[mildest])
 	}
 	f.Reason = spfReason(subject, all)
-	edit := spf.Case{Via: e.Via}
 	for i := range all {
 		said, trouble := all[i].said()
 		f.Evidence = append(f.Evidence, policy.Evidence{Name: all[i].of, Value: said + trouble})
 		edit.Outcomes = append(edit.Outcomes, all[i].Outcome)
 	}
-	a := spf.Advise(edit)
-	f.Advice, f.Fix = a.Reason, a.ZoneLine()
-	return f
+	return f, edit
+}
+
+// known gives the result as far as it is knowledge. An answer that is kept because the servers fail may have been
+// corrected since; and whether a smarthost's addresses are among those that a record lists is not known.
+func (r *result) known() spf.Result {
+	if r.Result != spf.Pass && (r.Stale || r.Unsure) {
+		return spf.TempError
+	}
+	return r.Result
 }
 
 func spfGrade(r spf.Result) policy.Grade {
@@ -185,6 +200,10 @@ func (r *result) said() (result, trouble string) {
 	switch {
 	case r.Err != nil:
 		return string(r.Result), ": " + r.Err.Error()
+	case r.Result != spf.Pass && r.Stale:
+		return string(spf.TempError), fmt.Sprintf(": the DNS does not answer, and what it said before comes to %s", r.Result)
+	case r.Result != spf.Pass && r.Unsure:
+		return string(spf.TempError), ": the record lists addresses, and whether they are the smarthost's is not known"
 	case r.Term == "":
 		return string(r.Result), ""
 	case r.Domain == r.Subject:

@@ -31,7 +31,8 @@ func (w world) Resolve(ctx context.Context, name string, t dns.Type) dns.Answer 
 	case !ok:
 		return dns.Answer{Status: dns.NXDomain}
 	case t == dns.TXT:
-		return dns.Answer{Status: dns.Found, Records: []dns.Record{{Text: v}}}
+		v, stale := strings.CutPrefix(v, "stale ")
+		return dns.Answer{Status: dns.Found, Stale: stale, Records: []dns.Record{{Text: v}}}
 	}
 	return dns.Answer{Status: dns.Found, Records: []dns.Record{{Addr: netip.MustParseAddr(v)}}}
 }
@@ -98,8 +99,12 @@ func TestSPF(t *testing.T) {
 		"TXT half2.example":         "v=spf1 a:fail.example -all",
 		"TXT via.example":           "v=spf1 include:_spf.esp.example -all",
 		"TXT novia.example":         "v=spf1 ip4:203.0.113.25 ~all",
+		"TXT novia2.example":        "v=spf1 ~all",
 		"TXT _spf.esp.example":      "v=spf1 ip4:198.51.100.0/24 ~all",
 		"TXT mail.example.org":      "v=spf1 ip4:203.0.113.25 -all",
+		"TXT stalefail.example":     "stale v=spf1 -all",
+		"TXT stalepass.example":     "stale v=spf1 ip4:203.0.113.25 -all",
+		"TXT flat.example":          "v=spf1 ip4:198.51.100.0/24 -all",
 		"TXT panic.example":         "panic",
 		"TXT unheld.test.org":       "v=spf1 -all",
 		"TXT sub.web1.internal":     "v=spf1 -all",
@@ -133,9 +138,14 @@ func TestSPF(t *testing.T) {
 		{"the MTA rewrites the sender", "root@web1.internal", egress(t, "", v4), "pass", policy.Pass, policy.Log, ""},
 		{"no address at all", "root", egress(t, "", v4), "none", policy.Warn, policy.Log, "the envelope sender is no address"},
 		{"a sender that is not ours", "x@unheld.test.org", egress(t, "", v4), "fail", policy.Fail, policy.Log, "SPF of unheld.test.org"},
+		{"a stale record that forbids it: it may have been mended since", "a@stalefail.example", egress(t, "", v4), "temperror", policy.Unknown, policy.Log,
+			"temperror for 203.0.113.25: the DNS does not answer, and what it said before comes to fail"},
+		{"a stale record that allows it is good enough", "a@stalepass.example", egress(t, "", v4), "pass", policy.Pass, policy.Log, ""},
+		{"a smarthost whose addresses the record may list", "a@flat.example", egress(t, "_spf.esp.example"), "temperror", policy.Unknown, policy.Log,
+			"whether they are the smarthost's is not known"},
 		{"a smarthost that the record includes", "a@via.example", egress(t, "_spf.esp.example"), "pass", policy.Pass, policy.Log, ""},
-		{"a smarthost that it does not", "a@novia.example", egress(t, "_spf.esp.example"), "softfail", policy.Warn, policy.Reject,
-			"SPF of novia.example: softfail by ~all for mail via _spf.esp.example"},
+		{"a smarthost that it does not", "a@novia2.example", egress(t, "_spf.esp.example"), "softfail", policy.Warn, policy.Reject,
+			"SPF of novia2.example: softfail by ~all for mail via _spf.esp.example"},
 		{"nor does it, but it has the addresses", "a@novia.example", egress(t, "_spf.esp.example", v4), "pass", policy.Pass, policy.Log, ""},
 		{"an internationalised domain", "x@bücher.example", egress(t, "", v4), "fail", policy.Fail, policy.Reject, "SPF of xn--bcher-kva.example"},
 	}
@@ -161,6 +171,18 @@ func TestSPF(t *testing.T) {
 				t.Errorf("reply %s", v.Reply)
 			}
 		})
+	}
+}
+
+// The record to publish is told for our own domains, and for no one else's.
+func TestSPFFix(t *testing.T) {
+	w := world{"TXT strict.example": "v=spf1 -all", "TXT unheld.test.org": "v=spf1 -all"}
+	f, _ := inquire(t, t.Context(), w, "a@strict.example", egress(t, "", "203.0.113.25"))
+	if want := `strict.example. IN TXT "v=spf1 ip4:203.0.113.25 -all"`; f.Fix != want {
+		t.Errorf("fix %q", f.Fix)
+	}
+	if f, _ := inquire(t, t.Context(), w, "a@unheld.test.org", egress(t, "", "203.0.113.25")); f.Fix != "" || f.Advice != "" {
+		t.Errorf("another's record: %q, %q", f.Fix, f.Advice)
 	}
 }
 
@@ -200,6 +222,9 @@ func TestSPFGuess(t *testing.T) {
 	v := policy.Decide([]policy.Rule{check.SPFRule(map[string]policy.Action{"fail": policy.Reject}, false)}, []policy.Finding{f}, circumstances)
 	if v.Action != policy.Log || v.Would != policy.Reject {
 		t.Errorf("%+v", v)
+	}
+	if f.Fix != "" {
+		t.Errorf("a guess to publish: %s", f.Fix)
 	}
 	envelope := check.Envelope{Routes: policy.Routes{{Egress: egress(t, "")}}, Holds: func(mail.Domain) bool { return true }}
 	q := envelope.Begin(t.Context(), &mail.Transaction{Client: &mail.Client{}})
