@@ -76,7 +76,8 @@ func TestRecipientRefused(t *testing.T) {
 	if p := rcpt(m, "<b@elsewhere.example>", "smtp"); p.code != wire.ReplyCode || !strings.HasPrefix(p.data, "550 5.7.1") {
 		t.Fatalf("a recipient that leaves by the bad egress: %v", p)
 	}
-	if rec := r.last(1); rec.Rcpt != "b@elsewhere.example" || rec.Verdict.Action != policy.Reject || rec.Class != policy.Ours {
+	rec := r.last(1)
+	if rec.Rcpt != "b@elsewhere.example" || rec.Verdict.Action != policy.Reject || rec.Class != policy.Ours {
 		t.Errorf("record of the refused recipient: %+v", rec.Record)
 	}
 	if p := rcpt(m, "<c@elsewhere.example>", "smtp"); p.code != wire.ReplyCode {
@@ -93,7 +94,7 @@ func TestRecipientRefused(t *testing.T) {
 	if ps := m.content(plain, "x"); len(ps) != 2 || ps[1].code != wire.ReplyAccept {
 		t.Errorf("the message to those that were taken: %v", ps)
 	}
-	rec := r.last(3)
+	rec = r.last(3)
 	if rec.Rcpt != "" || rec.Verdict.Action != policy.Log || rec.Tx.RecipientCount != 2 || len(rec.Signed) != 1 {
 		t.Errorf("record of the message: %+v", rec.Record)
 	}
@@ -122,27 +123,36 @@ func TestEnvelopeVerdicts(t *testing.T) {
 		{"deferred", "defer", 0, "127.0.0.1", 4000, "<a@example.org>", "smtp", nil, wire.ReplyCode, ""},
 		{"held: the message, for a recipient cannot be", "hold", 0, "127.0.0.1", 4000, "<a@example.org>", "smtp", plain,
 			wire.ReplyContinue, "insert quarantine accept"},
-		{"passing through, perhaps: it turns out not to", "reject", 0, "127.0.0.1", 4000, "<x@elsewhere.example>", "smtp", plain,
+		{"passing through, perhaps: it turns out not to", "reject", 0, "127.0.0.1", 4000, "<x@elsewhere.example>", "smtp",
+			plain,
 			wire.ReplyContinue, "reply 550"},
 		{"passing through", "reject", 0, "127.0.0.1", 4000, "<x@elsewhere.example>", "smtp",
 			append([]string{"Received: from elsewhere"}, plain...), wire.ReplyContinue, "accept"},
-		{"to a postmaster", "reject", policy.Role, "127.0.0.1", 4000, "<a@example.org>", "smtp", plain, wire.ReplyContinue, "insert accept"},
+		{"to a postmaster", "reject", policy.Role, "127.0.0.1", 4000, "<a@example.org>", "smtp", plain, wire.ReplyContinue,
+			"insert accept"},
 		{"a bounce", "reject", 0, "127.0.0.1", 4000, "<>", "smtp", plain, wire.ReplyContinue, "insert accept"},
-		{"it may stay: a virtual alias", "reject", 0, "127.0.0.1", 4000, "<a@example.org>", "error", plain, wire.ReplyContinue, "insert accept"},
-		{"a guess", "reject", policy.Guessed, "127.0.0.1", 4000, "<a@example.org>", "smtp", plain, wire.ReplyContinue, "insert accept"},
+		{"it may stay: a virtual alias", "reject", 0, "127.0.0.1", 4000, "<a@example.org>", "error", plain,
+			wire.ReplyContinue, "insert accept"},
+		{"a guess", "reject", policy.Guessed, "127.0.0.1", 4000, "<a@example.org>", "smtp", plain, wire.ReplyContinue,
+			"insert accept"},
 		{"forwarded, the sender not ours", "reject", policy.NotOurs, "127.0.0.1", 4000, "<x@elsewhere.example>", "smtp",
 			append([]string{"Received: from elsewhere"}, plain...), wire.ReplyContinue, "accept"},
-		{"sendmail(1): refused at the end, for Postfix cannot take it at RCPT", "reject", 0, "127.0.0.1", 0, "a@example.org", "smtp", plain,
+		{"sendmail(1): refused at the end, for Postfix cannot take it at RCPT", "reject", 0, "127.0.0.1", 0,
+			"a@example.org", "smtp", plain,
 			wire.ReplyContinue, "reply 550"},
 		{"sendmail(1): deferred is held", "defer", 0, "127.0.0.1", 0, "a@example.org", "smtp", plain,
 			wire.ReplyContinue, "insert quarantine accept"},
-		{"sendmail(1): a stranger's is held, for the bounce would go to him", "reject", 0, "127.0.0.1", 0, "x@elsewhere.example", "smtp", plain,
+		{"sendmail(1): a stranger's is held, for the bounce would go to him", "reject", 0, "127.0.0.1", 0,
+			"x@elsewhere.example", "smtp", plain,
 			wire.ReplyContinue, "insert quarantine accept"},
-		{"sendmail(1): where it goes is not known", "reject", 0, "127.0.0.1", 0, "a@example.org", "", plain, wire.ReplyContinue, "insert accept"},
+		{"sendmail(1): where it goes is not known", "reject", 0, "127.0.0.1", 0, "a@example.org", "", plain,
+			wire.ReplyContinue, "insert accept"},
 		{"sendmail(1): forwarded", "reject", 0, "127.0.0.1", 0, "x@elsewhere.example", "smtp",
 			append([]string{"Received: from elsewhere"}, plain...), wire.ReplyContinue, "accept"},
 	}
-	replies := map[byte]string{wire.ReplyInsertHeader: "insert", wire.ReplyQuarantine: "quarantine", wire.ReplyAccept: "accept"}
+	replies := map[byte]string{
+		wire.ReplyInsertHeader: "insert", wire.ReplyQuarantine: "quarantine", wire.ReplyAccept: "accept",
+	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newEnvelopeRig(t, map[string]string{"smtp": tt.result}, tt.circumstances)
