@@ -18,6 +18,7 @@ type evaluation struct {
 	local   string
 	sender  string // the sender's domain
 	via     string // the name that Reaches looks for; "": an address is checked
+	deaf    bool   // to a pass: what matches here is not what the whole comes to
 	whole   bool   // Survey: evaluate all terms, whatever matches, and keep no limits
 	traced  bool
 
@@ -62,6 +63,9 @@ func (e *evaluation) evaluate(domain string) (Result, error) {
 // terms evaluates the terms of a record, which is the step of the chain at that place.
 func (e *evaluation) terms(record *Record, at int) (Result, error) {
 	if e.via != "" && strings.EqualFold(e.domain, e.via) {
+		if err := e.smarthost(record); err != nil {
+			return PermError, e.fault(e.domain, err)
+		}
 		e.decided(record, "")
 		return Pass, nil
 	}
@@ -180,12 +184,20 @@ func (e *evaluation) match(m *Mechanism) (bool, Result, error) {
 	case All:
 		return true, "", nil
 	case IP4, IP6:
+		if e.via != "" {
+			e.passOver(m.Qualifier)
+			return false, "", nil
+		}
 		return m.Prefix.Contains(e.ip), "", nil
 	}
 	if err := e.spend(); err != nil {
 		return false, PermError, err
 	}
-	if e.unspeakable(&m.Domain) || e.vague(&m.Domain) || e.via != "" && m.Kind != Include {
+	if e.unspeakable(&m.Domain) {
+		return false, "", nil
+	}
+	if e.via != "" && (m.Kind != Include || e.vague(&m.Domain)) {
+		e.passOver(m.Qualifier)
 		return false, "", nil
 	}
 	target := e.domain
@@ -194,7 +206,7 @@ func (e *evaluation) match(m *Mechanism) (bool, Result, error) {
 	}
 	switch m.Kind {
 	case Include:
-		return e.include(target)
+		return e.include(target, m.Qualifier)
 	case A:
 		return e.addresses(target, m)
 	case MX:
@@ -206,10 +218,13 @@ func (e *evaluation) match(m *Mechanism) (bool, Result, error) {
 }
 
 // include asks another record: RFC 7208, section 5.2.
-func (e *evaluation) include(target string) (bool, Result, error) {
+func (e *evaluation) include(target string, q Qualifier) (bool, Result, error) {
+	deaf := e.deaf
+	e.deaf = deaf || !e.helps(q)
 	e.depth++
 	result, err := e.host(target)
 	e.depth--
+	e.deaf = deaf
 	switch result {
 	case Pass:
 		return true, "", nil

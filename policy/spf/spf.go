@@ -80,10 +80,13 @@ type Outcome struct {
 	Voids       int           // questions that brought nothing
 	TTL         time.Duration // the shortest of all answers; 0: nothing was asked, or the answer holds for no time
 	Stale       bool          // some answer was older than it should be, for want of a newer one
+	Unsure      bool          // of Reaches: terms that may list the smarthost are passed over; no pass is no knowledge
 	Texts       []string      // of Subject: its SPF records; where there is none, the texts that were meant to be one
 	Explanation string        // of Fail, when the domain gives one
 	Trace       *Trace        // when the request asks for it
 	Err         error         // of TempError and PermError: why
+
+	own *own // of Reaches: what the smarthost's record costs; nil: not known
 }
 
 // Step is a record on the way to the decision.
@@ -148,8 +151,9 @@ func (c *Checker) begin(ctx context.Context, q Request) *evaluation {
 // run evaluates the record of the subject.
 func (e *evaluation) run() Outcome {
 	result, err := e.host(e.out.Subject)
-	// RFC 7208, section 5.5 passes over failures of ptr; but others may get the answer that we did not.
-	if e.unsure != nil && (result == Fail || result == SoftFail || result == Neutral) {
+	// RFC 7208, section 5.5 passes over failures of ptr; but others may get the answer that we did not, and a name
+	// made of it need not be a void one.
+	if e.unsure != nil && result != Pass && result != TempError {
 		result, err = TempError, e.unsure
 	}
 	e.out.Result, e.out.Err = result, err

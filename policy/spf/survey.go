@@ -51,6 +51,7 @@ func (c *Checker) Survey(ctx context.Context, q Request) Survey {
 type walk struct {
 	e       *evaluation
 	s       Survey
+	bounded bool // ends where a limit is broken
 	records int
 	path    []string // the domains that lead to this one
 }
@@ -108,6 +109,14 @@ func (w *walk) terms(r *Record) {
 		w.e.enter(i)
 		matched, err := w.term(m)
 		w.e.leave(matched, err)
+		if w.bounded {
+			if w.over() {
+				return
+			}
+			if m.Kind != Include {
+				w.e.passOver(m.Qualifier)
+			}
+		}
 	}
 	if r.Redirect.text != "" {
 		w.e.enter(len(r.Mechanisms))
@@ -116,6 +125,8 @@ func (w *walk) terms(r *Record) {
 		w.e.leave(err == nil, err)
 	}
 }
+
+func (w *walk) over() bool { return w.e.out.Lookups > MaxLookups || w.e.out.Voids > MaxVoids }
 
 // term walks a mechanism.
 func (w *walk) term(m *Mechanism) (bool, error) {
@@ -144,6 +155,9 @@ func (w *walk) term(m *Mechanism) (bool, error) {
 
 // follow walks where an include or a redirect leads.
 func (w *walk) follow(to *macroString) error {
+	if w.bounded && w.over() {
+		return nil
+	}
 	if w.e.vague(to) || w.e.unspeakable(to) {
 		w.s.Complete = false
 		return nil
