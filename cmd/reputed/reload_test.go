@@ -42,9 +42,9 @@ func startRunning(t *testing.T, toml string, keys ...string) *running {
 		t.Fatal(err)
 	}
 	e, _, _ := testEnv("")
-	d, keys := newDaemon(e, cfg, newLog(r.log, config.Logfmt))
+	d, found := newDaemon(e, cfg, newLog(r.log, config.Logfmt))
 	t.Cleanup(d.dns.Close)
-	keys.report(d.log, cfg.Signing.OnNoKey)
+	found.report(d.log, cfg.Signing.OnNoKey)
 	r.reloader = &reloader{env: e, daemon: d, file: path, started: cfg}
 	return r
 }
