@@ -3,6 +3,8 @@ package spf
 import (
 	"net/netip"
 	"strings"
+
+	"reputed/policy/mail"
 )
 
 // isHostName tells whether a name can be a domain of mail: RFC 7208, section 4.3 wants at least two labels, none empty,
@@ -11,18 +13,10 @@ func isHostName(name string) bool {
 	return strings.IndexByte(name, '.') >= 0 && name[0] != '[' && fitsDNS(name) && !isPrivateName(name)
 }
 
-// isPrivateName tells names that are not, and will not be, in the DNS of those who get the mail, whatever our own
-// resolver says of them: RFC 6761 (but for the examples), RFC 6762, RFC 7686, RFC 8375, RFC 9476 and ICANN's internal;
-// and what networks have long called themselves: lan, home, corp, localdomain. A last label of digits is an address.
+// isPrivateName tells names that are not in the DNS of those who get the mail, whatever our own resolver says of them. A
+// last label of digits is an address.
 func isPrivateName(name string) bool {
-	last := name[strings.LastIndexByte(name, '.')+1:]
-	switch strings.ToLower(last) {
-	case "localhost", "local", "localdomain", "internal", "invalid", "test", "onion", "alt", "lan", "home", "corp":
-		return true
-	case "arpa":
-		return within(name, "home.arpa")
-	}
-	return isDigits(last)
+	return mail.PrivateName(name) || isDigits(name[strings.LastIndexByte(name, '.')+1:])
 }
 
 // fitsDNS tells whether a name can be asked for: RFC 1035, section 2.3.4.
