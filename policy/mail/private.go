@@ -12,11 +12,11 @@ func PrivateName(name string) bool {
 	last := strings.ToLower(name[strings.LastIndexByte(name, '.')+1:])
 	switch last {
 	case "invalid", "localhost", "test", // RFC 6761
-		"local",       // RFC 6762
-		"onion",       // RFC 7686
-		"alt",         // RFC 9476
-		"internal",    // reserved by ICANN
-		"localdomain", // of many an /etc/hosts
+		"local",                                              // RFC 6762
+		"onion",                                              // RFC 7686
+		"alt",                                                // RFC 9476
+		"internal",                                           // reserved by ICANN
+		"localdomain",                                        // of many an /etc/hosts
 		"intranet", "private", "corp", "home", "lan", "mail": // RFC 6762, appendix G; never delegated
 		return true
 	case "arpa": // RFC 8375

@@ -13,8 +13,8 @@ func isHostName(name string) bool {
 	return strings.IndexByte(name, '.') >= 0 && name[0] != '[' && fitsDNS(name) && !isPrivateName(name)
 }
 
-// isPrivateName tells names that are not in the DNS of those who get the mail, whatever our own resolver says of them. A
-// last label of digits is an address.
+// isPrivateName tells names that those who get the mail do not find, whatever our own resolver says of them. A last
+// label of digits is an address.
 func isPrivateName(name string) bool {
 	return mail.PrivateName(name) || isDigits(name[strings.LastIndexByte(name, '.')+1:])
 }

@@ -16,8 +16,8 @@ import (
 // result: then Unsure is set, and only a pass is knowledge.
 //
 // The limits are those of [Checker.Check], but terms that are passed over are counted and not asked for. What the
-// smarthost's own record costs at worst is asked for, and counts: where that breaks a limit the result is PermError. The
-// address of the request is for macros only, and may be missing.
+// smarthost's own record costs at worst is asked for, and counts: where that breaks a limit the result is PermError.
+// The address of the request is for macros only, and may be missing.
 func (c *Checker) Reaches(ctx context.Context, q Request, via mail.Domain) Outcome {
 	e := c.begin(ctx, q)
 	e.via = via.String()
