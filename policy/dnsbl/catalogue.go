@@ -124,7 +124,7 @@ func (c *Catalogue) connect() (errs []error) {
 	for _, l := range c.lists {
 		for _, other := range []string{l.PartOf, l.Replaces} {
 			if o := c.byID[other]; other != "" && (o == nil || o == l || o.Domains != l.Domains) {
-				errs = append(errs, fmt.Errorf("list %q: part of or in the place of %q, which is no other list of its kind", l.ID, other))
+				errs = append(errs, fmt.Errorf("list %q: %q, which it names, is no other list of its kind", l.ID, other))
 			}
 		}
 		if o := c.byID[l.Replaces]; o != nil {

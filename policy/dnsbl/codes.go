@@ -10,17 +10,18 @@ import (
 	"strings"
 )
 
-// Severity says how much a code matters to who sends mail. The order is the meaning: the greatest counts.
+// Severity says how much a code matters to who sends mail. The order is the meaning: the greatest counts. The zero
+// value is that of no code at all.
 type Severity uint8
 
 const (
-	Good  Severity = iota // speaks for the sender
-	Info                  // good to know
-	Warn                  // costs reputation
-	Block                 // receivers refuse mail for it
+	Good  Severity = 1 + iota // speaks for the sender
+	Info                      // good to know
+	Warn                      // costs reputation
+	Block                     // receivers refuse mail for it
 )
 
-var severities = []string{"good", "info", "warn", "block"}
+var severities = []string{"none", "good", "info", "warn", "block"}
 
 func (s Severity) String() string { return word(severities, s) }
 

@@ -52,7 +52,8 @@ func TestPatternErrors(t *testing.T) {
 	for _, s := range []string{
 		"", "127", "127.0.0", "127.0.0.2.1", "127.0.0.256", "127.0.0.02", "127.0.0.+2", "127.0.0.", "127.0.0.x",
 		"128.0.0.1", "*.0.0.1", "127.0-1.0.2", "127.0.0.9-2", "127.0.0.2-", "127.0.0.-2", "127.0.0.1/24", "127.0.0.0/7",
-		"127.0.0.0/33", "10.0.0.0/8", "::1", "::ffff:127.0.0.2", "::/0", "bit:", "bit:0", "bit:3", "bit:256", "bit:-1", "bit:4 ",
+		"127.0.0.0/33", "10.0.0.0/8", "::1", "::ffff:127.0.0.2", "::/0",
+		"bit:", "bit:0", "bit:3", "bit:256", "bit:-1", "bit:4 ",
 	} {
 		if p, err := dnsbl.ParsePattern(s); !errors.Is(err, dnsbl.ErrPattern) {
 			t.Errorf("%q: %v, %v", s, p, err)
@@ -62,7 +63,7 @@ func TestPatternErrors(t *testing.T) {
 
 // What is taken for a pattern is written as it was, holds something, and holds nothing outside of 127.0.0.0/8.
 func FuzzPattern(f *testing.F) {
-	for _, s := range []string{"127.0.0.2", "127.0.4.70-79", "127.0.*.1", "127.0.0.0/24", "bit:64", "127.*.*.*-9", "bit:127.0.0.1/8"} {
+	for _, s := range []string{"127.0.0.2", "127.0.4.70-79", "127.0.*.1", "127.0.0.0/24", "bit:64", "127.*.*.*-9"} {
 		f.Add(s, uint32(0x7f000002))
 	}
 	f.Fuzz(func(t *testing.T, s string, n uint32) {

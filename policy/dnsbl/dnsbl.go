@@ -1,8 +1,8 @@
-// Package dnsbl tells whether addresses and domains are on DNS lists: block lists, allow lists, and those that are both.
+// Package dnsbl tells whether addresses and domains are on DNS lists: block lists, allow lists, and what is both.
 //
-// [Builtin] is the catalogue of the lists that are known, with what their codes mean, and of the zones that must not be
-// asked any more. [Query] asks one list about one address or domain, once. [Monitor] asks all of them in the background,
-// and keeps what they say where the path of a message can read it; [Look] asks them all just once.
+// [Builtin] is the catalogue of the lists that are known, with what their codes mean, and of the zones that must not
+// be asked any more. [Query] asks one list about one address or domain, once. [Monitor] asks all of them in the
+// background, and keeps what they say where the path of a message can read it; [Look] asks them all just once.
 //
 // An answer is not yet a listing. Lists answer with error codes when they refuse a resolver, they lapse and then answer
 // with the address of a web server, they are closed and list the world; resolvers rewrite answers. So a list is tested
@@ -11,9 +11,9 @@
 //
 // # What it never does
 //
-// It asks no list more often than that list's min_poll, and no operator of lists more than once a second. It asks nothing
-// on the path of a message. It asks no zone that is known to be dead, and nothing about addresses that the world cannot
-// see. It decides nothing: what a listing leads to is said elsewhere.
+// It asks no list more often than that list's min_poll, and no operator of lists more than once a second. It asks
+// nothing on the path of a message. It asks no zone that is known to be dead, and nothing about addresses that the
+// world cannot see. It decides nothing: what a listing leads to is said elsewhere.
 //
 // # Standards
 //

@@ -25,9 +25,9 @@ func (e *KeyError) Error() string {
 	return strings.Join(e.Path, ".") + ": " + e.Text
 }
 
-// Read makes a list of an entry as a TOML decoder gives it, with the keys that [List] names. An entry whose id is in the
-// catalogue changes that list: what it does not say stays. Any other makes a list of its own, which needs a zone and
-// codes, and is watched by default. The error joins one [KeyError] for each thing that is wrong.
+// Read makes a list of an entry as a TOML decoder gives it, with the keys that [List] names. An entry whose id is in
+// the catalogue changes that list: what it does not say stays. Any other makes a list of its own, which needs a zone
+// and codes, and is watched by default. The error joins one [KeyError] for each thing that is wrong.
 func (c *Catalogue) Read(entry map[string]any) (*List, error) {
 	r := &reader{entry: entry, catalogue: c}
 	r.id()
@@ -355,7 +355,8 @@ func (r *reader) code(key string, value any) {
 	in := &reader{entry: values}
 	c := Code{Pattern: p}
 	in.line("meaning", &c.Meaning)
-	oneOf(in, "severity", severities, &c.Severity)
+	oneOf(in, "severity", severities[Good:], &c.Severity)
+	c.Severity += Good
 	in.finish()
 	for _, need := range []string{"meaning", "severity"} {
 		if values[need] == nil {

@@ -129,7 +129,7 @@ func (l *List) failed(p probe) finding {
 	}
 	if l.TestStatus == Assumed {
 		f.health = Unproven
-		f.remedy = "it may have no such test entry; if you know better, set test_listed, test_unlisted or test_status of list " + l.ID
+		f.remedy = "it may have no such entry; if you know which it has, set test_listed and test_unlisted of list " + l.ID
 	}
 	return f
 }

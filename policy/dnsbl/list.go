@@ -28,14 +28,14 @@ type List struct {
 
 	Access         Access         `json:"access"`          // (access) who may ask
 	PublicResolver PublicResolver `json:"public_resolver"` // (public_resolver) whether it answers public resolvers
-	MinPoll        time.Duration  `json:"-"`               // (min_poll) the least time between two questions about the same
+	MinPoll        time.Duration  `json:"-"`               // (min_poll) the least time until it is asked the same again
 
 	TestListed   Subject    `json:"test_listed,omitzero"`   // (test_listed) what it lists, for tests
 	TestUnlisted Subject    `json:"test_unlisted,omitzero"` // (test_unlisted) what it does not list, for tests
 	TestStatus   TestStatus `json:"test_status"`            // (test_status) how sure those two are
 
 	PartOf   string `json:"part_of,omitempty"`  // (part_of) the id of a list that holds all that this one does
-	Replaces string `json:"replaces,omitempty"` // (replaces) the id of a list with the same entries that gives way to this one
+	Replaces string `json:"replaces,omitempty"` // (replaces) the id of a list of the same that gives way to this one
 
 	LookupURL  string `json:"lookup_url,omitempty"`  // (lookup_url) where a person sees why something is listed
 	RemovalURL string `json:"removal_url,omitempty"` // (removal_url) where a person asks for removal

@@ -24,8 +24,8 @@ const lookAtOnce = 32
 
 // Look asks every list about every subject that it takes, once, and gives the results by list, then by subject. Each
 // list must list its test entry first, and one that lists a subject must pass its whole test: so a listing is not that
-// of a list which lists the world, although there is no second answer to confirm it. No operator is asked more than once
-// a second. When ctx ends, what was not asked is Unknown.
+// of a list which lists the world, although there is no second answer to confirm it. No operator is asked more than
+// once a second. When ctx ends, what was not asked is Unknown.
 func Look(ctx context.Context, o LookOptions) []Result {
 	k := look{progress: o.Progress}
 	random := o.Rand
@@ -107,7 +107,7 @@ func (k *look) visit(ctx context.Context, resolver dns.Resolver, v *visit) {
 	}
 	for i, s := range v.subjects {
 		if f.health != Healthy || results[i].State == Listed && proved.health != Healthy {
-			results[i] = Result{List: v.list, Subject: s, State: proved.health.state(), Reason: proved.reason, Remedy: proved.remedy}
+			results[i] = proved.result(v.list, s)
 		}
 		k.tell(v.at+i, results[i])
 	}
@@ -121,6 +121,11 @@ func (v *visit) probe(ctx context.Context, resolver dns.Resolver, probes []probe
 		}
 	}
 	return f
+}
+
+// result is what a test that is not passed makes of any question.
+func (f finding) result(l *List, s Subject) Result {
+	return Result{List: l, Subject: s, State: f.health.state(), Reason: f.reason, Remedy: f.remedy}
 }
 
 // tell notes a result.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,9 +25,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // watching is a monitor at work in a world whose time the test moves.
 type watching struct {
 	*dnsbl.Monitor
-	t      *testing.T
+	t    *testing.T
+	stop func()
+
+	mu     sync.Mutex
 	events []dnsbl.Event
-	stop   func()
 }
 
 // watch starts a monitor. It ends with the test, or at stop.
@@ -35,7 +38,11 @@ func watch(t *testing.T, w *world, state string, wishes dnsbl.Wishes) *watching 
 	v := &watching{t: t}
 	m, err := dnsbl.NewMonitor(dnsbl.Options{
 		Resolver: w, Wishes: wishes, State: state, Rand: rand.New(rand.NewPCG(1, 2)),
-		Event: func(e dnsbl.Event) { v.events = append(v.events, e) },
+		Event: func(e dnsbl.Event) {
+			v.mu.Lock()
+			defer v.mu.Unlock()
+			v.events = append(v.events, e)
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -63,6 +70,8 @@ func (v *watching) pass(d time.Duration) {
 
 // told gives the events since the last call, as "change list subject" with commas between.
 func (v *watching) told() string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	var all []string
 	for _, e := range v.events {
 		about := "resolver"
@@ -103,140 +112,13 @@ const oneReversed = "25.113.0.203"
 // local is one list of our own, asked every half an hour, and a world that has it.
 func local(t *testing.T, more ...any) (*world, *zone, dnsbl.Wishes) {
 	t.Helper()
-	entry := map[string]any{"id": "local", "zone": "bl.example.net", "min_poll": "30m", "removal_url": "https://bl.example.net/removal"}
+	entry := map[string]any{"id": "local", "zone": "bl.example.net", "min_poll": "30m"}
 	for i := 0; i < len(more); i += 2 {
 		entry[more[i].(string)] = more[i+1]
 	}
 	z := &zone{listed: map[string]string{}, texts: map[string]string{}, ttl: time.Minute}
 	w := &world{zones: map[string]*zone{"bl.example.net": z}}
 	return w, z, dnsbl.Wishes{Lists: own(t, entry), Addresses: []netip.Addr{one}}
-}
-
-// A listing counts when a second answer, an interval later, says the same, and ends when two say that it has.
-func TestHysteresis(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w, z, wishes := local(t)
-		v := watch(t, w, "", wishes)
-		v.pass(time.Minute)
-		v.want("at first", "local", dnsbl.Clear, "")
-		w.put(func() { z.listed[oneReversed], z.texts[oneReversed] = "127.0.0.2", "spam on Monday" })
-		begin := time.Now()
-		v.pass(35 * time.Minute)
-		v.want("after one answer", "local", dnsbl.Clear, "")
-		if l := v.at("local"); len(l.Pending) != 1 {
-			t.Errorf("not said to be pending: %+v", l)
-		}
-		v.pass(35 * time.Minute)
-		if e := v.events[0]; e.Text != "spam on Monday" || e.Severity != dnsbl.Block || e.Meaning() != "spam source" ||
-			e.Since.Before(begin) || e.At.Sub(e.Since) < 10*time.Minute {
-			t.Errorf("%+v", e)
-		}
-		v.want("after two answers", "local", dnsbl.Listed, "listed local 203.0.113.25")
-		if on := v.Snapshot().Listed(one); len(on) != 1 || on[0].Severity != dnsbl.Block || on[0].Text != "spam on Monday" {
-			t.Errorf("%+v", on)
-		}
-		v.pass(24 * time.Hour)
-		v.want("a day later", "local", dnsbl.Listed, "")
-		w.put(func() { z.listed[oneReversed] = "" })
-		v.pass(35 * time.Minute)
-		v.want("after one answer that it has ended", "local", dnsbl.Listed, "")
-		v.pass(35 * time.Minute)
-		v.want("after two", "local", dnsbl.Clear, "clear local 203.0.113.25")
-	})
-}
-
-// A listing that comes and goes is none.
-func TestFlapping(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w, z, wishes := local(t)
-		v := watch(t, w, "", wishes)
-		v.pass(time.Minute)
-		for i := range 20 {
-			asked := len(w.questions("bl.example.net", oneReversed))
-			w.put(func() { z.listed[oneReversed] = []string{"127.0.0.2", ""}[i%2] })
-			for len(w.questions("bl.example.net", oneReversed)) == asked || i%2 == 0 && len(w.questions("bl.example.net", oneReversed)) == asked+1 {
-				v.pass(time.Minute) // an answer with a listing is followed by the question why
-			}
-			v.want("all the time", "local", dnsbl.Clear, "")
-		}
-	})
-}
-
-// Two answers that are close together, or within the time of the first, are one.
-func TestTooClose(t *testing.T) {
-	for name, tt := range map[string]struct {
-		ttl         time.Duration
-		early, late time.Duration // after the first answer
-	}{
-		"short TTL": {time.Minute, 9 * time.Minute, 13 * time.Minute},
-		"long TTL":  {3 * time.Hour, 170 * time.Minute, 4 * time.Hour},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w, z, wishes := local(t, "min_poll", "2m")
-				v := watch(t, w, "", wishes)
-				v.pass(time.Hour) // the last test of the list is long ago, so that it does not stand in the way
-				w.put(func() { z.listed[oneReversed], z.ttl = "127.0.0.2", tt.ttl })
-				for len(v.at("local").Pending) == 0 {
-					v.pass(time.Second)
-				}
-				v.pass(tt.early)
-				v.want("early", "local", dnsbl.Clear, "")
-				v.pass(tt.late - tt.early)
-				v.want("late", "local", dnsbl.Listed, "listed local 203.0.113.25")
-			})
-		})
-	}
-}
-
-// failing makes questions about some names fail.
-func (w *world) failing(err error, names ...string) {
-	w.put(func() {
-		w.fault = func(name string) (dns.Answer, bool) {
-			return dns.Answer{Err: err}, slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(name, n) })
-		}
-	})
-}
-
-// A listing does not count before the list has passed its tests anew, however often it is confirmed.
-func TestNoListingWithoutTest(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w, z, wishes := local(t)
-		v := watch(t, w, "", wishes)
-		v.pass(time.Hour)
-		w.failing(dns.ErrTimeout, "reputed-")
-		w.put(func() { z.listed[oneReversed] = "127.0.0.2" })
-		v.pass(5 * time.Hour)
-		v.want("while the test has no answer", "local", dnsbl.Clear, "")
-		w.failing(nil)
-		v.pass(time.Hour + 10*time.Minute)
-		v.want("when it has", "local", dnsbl.Listed, "listed local 203.0.113.25")
-	})
-}
-
-// One subject can become stale at a list that answers everything else.
-func TestStaleSubject(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w, z, wishes := local(t)
-		two := netip.MustParseAddr("203.0.113.26")
-		wishes.Addresses = append(wishes.Addresses, two)
-		v := watch(t, w, "", wishes)
-		v.pass(time.Hour)
-		w.put(func() { z.listed[oneReversed] = "127.0.0.77" })
-		v.pass(time.Hour)
-		v.want("with an answer that means nothing", "local", dnsbl.Clear, "")
-		v.pass(time.Hour)
-		v.want("for long", "local", dnsbl.Unknown, "")
-		if l := v.at("local"); !strings.Contains(l.Reason, "127.0.0.77") {
-			t.Errorf("%+v", l)
-		}
-		if l := v.Snapshot().Listings(two); l[0].State != dnsbl.Clear {
-			t.Errorf("%+v", l)
-		}
-		w.failing(dns.ErrRefused, oneReversed)
-		v.pass(time.Hour)
-		v.want("refused", "local", dnsbl.Refused, "")
-	})
 }
 
 // Many questions at once that have no answer do not make a list silent: only time does.
@@ -310,25 +192,6 @@ func TestReloadMeanwhile(t *testing.T) {
 	})
 }
 
-// An answer that says listed counts for nothing when it was long ago.
-func TestOldAnswer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w, z, wishes := local(t)
-		wishes.Addresses = append(wishes.Addresses, netip.MustParseAddr("203.0.113.26")) // or the list would be silent
-		v := watch(t, w, "", wishes)
-		v.pass(time.Minute)
-		w.put(func() { z.listed[oneReversed] = "127.0.0.2" })
-		v.pass(35 * time.Minute)
-		w.failing(dns.ErrTimeout, oneReversed)
-		v.pass(3 * time.Hour)
-		w.failing(nil)
-		v.pass(35 * time.Minute)
-		v.want("listed again", "local", dnsbl.Unknown, "")
-		v.pass(35 * time.Minute)
-		v.want("listed twice", "local", dnsbl.Listed, "listed local 203.0.113.25")
-	})
-}
-
 // A list that begins to refuse us is noticed by the first answer that says so, tested, and then left alone.
 func TestRefusedIsNoticed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -365,101 +228,6 @@ func TestInFlight(t *testing.T) {
 	})
 }
 
-// A listing that gets worse must be confirmed as a new one is; one that gets better need not.
-func TestWorse(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w, z, wishes := local(t, "codes", map[string]any{
-			"127.0.0.2": map[string]any{"meaning": "spam source", "severity": "block"},
-			"127.0.0.3": map[string]any{"meaning": "no reverse DNS", "severity": "info"},
-		})
-		z.listed[oneReversed] = "127.0.0.3"
-		v := watch(t, w, "", wishes)
-		v.pass(70 * time.Minute)
-		v.want("at first", "local", dnsbl.Listed, "listed local 203.0.113.25")
-		severity := func(when string, want dnsbl.Severity) {
-			t.Helper()
-			if l := v.at("local"); l.Severity != want {
-				t.Errorf("%s: %v, want %v", when, l.Severity, want)
-			}
-		}
-		w.put(func() { z.listed[oneReversed] = "127.0.0.2 127.0.0.3" })
-		v.pass(35 * time.Minute)
-		severity("worse once", dnsbl.Info)
-		v.want("worse once", "local", dnsbl.Listed, "")
-		v.pass(35 * time.Minute)
-		severity("worse twice", dnsbl.Block)
-		v.want("worse twice", "local", dnsbl.Listed, "listed local 203.0.113.25")
-		w.put(func() { z.listed[oneReversed] = "127.0.0.3" })
-		v.pass(35 * time.Minute)
-		severity("better once", dnsbl.Info)
-	})
-}
-
-// What is not answered for three intervals is not known any more, and until then is what it was.
-func TestStale(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w, z, wishes := local(t)
-		z.listed[oneReversed] = "127.0.0.2"
-		v := watch(t, w, "", wishes)
-		v.pass(70 * time.Minute)
-		v.want("at first", "local", dnsbl.Listed, "listed local 203.0.113.25")
-		since := v.at("local").Since
-		w.put(func() { z.hang = true })
-		v.pass(50 * time.Minute)
-		v.want("after one question without answer", "local", dnsbl.Listed, "")
-		v.pass(80 * time.Minute)
-		if l := v.at("local"); l.State != dnsbl.Unknown || l.Codes != nil || !strings.Contains(l.Reason, "does not answer in time") {
-			t.Errorf("%+v", l)
-		}
-		w.put(func() { z.hang = false })
-		v.pass(3 * time.Hour)
-		if l := v.at("local"); l.State != dnsbl.Listed || !l.Since.Equal(since) {
-			t.Errorf("listed again, and not since %v: %+v", since, l)
-		}
-		if got := v.told(); strings.Contains(got, "listed local") {
-			t.Errorf("the same listing was told twice: %s", got)
-		}
-	})
-}
-
-// Nothing is asked before its time, and not much later: an interval is the list's or the answer's, up to a tenth longer.
-func TestInterval(t *testing.T) {
-	for name, tt := range map[string]struct {
-		poll string
-		ttl  time.Duration
-		want time.Duration
-	}{
-		"list":      {"30m", time.Minute, 30 * time.Minute},
-		"answer":    {"30m", 2 * time.Hour, 2 * time.Hour},
-		"unlikely":  {"30m", 1000 * time.Hour, 24 * time.Hour},
-		"slow list": {"24h", time.Minute, 24 * time.Hour},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w, z, wishes := local(t, "min_poll", tt.poll)
-				z.ttl = tt.ttl
-				v := watch(t, w, "", wishes)
-				v.pass(40 * tt.want)
-				asked := w.questions("bl.example.net", oneReversed)
-				if len(asked) < 35 {
-					t.Errorf("%d questions", len(asked))
-				}
-				var lengths []time.Duration
-				for i := range asked[1:] {
-					d := asked[i+1].at.Sub(asked[i].at)
-					if d < tt.want || d > tt.want*11/10+2*time.Second {
-						t.Errorf("asked again after %v", d)
-					}
-					lengths = append(lengths, d)
-				}
-				if slices.Max(lengths)-slices.Min(lengths) < tt.want/20 {
-					t.Errorf("all intervals are alike: %v to %v", slices.Min(lengths), slices.Max(lengths))
-				}
-			})
-		})
-	}
-}
-
 // A restart in the middle of an interval asks nothing before its time, and forgets nothing.
 func TestRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -473,7 +241,8 @@ func TestRestart(t *testing.T) {
 		asked := len(w.questions("", ""))
 		for range 5 {
 			v = watch(t, w, state, wishes)
-			if l := v.at("local"); l.State != dnsbl.Listed || !l.Since.Equal(before.Since) || l.Text != "spam" || l.Severity != dnsbl.Block {
+			if l := v.at("local"); l.State != dnsbl.Listed || !l.Since.Equal(before.Since) || l.Text != "spam" ||
+				l.Severity != dnsbl.Block {
 				t.Errorf("after the restart: %+v", l)
 			}
 			v.pass(time.Minute)
@@ -502,7 +271,7 @@ func TestReload(t *testing.T) {
 		two := netip.MustParseAddr("203.0.113.26")
 		more := wishes
 		more.Addresses = []netip.Addr{one, two}
-		more.Lists = append(own(t, map[string]any{"id": "other", "zone": "other.example.net", "operator": "other"}), wishes.Lists...)
+		more.Lists = append(own(t, map[string]any{"id": "other", "zone": "other.example.net"}), wishes.Lists...)
 		set := func(w dnsbl.Wishes) {
 			t.Helper()
 			if err := v.Set(w); err != nil {
@@ -565,6 +334,28 @@ func TestResolverDown(t *testing.T) {
 	}
 }
 
+// A resolver that refuses every question is told of once too, but for the lists whose questions it refused first.
+func TestResolverRefuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, wishes := several(t, 40)
+		w.failing(dns.ErrRefused, "")
+		v := watch(t, w, "", wishes)
+		v.pass(24 * time.Hour)
+		if r := v.Snapshot().Resolver(); r.Health != dnsbl.Silent || !strings.Contains(r.Reason, "REFUSED") {
+			t.Errorf("%+v", r)
+		}
+		if got := v.told(); strings.Count(got, "refused l") > 4 || strings.Count(got, "resolver") != 1 {
+			t.Errorf("told %s", got)
+		}
+		w.failing(nil)
+		v.pass(3 * time.Hour)
+		if got := v.told(); strings.Count(got, "healthy l") > 4 || strings.Count(got, "healthy resolver") != 1 {
+			t.Errorf("told %s", got)
+		}
+		v.want("when it answers", "l30", dnsbl.Clear, "")
+	})
+}
+
 // several is lists l0, l1, ... of as many operators, asked every hour, and a world that has them.
 func several(t testing.TB, n int) (*world, dnsbl.Wishes) {
 	t.Helper()
@@ -615,8 +406,8 @@ func TestWishes(t *testing.T) {
 		wishes.Lists = append(wishes.Lists, names...)
 		wishes.Domains = []mail.Domain{domain(t, "example.org"), {}, domain(t, "example.org")}
 		wishes.Addresses = nil
-		for _, s := range []string{"10.1.2.3", "100.64.0.1", "127.0.0.1", "169.254.1.1", "fd00::1", "fe80::1%eth0", "::1", "0.0.0.0",
-			"224.0.0.1", "203.0.113.25", "::ffff:203.0.113.25", "2001:db8::25"} {
+		for _, s := range []string{"10.1.2.3", "100.64.0.1", "127.0.0.1", "169.254.1.1", "fd00::1", "fe80::1%eth0", "::1",
+			"0.0.0.0", "224.0.0.1", "203.0.113.25", "::ffff:203.0.113.25", "2001:db8::25"} {
 			wishes.Addresses = append(wishes.Addresses, netip.MustParseAddr(s))
 		}
 		wishes.Addresses = append(wishes.Addresses, netip.Addr{})

@@ -26,7 +26,7 @@ type Result struct {
 	foreign bool // an answer lay outside 127.0.0.0/8
 }
 
-// Severity is the greatest of the codes: Good without any.
+// Severity is the greatest of the codes: zero without any.
 func (r Result) Severity() Severity { return greatest(r.Codes) }
 
 func greatest(codes []Match) (s Severity) {
@@ -228,16 +228,17 @@ func (l *List) failure(err error) Result {
 	return r
 }
 
+const ownResolver = "ask through a resolver of your own, such as unbound on this host ([dns] servers = [\"127.0.0.1\"])"
+
 // refusal says what to do when a list declines to answer.
 func (l *List) refusal() string {
-	own := "ask through a resolver of your own, such as unbound on this host ([dns] servers = [\"127.0.0.1\"])"
 	switch {
 	case l.Access == Keyed || !l.Key.IsZero():
 		return "see that the key of list " + l.ID + " is right, and still valid"
 	case l.Access == Registration:
 		return "register the address of your resolver with " + l.Operator
 	case l.keyed != "":
-		return own + ", or get a key from " + l.Operator + " and set it for list " + l.keyed
+		return ownResolver + ", or get a key from " + l.Operator + " and set it for list " + l.keyed
 	}
-	return own
+	return ownResolver
 }

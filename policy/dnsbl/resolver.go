@@ -62,14 +62,16 @@ func (v *resolving) judge(watches []*watch, operators int, now time.Time) Resolv
 	case v.silent(operators, now):
 		return ResolverHealth{
 			Health: Silent,
-			Reason: fmt.Sprintf("%d questions in a row had no answer; of the last, to list %s: %s", v.lost, v.last.List, v.last.Reason),
+			Reason: fmt.Sprintf("%d questions in a row had no answer; the last: list %s: %s",
+				v.lost, v.last.List, v.last.Reason),
 			Remedy: "see that the resolver in [dns] servers runs and reaches the world",
 		}
 	case everywhere:
 		return ResolverHealth{
 			Health: Faulty,
-			Reason: fmt.Sprintf("lists of several operators seem to answer what no list answers, such as %s: %s", forged.list, forged.reason),
-			Remedy: "use a resolver that does not rewrite answers, such as unbound on this host ([dns] servers = [\"127.0.0.1\"])",
+			Reason: fmt.Sprintf("it seems to rewrite answers: so do lists of several operators answer; the last: list %s %s",
+				forged.list, forged.reason),
+			Remedy: ownResolver,
 		}
 	case refusing != nil:
 		return ResolverHealth{
@@ -104,9 +106,10 @@ func (m *Monitor) announce(w *watch, now time.Time) {
 		m.anew = true
 		m.turned(was, found.Health, Event{At: now, Since: now, Reason: found.Reason, Remedy: found.Remedy})
 	}
-	blamed := v.Health == Silent && w.health == Silent || v.Health == Refusing && w.refusesResolver() ||
+	unheard := w.health == Silent || w.health == Refusing && !w.coded
+	blamed := v.Health == Silent && unheard || v.Health == Refusing && w.refusesResolver() ||
 		v.Health == Faulty && w.health == Faulty && w.foreign
-	if w.health == w.told || blamed || w.health == Silent && w.missed == 0 { // the last: it speaks again
+	if w.health == w.told || blamed || unheard && w.missed == 0 { // the last: it speaks again
 		return
 	}
 	was := w.told

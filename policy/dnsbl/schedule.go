@@ -116,7 +116,8 @@ func (o *operator) put(q *question, due time.Time) {
 	}
 }
 
-// ready gives the next question if it may leave now; otherwise when to look again, or zero if only an answer changes it.
+// ready gives the next question if it may leave now; otherwise when to look again, or zero if only an answer can
+// change that.
 func (o *operator) ready(now time.Time) (*question, time.Time) {
 	if len(o.queue) == 0 || o.flying >= perOperator {
 		return nil, time.Time{}

@@ -13,7 +13,7 @@ import (
 type Listing struct {
 	List     *List     `json:"-"`
 	State    State     `json:"state"`
-	Severity Severity  `json:"severity"`          // when Listed: the greatest of the codes
+	Severity Severity  `json:"severity,omitzero"` // when Listed: the greatest of the codes
 	Codes    []Match   `json:"codes,omitempty"`   // when Listed
 	Pending  []Match   `json:"pending,omitempty"` // the codes of an answer that a second has not confirmed yet
 	Text     string    `json:"text,omitempty"`    // when Listed: the reason that the list gives; unescaped

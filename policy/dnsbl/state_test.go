@@ -53,22 +53,27 @@ func TestStateDamaged(t *testing.T) {
 	}
 }
 
-// What cannot be true is not believed: a list asked in the future, or not to be asked for years, codes that mean nothing.
+// What cannot be true is not believed: a list asked in the future, or not to be asked for years, codes that mean
+// nothing.
 func TestStateUntrue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		now := time.Now()
 		far := now.Add(20 * 365 * 24 * time.Hour).Format(time.RFC3339)
 		healthy := fmt.Sprintf(`"health":"healthy","told":"healthy","tested":%q,"begun":%q,"next":%q`, far, far, far)
 		cell := func(more string) string {
-			return fmt.Sprintf(`{"told":"listed","severity":"block","asked":%q,"next":%q,"until":%q,"since":%q%s}`, far, far, far, far, more)
+			return fmt.Sprintf(`{"told":"listed","severity":"block","asked":%q,"next":%q,"until":%q,"since":%q,%s}`,
+				far, far, far, far, more)
+		}
+		list := func(zone, cell string) string {
+			return fmt.Sprintf(`{"zone":%q,%s,"subjects":{"203.0.113.25":%s,"no subject":{},"203.0.113.99":{}}}`,
+				zone, healthy, cell)
 		}
 		lists := map[string]string{
-			"local": fmt.Sprintf(`{"zone":"bl.example.net",%s,"subjects":{"203.0.113.25":%s,"no subject":{},"203.0.113.99":{}}}`,
-				healthy, cell(`,"verdict":"listed","codes":["127.0.0.2"]`)),
-			"coded":   fmt.Sprintf(`{"zone":"coded.example",%s,"subjects":{"203.0.113.25":%s}}`, healthy, cell(`,"verdict":"listed","codes":["127.0.0.9","127.255.255.254"]`)),
-			"foreign": fmt.Sprintf(`{"zone":"foreign.example",%s,"subjects":{"203.0.113.25":%s}}`, healthy, cell(`,"verdict":"listed","codes":["198.51.100.7"]`)),
-			"refused": fmt.Sprintf(`{"zone":"refused.example",%s,"subjects":{"203.0.113.25":%s}}`, healthy, cell(`,"verdict":"refused"`)),
-			"moved":   fmt.Sprintf(`{"zone":"elsewhere.example",%s,"subjects":{"203.0.113.25":%s}}`, healthy, cell(`,"verdict":"listed","codes":["127.0.0.2"]`)),
+			"local":   list("bl.example.net", cell(`"verdict":"listed","codes":["127.0.0.2"]`)),
+			"coded":   list("coded.example", cell(`"verdict":"listed","codes":["127.0.0.9","127.255.255.254"]`)),
+			"foreign": list("foreign.example", cell(`"verdict":"listed","codes":["198.51.100.7"]`)),
+			"refused": list("refused.example", cell(`"verdict":"refused"`)),
+			"moved":   list("elsewhere.example", cell(`"verdict":"listed","codes":["127.0.0.2"]`)),
 			"nothing": "null",
 		}
 		var text []string
@@ -141,7 +146,8 @@ func TestStateFile(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "dnsbl.json")
 		lists := []*dnsbl.List{listOf(t, withKey(t, builtin(t), "spamhaus-zen-dqs", "s3cr3t"), "spamhaus-zen-dqs")}
 		w := &world{zones: map[string]*zone{"s3cr3t.zen.dq.spamhaus.net": {
-			listed: map[string]string{oneReversed: "127.0.0.4"}, texts: map[string]string{oneReversed: "https://x.example/s3cr3t.zen"},
+			listed: map[string]string{oneReversed: "127.0.0.4"},
+			texts:  map[string]string{oneReversed: "https://x.example/s3cr3t.zen"},
 		}}}
 		v := watch(t, w, path, dnsbl.Wishes{Lists: lists, Addresses: []netip.Addr{one}})
 		v.pass(time.Hour)
@@ -191,12 +197,14 @@ func TestStateForgets(t *testing.T) {
 
 // Whatever the state file holds, the monitor begins, knows nothing that the file does not say, and can write it again.
 func FuzzState(f *testing.F) {
-	f.Add([]byte(`{"version":1,"lists":{"local":{"zone":"bl.example.net","health":"healthy","next":"2026-01-01T00:00:00Z",` +
-		`"subjects":{"203.0.113.25":{"verdict":"listed","until":"2999-01-01T00:00:00Z","codes":["127.0.0.2"],"gap":-5}}}}}`))
+	f.Add([]byte(`{"version":1,"lists":{"local":{"zone":"bl.example.net","health":"healthy",` +
+		`"next":"2026-01-01T00:00:00Z","subjects":{"203.0.113.25":{"verdict":"listed",` +
+		`"until":"2999-01-01T00:00:00Z","codes":["127.0.0.2"],"gap":-5}}}}}`))
 	f.Add([]byte(`{"version":1,"lists":{"local":{"health":"refused","coded":true,"subjects":{"":{}}}}}`))
 	f.Add([]byte(`{`))
-	wishes := dnsbl.Wishes{Addresses: []netip.Addr{one}, Lists: own(f, map[string]any{"id": "local", "zone": "bl.example.net"})}
-	resolver := dns.ResolverFunc(func(context.Context, string, dns.Type) dns.Answer { return dns.Answer{Err: dns.ErrNetwork} })
+	lists := own(f, map[string]any{"id": "local", "zone": "bl.example.net"})
+	wishes := dnsbl.Wishes{Addresses: []netip.Addr{one}, Lists: lists}
+	resolver := always(dns.Answer{Err: dns.ErrNetwork})
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, text []byte) {
 		path := filepath.Join(dir, "dnsbl.json")

@@ -322,7 +322,8 @@ func (m *Monitor) notice(w *watch, r Result, now time.Time) {
 	}
 	w.missed++
 	long := staleAfter * interval(w.list, 0, w.operator.load)
-	if w.missed < staleAfter || now.Sub(w.answered) < long || w.health == Silent || w.health == Refusing || w.health == Faulty {
+	useless := w.health == Silent || w.health == Refusing || w.health == Faulty // already
+	if useless || w.missed < staleAfter || now.Sub(w.answered) < long {
 		return
 	}
 	m.turn(w, finding{health: Silent, reason: r.Reason, remedy: r.Remedy}, now)

@@ -24,7 +24,9 @@ func TestWeek(t *testing.T) {
 		for i := range 6 {
 			wishes.Addresses = append(wishes.Addresses, netip.AddrFrom4([4]byte{203, 0, 113, byte(25 + i)}))
 		}
-		wishes.Addresses = append(wishes.Addresses, netip.MustParseAddr("2001:db8::25"), netip.MustParseAddr("2001:db8:1::25"))
+		for _, six := range []string{"2001:db8::25", "2001:db8:1::25"} {
+			wishes.Addresses = append(wishes.Addresses, netip.MustParseAddr(six))
+		}
 		w.zones["psbl.surriel.com"].hang = true
 		w.zones["bl.spamcop.net"].err = dns.ErrServFail
 		w.zones["bl.blocklist.de"].all = "127.0.0.9"
@@ -164,7 +166,8 @@ func BenchmarkSnapshot(b *testing.B) {
 }
 
 func TestSnapshotTakesNoMemory(t *testing.T) {
-	m, err := dnsbl.NewMonitor(dnsbl.Options{Wishes: dnsbl.Wishes{Lists: builtin(t).Lists(), Addresses: []netip.Addr{one}}})
+	wishes := dnsbl.Wishes{Lists: builtin(t).Lists(), Addresses: []netip.Addr{one}}
+	m, err := dnsbl.NewMonitor(dnsbl.Options{Wishes: wishes})
 	if err != nil {
 		t.Fatal(err)
 	}
