@@ -95,6 +95,7 @@ type Record struct {
 type Answer struct {
 	Status  Status
 	Records []Record      // when Found, in the order of the answer; shared, so not to be changed
+	Name    string        // who has the records, or lacks them: the name asked for, or where its aliases end; "": Failed
 	TTL     time.Duration // how long the answer holds; of a negative one, as RFC 2308 has it
 	Stale   bool          // kept beyond its time, because the servers do not answer (RFC 8767)
 	Err     error         // when Failed: why; at least one of the errors below is in it

@@ -54,7 +54,7 @@ func read(m *miekg.Msg, q question) reading {
 			return failure(fmt.Errorf("%w: records of a name that does not exist", ErrMalformed))
 		}
 		if len(records) > 0 {
-			return reading{Answer: Answer{Status: Found, Records: records, TTL: min(ttl, lasts)}}
+			return reading{Answer: Answer{Status: Found, Records: records, Name: plain(q.name), TTL: min(ttl, lasts)}}
 		}
 		alias := aliasAt(m, q.name)
 		if alias == nil {
@@ -85,7 +85,7 @@ func negative(m *miekg.Msg, asked, q question, ttl time.Duration) reading {
 	if soa != nil { // RFC 2308, section 5
 		lasts = min(seconds(soa.Hdr.Ttl), seconds(soa.Minttl))
 	}
-	return reading{Answer: Answer{Status: status, TTL: min(ttl, lasts)}}
+	return reading{Answer: Answer{Status: status, Name: plain(q.name), TTL: min(ttl, lasts)}}
 }
 
 // recordsAt gives the records asked for that stand at the name, and how long they hold.

@@ -102,7 +102,7 @@ func TestRead(t *testing.T) {
 			t.Errorf("%s: %v", tt.why, r.Err)
 		}
 		r.Err = nil
-		want := Answer{Status: tt.status, Records: tt.want, TTL: time.Duration(tt.ttl) * time.Second}
+		want := Answer{Status: tt.status, Records: tt.want, Name: r.Name, TTL: time.Duration(tt.ttl) * time.Second}
 		if diff := cmp.Diff(want, r.Answer, cmpopts.EquateComparable(netip.Addr{})); diff != "" || r.next.name != tt.next {
 			t.Errorf("%s: next %q\n%s", tt.why, r.next.name, diff)
 		}
