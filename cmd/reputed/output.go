@@ -35,14 +35,61 @@ const (
 type printer struct {
 	io.Writer
 	coloured bool
+	width    int // of the terminal; 0: none, and no line is broken to fit
 }
 
-// printer writes to standard output, coloured where that is a terminal and NO_COLOR is not set.
+// printer writes to standard output: where that is a terminal it fits, and is coloured unless NO_COLOR is set.
 func (e *env) printer() printer {
-	f, isFile := e.stdout.(*os.File)
-	coloured := isFile && term.IsTerminal(int(f.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
-	return printer{e.stdout, coloured}
+	width := terminalWidth(e.stdout)
+	coloured := width > 0 && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	return printer{e.stdout, coloured, width}
 }
+
+// terminalWidth gives the columns of a terminal, or 0 if it is none.
+func terminalWidth(w io.Writer) int {
+	f, isFile := w.(*os.File)
+	if !isFile || !term.IsTerminal(int(f.Fd())) {
+		return 0
+	}
+	if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
+		return width
+	}
+	return 80
+}
+
+// progress is a line on a terminal that says how far a verb has come. The zero value shows nothing.
+type progress struct {
+	terminal io.Writer
+	width    int
+}
+
+// progress shows on standard error, if that is a terminal that can take a line back.
+func (e *env) progress() progress {
+	width := terminalWidth(e.stderr)
+	if width == 0 || os.Getenv("TERM") == "dumb" {
+		return progress{}
+	}
+	return progress{e.stderr, width}
+}
+
+const (
+	lineStart = "\r"
+	eraseRest = "\x1b[K"
+)
+
+// show puts a text in the place of the last one.
+func (l progress) show(text string) {
+	if l.terminal == nil {
+		return
+	}
+	if r := []rune(text); len(r) >= l.width { // a line that breaks cannot be taken back
+		text = string(r[:l.width-1])
+	}
+	fmt.Fprint(l.terminal, lineStart+text+eraseRest)
+}
+
+// clear takes the line back.
+func (l progress) clear() { l.show("") }
 
 func (p printer) paint(c colour, s string) string {
 	if !p.coloured || c == plain || s == "" {
@@ -61,6 +108,16 @@ type cell struct {
 
 // table writes rows with their columns aligned, two spaces apart, and indented.
 func (p printer) table(indent string, rows [][]cell) {
+	for _, line := range p.layout(indent, rows) {
+		p.printf("%s\n", line)
+	}
+}
+
+// leastWrapped is how wide a column must be for its text to be broken.
+const leastWrapped = 20
+
+// layout gives a text for each row of a table. The last cell of a row is broken into lines where that makes it fit.
+func (p printer) layout(indent string, rows [][]cell) []string {
 	var widths []int
 	for _, row := range rows {
 		for i, c := range row {
@@ -70,19 +127,34 @@ func (p printer) table(indent string, rows [][]cell) {
 			widths[i] = max(widths[i], utf8.RuneCountInString(c.text))
 		}
 	}
-	for _, row := range rows {
+	texts := make([]string, len(rows))
+	for n, row := range rows {
 		var b strings.Builder
-		gap := indent
+		at, gap := utf8.RuneCountInString(indent), indent
 		for i, c := range row {
 			if c.text != "" {
 				b.WriteString(gap)
-				b.WriteString(p.paint(c.colour, c.text))
+				b.WriteString(p.field(c, at, i == len(row)-1))
 				gap = ""
 			}
+			at += widths[i] + 2
 			gap += strings.Repeat(" ", widths[i]-utf8.RuneCountInString(c.text)+2)
 		}
-		p.printf("%s\n", b.String())
+		texts[n] = b.String()
 	}
+	return texts
+}
+
+// field gives a cell that begins at a column.
+func (p printer) field(c cell, at int, last bool) string {
+	if !last || p.width-at < leastWrapped {
+		return p.paint(c.colour, c.text)
+	}
+	lines := wrap(c.text, p.width-at)
+	for i := range lines {
+		lines[i] = p.paint(c.colour, lines[i])
+	}
+	return strings.Join(lines, "\n"+strings.Repeat(" ", at))
 }
 
 // wrap breaks a text at spaces into lines of at most so many characters, where it can.
