@@ -2,72 +2,92 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
+	"net/netip"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"reputed/cmd/reputed/internal/config"
 	"reputed/cmd/reputed/internal/maillog"
 	"reputed/milter"
-	"reputed/policy"
-	"reputed/policy/check"
 	"reputed/policy/dns"
-	"reputed/policy/mail"
-	"reputed/policy/spf"
-	"reputed/signer"
+	"reputed/policy/dnsbl"
 )
 
 // daemon is the wiring diagram: what serve runs, and demo too.
 //
-//	configuration + keys ─► site ─┐ swapped by reload
-//	                              ▼
+//	configuration + keys ─► setup ─┐ swapped by reload
+//	                               ▼
 //	listeners ─► milter.Server ─► session ─► policy.Decide, signer ─► maillog
-//	                              ▲
-//	      DNS client ─► cache ─► SPF
+//	                               ▲
+//	       DNS client ─► cache ─► SPF
+//	              └─► monitor ─► listings
 type daemon struct {
-	site   atomic.Pointer[milter.Site]
-	ring   atomic.Pointer[signer.Ring]
-	keys   *heldKeys // in use; whoever reloads it owns it
-	server *milter.Server
-	dns    *dns.Cache
-	mail   *maillog.Log
-	log    *slog.Logger
+	current atomic.Pointer[setup]
+	server  *milter.Server
+	dns     *dns.Cache
+	lists   *dnsbl.Monitor
+	mail    *maillog.Log
+	log     *slog.Logger
 }
 
-// newDaemon makes a daemon from a configuration, and tells what there is of keys: mail of domains without a usable one
-// waits, all other mail flows. With an err there it must not serve.
-func newDaemon(e *env, cfg *config.Config, log *slog.Logger) (*daemon, *heldKeys) {
+// newDaemon makes a daemon from a configuration. With an err among its keys it must not serve.
+func newDaemon(e *env, cfg *config.Config, log *slog.Logger) (*daemon, error) {
 	d := &daemon{log: log, mail: maillog.New(log), dns: dns.NewCache(newResolver(&cfg.DNS), dns.CacheOptions{})}
-	site, ring, keys := newSite(e, cfg, d.dns)
-	d.swap(site, ring)
-	d.keys = keys
-	d.server = milter.New(milter.Options{Site: d.site.Load, Done: d.mail.Message, Log: log, Now: e.now})
-	return d, keys
+	s, err := d.setUp(e, cfg)
+	if err != nil {
+		d.dns.Close()
+		return nil, err
+	}
+	d.lists, err = dnsbl.NewMonitor(dnsbl.Options{
+		Resolver: newResolver(&cfg.DNS), // not the cache: it would ask ahead, and more often than lists allow
+		Wishes:   s.wishes,
+		State:    filepath.Join(cfg.StateDir, "dnsbl.json"),
+		Event:    d.listing,
+		Speed:    e.haste,
+	})
+	if err != nil {
+		log.Warn("not everything is watched at block lists", "err", err)
+	}
+	d.current.Store(s)
+	d.server = milter.New(milter.Options{Site: d.site, Done: d.mail.Message, Log: log, Now: e.now})
+	return d, nil
 }
 
-func (d *daemon) swap(site *milter.Site, ring *signer.Ring) {
-	d.site.Store(site)
-	d.ring.Store(ring)
+func (d *daemon) site() *milter.Site { return d.current.Load().site }
+
+// setUp makes of a configuration what the daemon works with. Listings come from the monitor, which outlives it.
+func (d *daemon) setUp(e *env, cfg *config.Config) (*setup, error) {
+	return newSetup(e, cfg, d.dns, func(a netip.Addr) []dnsbl.Listing { return d.lists.Snapshot().Listed(a) })
 }
 
 // reload puts a new configuration in place, or leaves everything as it is when its keys are worse than those in use.
 func (d *daemon) reload(e *env, cfg *config.Config) error {
-	site, ring, keys := newSite(e, cfg, d.dns)
-	if err := keys.worse(d.keys); err != nil {
+	s, err := d.setUp(e, cfg)
+	if err != nil {
 		return err
 	}
-	keys.report(d.log, cfg.Signing.OnNoKey)
-	for _, name := range keys.gone(d.keys) {
-		d.log.Warn("mail from this domain is not signed any more: its keys are gone", "domain", name, "directory", keys.dir)
+	was := d.current.Load().keys
+	if err := s.keys.worse(was); err != nil {
+		return err
 	}
-	d.swap(site, ring)
-	d.keys = keys
+	s.keys.report(d.log, cfg.Signing.OnNoKey)
+	for _, name := range s.keys.gone(was) {
+		d.log.Warn("mail from this domain is not signed any more: its keys are gone", "domain", name, "directory", s.keys.dir)
+	}
+	d.swap(s)
 	return nil
+}
+
+// swap puts a setup in place, and tells the services what they are to do from now on.
+func (d *daemon) swap(s *setup) {
+	d.current.Store(s)
+	if err := d.lists.Set(s.wishes); err != nil {
+		d.log.Warn("not everything is watched at block lists", "err", err)
+	}
 }
 
 // deadline gives a context that ends when the time to stop is over.
@@ -75,6 +95,8 @@ type deadline func() (context.Context, context.CancelFunc)
 
 // run serves the listeners until ctx ends, and drains then, for at most the time that stop gives.
 func (d *daemon) run(ctx context.Context, listeners []net.Listener, stop deadline) error {
+	stopServices := d.startServices()
+	defer stopServices()
 	var serving sync.WaitGroup
 	failed := make(chan error, len(listeners))
 	for _, ln := range listeners {
@@ -95,73 +117,51 @@ func (d *daemon) run(ctx context.Context, listeners []net.Listener, stop deadlin
 		d.log.Warn("some connections did not end in time and were cut off")
 	}
 	serving.Wait()
-	d.dns.Close()
 	return err
 }
 
-// newSite makes of a configuration what a message meets. It reads the keys.
-func newSite(e *env, cfg *config.Config, resolver dns.Resolver) (*milter.Site, *signer.Ring, *heldKeys) {
-	keys := loadKeys(cfg)
-	ring := keys.ring
-	sign := signer.New(ring, cfg.Signing.Options(e.now))
-	envelope := &check.Envelope{
-		Routes:   routes(e, cfg),
-		Rewrites: cfg.Rewrites(),
-		Holds:    ring.Holds,
-		SPF: &check.SPF{
-			Checker:  &spf.Checker{Resolver: resolver, Receiver: cfg.Hostname.String(), Now: e.now},
-			Deadline: time.Duration(cfg.Policy.SPF.Deadline),
-		},
+// startServices starts what works beside the messages. They outlive the last message.
+func (d *daemon) startServices() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var services sync.WaitGroup
+	services.Go(func() {
+		if err := d.lists.Run(ctx); err != nil {
+			d.log.Warn("what is known of block lists is not kept for the next start", "err", err)
+		}
+	})
+	return func() {
+		cancel()
+		services.Wait()
+		d.dns.Close()
 	}
-	return &milter.Site{
-		Outbound: cfg.Outbound.Rule(),
-		Own:      envelope.Own,
-		Inquire:  func(ctx context.Context, tx *mail.Transaction) milter.Inquiry { return envelope.Begin(ctx, tx) },
-		Checks: []policy.Check{
-			check.HeaderSize,
-			check.From,
-			check.Keys(func(d mail.Domain) check.Holding { return holding(ring.Choose(d).Status) }),
-		},
-		Rules: []policy.Rule{
-			check.HeaderRule(),
-			check.FromRule(),
-			check.KeyRule(cfg.Signing.OnForeignFrom, cfg.Signing.OnNoKey),
-			check.SPFRule(cfg.Policy.SPF.Actions(), cfg.Policy.Mode == config.Observe),
-		},
-		Seal:    func(tx *mail.Transaction) (milter.Seal, error) { return seal(sign, tx) },
-		OnError: cfg.Milter.OnError,
-	}, ring, keys
 }
 
-func holding(s signer.Status) check.Holding {
-	switch s {
-	case signer.Usable:
-		return check.Usable
-	case signer.NoKey:
-		return check.NoKey
-	}
-	return check.NoDomain
-}
-
-// seal begins a signature, unless there is nothing to sign with, which the checks have reported.
-func seal(s *signer.Signer, tx *mail.Transaction) (milter.Seal, error) {
-	if tx.Cut || tx.Author.Fields > 1 {
-		return nil, milter.ErrUnsigned
-	}
-	sig, err := s.Begin(tx)
+// listing logs a change at a list: once, when it is found.
+func (d *daemon) listing(ev dnsbl.Event) {
+	level := slog.LevelWarn
 	switch {
-	case err == nil:
-		return sig, nil
-	case errors.Is(err, signer.ErrNoKey), errors.Is(err, signer.ErrForeign), errors.Is(err, signer.ErrNoAuthor):
-		return nil, milter.ErrUnsigned
+	case ev.Change == dnsbl.BecameListed && ev.Severity >= dnsbl.Block:
+		level = slog.LevelError
+	case ev.Change == dnsbl.BecameListed && ev.Severity < dnsbl.Warn, ev.Change == dnsbl.BecameClear, ev.Change == dnsbl.BecameHealthy:
+		level = slog.LevelInfo
 	}
-	return nil, err
-}
-
-// newLog makes the logger that the configuration asks for.
-func newLog(w io.Writer, format config.Format) *slog.Logger {
-	if format == config.JSON {
-		return slog.New(slog.NewJSONHandler(maillog.JSON(w), nil))
+	attrs := []slog.Attr{slog.String("event", ev.Change.String())}
+	text := func(key, value string) {
+		if value != "" {
+			attrs = append(attrs, slog.String(key, value))
+		}
 	}
-	return slog.New(slog.NewTextHandler(w, nil))
+	if ev.List != nil {
+		text("list", ev.List.ID)
+		text("subject", ev.Subject.String())
+		text("reason", ev.Text) // what the list says, in its own words
+		if ev.Change == dnsbl.BecameListed {
+			text("lookup", ev.List.LookupURL)
+			text("removal", ev.List.RemovalURL)
+		}
+	}
+	if !ev.Since.IsZero() {
+		attrs = append(attrs, slog.Time("since", ev.Since))
+	}
+	d.log.LogAttrs(context.Background(), level, ev.String(), attrs...)
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -25,6 +26,7 @@ import (
 	"reputed/milter/wire"
 	"reputed/policy/dns"
 	"reputed/policy/dns/dnstest"
+	"reputed/policy/dnsbl"
 	"reputed/signer"
 	"reputed/signer/keydir"
 )
@@ -102,7 +104,9 @@ type stage struct {
 
 // newStage sets the stage: keys, name server, configuration, daemon.
 func newStage(ctx context.Context, e *env) (_ *stage, err error) {
-	st := &stage{env: e, log: &lineLog{}, stop: func() {}}
+	hasty := *e
+	hasty.haste = 3000
+	st := &stage{env: &hasty, log: &lineLog{}, stop: func() {}}
 	defer func() {
 		if err != nil {
 			st.close()
@@ -121,8 +125,10 @@ func newStage(ctx context.Context, e *env) (_ *stage, err error) {
 	if err != nil {
 		return nil, err
 	}
-	st.daemon, _ = newDaemon(e, cfg, newLog(st.log, config.Logfmt)) // the broken key is part of the play
-	if err := st.dns.Set(demoZone + zone(st.daemon.ring.Load())); err != nil {
+	if st.daemon, err = newDaemon(st.env, cfg, newLog(st.log, config.Logfmt)); err != nil {
+		return nil, err
+	}
+	if err := st.dns.Set(demoZone + zone(st.daemon.current.Load().keys.ring)); err != nil {
 		return nil, err
 	}
 	lns, err := listen(cfg)
@@ -158,6 +164,18 @@ name = %q
 subdomains = true
 [policy]
 mode = %q
+[policy.dnsbl]
+listed = "defer"
+watch = ["demo"]
+act_on = ["demo"]
+[[policy.dnsbl.list]]
+id = "demo"
+name = "The Demo List"
+zone = "bl.demo.example"
+tier = "critical"
+min_poll = "1m"
+lookup_url = "https://www.demo.example/lookup"
+codes = { "127.0.0.2" = { meaning = "spam source", severity = "block" } }
 `, demoHost, st.dir, st.dns.Addr(), demoDomain, mode)
 	cfg, err := config.Load("demo.toml", []byte(text), config.Host{FullName: demoHost})
 	if err == nil {
@@ -177,14 +195,44 @@ func (st *stage) set(sc *scenario) error {
 		if err != nil {
 			return err
 		}
-		site, ring, _ := newSite(st.env, cfg, st.daemon.dns) // a reload would refuse the broken key
-		st.daemon.swap(site, ring)
+		s, err := st.daemon.setUp(st.env, cfg) // not a reload, which would speak of the broken key each time
+		if err != nil {
+			return err
+		}
+		st.daemon.swap(s)
 	}
-	st.dns.Heal()
+	if err := st.list(sc.listed); err != nil {
+		return err
+	}
 	if sc.silent {
 		st.dns.Fault(".", dnstest.Fault{Kind: dnstest.Drop})
 	}
 	return nil
+}
+
+// list makes the demo's block list answer so about both addresses of the egress, and waits until the daemon believes
+// it: minutes, which pass in the haste of a demonstration.
+func (st *stage) list(answer string) error {
+	zone := demoZone + zone(st.daemon.current.Load().keys.ring)
+	if answer != "" {
+		for _, name := range []string{"25.113.0.203", "5.2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2"} {
+			zone += fmt.Sprintf("%s.bl.demo.example. 1 A %s\n", name, answer)
+		}
+	}
+	if err := st.dns.Set(zone); err != nil {
+		return err
+	}
+	want := map[string]dnsbl.State{"": dnsbl.Clear, "127.0.0.2": dnsbl.Listed, "127.255.255.254": dnsbl.Refused}[answer]
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		known := st.daemon.lists.Snapshot()
+		if !slices.ContainsFunc(addresses(st.daemon.current.Load().routes), func(a netip.Addr) bool {
+			of := known.Listings(a)
+			return len(of) != 1 || of[0].State != want
+		}) {
+			return nil
+		}
+	}
+	return fmt.Errorf("the block list is not known to be %q", want)
 }
 
 // makeKeys makes the keys of the demo's domains: one RSA key for all, since making one takes its time. One domain's
@@ -271,7 +319,8 @@ func (st *stage) play(ctx context.Context, sc *scenario, queueID string, last *o
 		return nil, err
 	}
 	st.dns.Heal()
-	o := &outcome{Name: sc.name, Reply: r.End.String(), Log: st.log.take(), header: bridge.Apply(m.Header, r.Changes)}
+	o := &outcome{Name: sc.name, Reply: r.End.String(), header: bridge.Apply(m.Header, r.Changes)}
+	o.read(st.log.take())
 	for _, reply := range r.Rcpt {
 		o.Recipients = append(o.Recipients, reply.String())
 	}

@@ -18,8 +18,25 @@ type outcome struct {
 	Recipients []string  `json:"recipients"`      // the answer to each
 	Reply      string    `json:"reply"`
 	Signatures []verdict `json:"signatures"`
-	Log        string    `json:"log,omitempty"`
+	Log        string    `json:"log,omitempty"`    // of the message
+	Events     []string  `json:"events,omitempty"` // what else was logged since the message before
 	header     *mail.Header
+}
+
+// read takes what was logged.
+func (o *outcome) read(lines string) {
+	for line := range strings.SplitSeq(lines, "\n") {
+		_, line, _ = strings.Cut(line, " ") // the time says nothing here
+		switch {
+		case line == "":
+		case !strings.Contains(line, " msg=message "):
+			o.Events = append(o.Events, line)
+		case o.Log == "":
+			o.Log = line
+		default:
+			o.Log += "\n" + line
+		}
+	}
 }
 
 // judge compares with what must be.
@@ -63,6 +80,9 @@ func (o *outcome) wrong(format string, args ...any) {
 // print writes the outcome for people.
 func (o *outcome) print(w io.Writer) {
 	fmt.Fprintf(w, "%s\n", o.Name)
+	for _, line := range o.Events {
+		fmt.Fprintf(w, "  event      %s\n", line)
+	}
 	if len(o.Recipients) > 1 {
 		for i, reply := range o.Recipients {
 			fmt.Fprintf(w, "  recipient  %d: %s\n", i+1, reply)
@@ -75,9 +95,10 @@ func (o *outcome) print(w io.Writer) {
 	for _, v := range o.Signatures {
 		fmt.Fprintf(w, "  signature  %s %s/%s %s\n", v.Result, v.Domain, v.Selector, v.Algorithm)
 	}
-	for entry := range strings.Lines(o.Log) {
-		_, line, _ := strings.Cut(strings.TrimSuffix(entry, "\n"), " ") // the time says nothing here
-		fmt.Fprintf(w, "  log        %s\n", line)
+	for line := range strings.SplitSeq(o.Log, "\n") {
+		if line != "" {
+			fmt.Fprintf(w, "  log        %s\n", line)
+		}
 	}
 	for _, wrong := range o.Wrong {
 		fmt.Fprintf(w, "  WRONG      %s\n", wrong)

@@ -33,7 +33,7 @@ func (r *reloader) onSignals(ctx context.Context, again <-chan os.Signal) {
 		if err := r.reload(); err != nil {
 			d.log.Error("reload refused, all goes on as before", "err", err)
 		} else {
-			attrs := append(d.mail.Counts().Attrs(), slog.String("keys", keyNames(d.ring.Load())))
+			attrs := append(d.mail.Counts().Attrs(), slog.String("keys", keyNames(d.current.Load().keys.ring)))
 			d.log.LogAttrs(ctx, slog.LevelInfo, "reloaded", attrs...)
 		}
 		sdnotify.SdNotify(false, sdnotify.SdNotifyReady)

@@ -42,9 +42,12 @@ func startRunning(t *testing.T, toml string, keys ...string) *running {
 		t.Fatal(err)
 	}
 	e, _, _ := testEnv("")
-	d, found := newDaemon(e, cfg, newLog(r.log, config.Logfmt))
+	d, err := newDaemon(e, cfg, newLog(r.log, config.Logfmt))
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(d.dns.Close)
-	found.report(d.log, cfg.Signing.OnNoKey)
+	d.current.Load().keys.report(d.log, cfg.Signing.OnNoKey)
 	r.reloader = &reloader{env: e, daemon: d, file: path, started: cfg}
 	return r
 }
@@ -152,7 +155,7 @@ func TestReload(t *testing.T) {
 				t.Errorf("reload: %v; want %q", err, tt.refused)
 			}
 			var usable []string
-			for _, k := range r.daemon.ring.Load().Keys() {
+			for _, k := range r.daemon.current.Load().keys.ring.Keys() {
 				if name := k.ID().Domain.String(); !strings.Contains(strings.Join(usable, " "), name) {
 					usable = append(usable, name)
 				}

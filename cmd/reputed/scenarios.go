@@ -20,6 +20,7 @@ type scenario struct {
 	accepted bool     // at MAIL already: nothing more of it was asked for
 	observe  bool     // the policy only observes
 	silent   bool     // the name server says nothing
+	listed   string   // what the block list answers about this host's addresses; "": they are not on it
 	to       []string // the mailers of its recipients, "smtp" and "local"; none: one that leaves
 	rcpt     []string // how the answer to each recipient begins; none: continue
 	reply    string   // how the answer begins
@@ -54,6 +55,7 @@ forgotten.example.  TXT   "v=spf1 ip4:198.51.100.7 -all"
 careful.example.    TXT   "v=spf1 ip4:198.51.100.7 ~all"
 ipv4only.example.   TXT   "v=spf1 ip4:203.0.113.25 -all"
 silent.example.     TXT   "v=spf1 -all"
+2.0.0.127.bl.demo.example. A 127.0.0.2
 `
 
 func scenarios() []scenario {
@@ -140,6 +142,33 @@ func scenarios() []scenario {
 			name: "while the DNS is silent nothing is known, and mail goes out signed", client: "127.0.0.1", silent: true,
 			sender: "sid@silent.example", header: []string{"From: sid@silent.example", "Subject: no answer"},
 			reply: "accept", signed: "silent.example/rsa-sha256", log: "spf temperror",
+		},
+		{
+			name: "this host's addresses are on a block list: mail waits where it comes from", client: "127.0.0.1", listed: "127.0.0.2",
+			sender: "ann@example.org", header: []string{"From: ann@example.org", "Subject: listed"},
+			rcpt: []string{"451 4.7.1 this server's address 203.0.113.25 is on the list The Demo List (spam source), " +
+				"see https://www.demo.example/lookup"},
+			reply: "451 4.7.1", log: "dnsbl listed: 203.0.113.25 is on demo (spam source) since",
+		},
+		{
+			name: "who logged in would not try again, so that mail is held", client: "203.0.113.9", login: "bob", listed: "127.0.0.2",
+			sender: "bob@example.org", header: []string{"From: bob@example.org", "Subject: held"},
+			reply: "accept", signed: "example.org/rsa-sha256", log: "decision=hold rule=dnsbl",
+		},
+		{
+			name: "only observed, the same mail is sent", client: "127.0.0.1", listed: "127.0.0.2", observe: true,
+			sender: "ann@example.org", header: []string{"From: ann@example.org", "Subject: listed and observed"},
+			reply: "accept", signed: "example.org/rsa-sha256", log: "decision=accept would=defer",
+		},
+		{
+			name: "the listing ends, and mail flows", client: "127.0.0.1",
+			sender: "ann@example.org", header: []string{"From: ann@example.org", "Subject: not listed any more"},
+			reply: "accept", signed: "example.org/rsa-sha256", log: "decision=accept",
+		},
+		{
+			name: "a list that refuses to answer our resolver has not listed us", client: "127.0.0.1", listed: "127.255.255.254",
+			sender: "ann@example.org", header: []string{"From: ann@example.org", "Subject: an error code"},
+			reply: "accept", signed: "example.org/rsa-sha256", log: "decision=accept",
 		},
 	}
 }

@@ -59,7 +59,11 @@ func serve(ctx context.Context, e *env, file string) error {
 	signal.Notify(again, syscall.SIGHUP, syscall.SIGUSR1)
 	defer signal.Stop(again)
 
-	d, keys := newDaemon(e, cfg, log)
+	d, err := newDaemon(e, cfg, log)
+	if err != nil {
+		return status{exitFault, err}
+	}
+	keys := d.current.Load().keys
 	if keys.err != nil {
 		d.dns.Close()
 		return errNoFile(fmt.Errorf("the keys cannot be read, so all mail would leave unsigned: %w", keys.err))
@@ -69,11 +73,11 @@ func serve(ctx context.Context, e *env, file string) error {
 	if err != nil {
 		return status{exitFault, err}
 	}
-	ways := routes(e, cfg)
+	ways := d.current.Load().routes
 	log.Info("serving", "config", cmp.Or(path, "none, running on defaults"), "hostname", cfg.Hostname.String(),
-		"trusts", trusted(&cfg.Outbound), "keys", keyNames(d.ring.Load()), "directory", cfg.Signing.Keys,
+		"trusts", trusted(&cfg.Outbound), "keys", keyNames(keys.ring), "directory", cfg.Signing.Keys,
 		"egress", egressNames(ways), "policy", cfg.Policy.Mode.String())
-	announce(e.stdout, log, cfg, d.ring.Load(), listeners)
+	announce(e.stdout, log, cfg, keys.ring, listeners)
 	for _, a := range egressAdvice(readPostfix(ctx), ways, cfg.Rewrites()) {
 		log.Warn(a.text, "remedy", a.remedy)
 	}

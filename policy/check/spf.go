@@ -92,7 +92,7 @@ func (s *SPF) find(ctx context.Context, e *mail.Egress, who identity) (f policy.
 	}
 	f, edit := judge(who.subject(e), s.outcomes(ctx, e, who))
 	// What is another's is not ours to mend, and a guess is nothing to publish.
-	if f.Grade != policy.Pass && who.own && !e.Guessed {
+	if f.Grade != policy.Pass && f.Grade != policy.Unknown && who.own && !e.Guessed {
 		edit.Via = e.Via
 		a := spf.Advise(edit)
 		f.Advice, f.Fix = a.Reason, a.ZoneLine()

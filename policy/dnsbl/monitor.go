@@ -76,10 +76,15 @@ type Options struct {
 	State    string      // path of the file for what is known; "" keeps it in memory only
 	Event    func(Event) // told of every change, by Run, one at a time; it should return soon; nil tells nobody
 	Rand     *rand.Rand  // used by the monitor alone; nil is a random one
+
+	// Speed is how many times faster than time the monitor's clock goes, for demonstrations and tests with lists of
+	// their own: no list of others allows it. 0: as time does.
+	Speed int
 }
 
 // Monitor watches addresses and domains at lists, in the background. What it knows is read from [Monitor.Snapshot].
 type Monitor struct {
+	clock    clock
 	resolver dns.Resolver
 	event    func(Event)
 	snapshot atomic.Pointer[Snapshot]
@@ -105,7 +110,7 @@ type Monitor struct {
 // error: it is set aside, and an event says so.
 func NewMonitor(o Options) (*Monitor, error) {
 	m := &Monitor{
-		resolver: o.Resolver, event: o.Event, rand: o.Rand,
+		clock: newClock(o.Speed), resolver: o.Resolver, event: o.Event, rand: o.Rand,
 		kick: make(chan struct{}, 1), answers: make(chan answer, maxFlying),
 		operators: map[string]*operator{}, changed: map[Subject]bool{},
 	}
@@ -115,7 +120,7 @@ func NewMonitor(o Options) (*Monitor, error) {
 	m.snapshot.Store(&Snapshot{})
 	var err error
 	if m.memory, err = recall(o.State); err != nil {
-		m.events = append(m.events, Event{Change: LostMemory, At: time.Now(), Reason: err.Error()})
+		m.events = append(m.events, Event{Change: LostMemory, At: m.clock.now(), Reason: err.Error()})
 	}
 	return m, m.Set(o.Wishes)
 }
@@ -129,8 +134,9 @@ func (m *Monitor) Set(w Wishes) error {
 	subjects, err := w.subjects()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.arrange(w.Lists, subjects, time.Now())
-	m.publish(time.Now())
+	now := m.clock.now()
+	m.arrange(w.Lists, subjects, now)
+	m.publish(now)
 	select {
 	case m.kick <- struct{}{}:
 	default:
@@ -160,7 +166,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 		}
 		wake := m.dispatch(launch)
 		m.report()
-		timer.Reset(time.Until(wake))
+		timer.Reset(m.clock.until(wake))
 	}
 }
 
@@ -171,7 +177,7 @@ const tick = time.Minute
 func (m *Monitor) dispatch(launch func(func(context.Context) answer)) time.Time {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := time.Now()
+	now := m.clock.now()
 	wake := now.Add(tick)
 	for _, o := range m.operators { // in any order, so that nobody is always last
 		for m.flying < maxFlying {
@@ -194,13 +200,13 @@ func (m *Monitor) dispatch(launch func(func(context.Context) answer)) time.Time 
 func (m *Monitor) close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.memory.write(m.watches, time.Now())
+	return m.memory.write(m.watches, m.clock.now())
 }
 
 // report shows what has changed, tells of it, and writes it down.
 func (m *Monitor) report() {
 	m.mu.Lock()
-	now := time.Now()
+	now := m.clock.now()
 	if now.Sub(m.looked) >= tick {
 		m.lookForStale(now)
 	}

@@ -196,7 +196,7 @@ func (m *Monitor) begin(o *operator, q *question, now time.Time) func(context.Co
 func (m *Monitor) take(a answer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := time.Now()
+	now := m.clock.now()
 	q := a.question
 	q.away = false
 	a.operator.flying--

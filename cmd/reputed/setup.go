@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"reputed/cmd/reputed/internal/config"
+	"reputed/cmd/reputed/internal/maillog"
+	"reputed/milter"
+	"reputed/policy"
+	"reputed/policy/check"
+	"reputed/policy/dns"
+	"reputed/policy/dnsbl"
+	"reputed/policy/mail"
+	"reputed/policy/spf"
+	"reputed/signer"
+)
+
+// setup is what one configuration comes to. It does not change.
+type setup struct {
+	site   *milter.Site // what messages meet
+	keys   *heldKeys
+	routes policy.Routes
+	dnsbl  *check.DNSBL
+	wishes dnsbl.Wishes // what is to be watched
+}
+
+// newSetup reads the keys. It fails only where the program itself is broken.
+func newSetup(e *env, cfg *config.Config, resolver dns.Resolver, listed func(netip.Addr) []dnsbl.Listing) (*setup, error) {
+	lists, err := cfg.Policy.DNSBL.Choose()
+	if err != nil {
+		return nil, err
+	}
+	s := &setup{keys: loadKeys(cfg), routes: routes(e, cfg)}
+	s.dnsbl = &check.DNSBL{Listed: listed, Acts: lists.Acts, Reach: check.NewReach(lists.Watched)}
+	s.wishes = dnsbl.Wishes{Lists: lists.Watched, Addresses: addresses(s.routes), Domains: signedDomains(s.keys.ring)}
+	observe := cfg.Policy.Mode == config.Observe
+	ring := s.keys.ring
+	sign := signer.New(ring, cfg.Signing.Options(e.now))
+	envelope := &check.Envelope{
+		Routes:   s.routes,
+		Rewrites: cfg.Rewrites(),
+		Holds:    ring.Holds,
+		SPF: &check.SPF{
+			Checker:  &spf.Checker{Resolver: resolver, Receiver: cfg.Hostname.String(), Now: e.now},
+			Deadline: time.Duration(cfg.Policy.SPF.Deadline),
+		},
+		DNSBL: s.dnsbl,
+	}
+	s.site = &milter.Site{
+		Outbound: cfg.Outbound.Rule(),
+		Own:      envelope.Own,
+		Inquire:  func(ctx context.Context, tx *mail.Transaction) milter.Inquiry { return envelope.Begin(ctx, tx) },
+		Checks: []policy.Check{
+			check.HeaderSize,
+			check.From,
+			check.Keys(func(d mail.Domain) check.Holding { return holding(ring.Choose(d).Status) }),
+		},
+		Rules: []policy.Rule{
+			check.HeaderRule(),
+			check.FromRule(),
+			check.KeyRule(cfg.Signing.OnForeignFrom, cfg.Signing.OnNoKey),
+			check.SPFRule(cfg.Policy.SPF.Actions(), observe),
+			check.DNSBLRule(cfg.Policy.DNSBL.Listed, observe),
+		},
+		Seal:    func(tx *mail.Transaction) (milter.Seal, error) { return seal(sign, tx) },
+		OnError: cfg.Milter.OnError,
+	}
+	return s, nil
+}
+
+// addresses gives every address that mail leaves from.
+func addresses(rs policy.Routes) (all []netip.Addr) {
+	for _, r := range rs {
+		all = append(all, r.Egress.Addresses...)
+	}
+	return all
+}
+
+// signedDomains gives every domain that there is a key for.
+func signedDomains(ring *signer.Ring) (all []mail.Domain) {
+	for _, k := range ring.Keys() {
+		all = append(all, k.ID().Domain)
+	}
+	return all
+}
+
+func holding(s signer.Status) check.Holding {
+	switch s {
+	case signer.Usable:
+		return check.Usable
+	case signer.NoKey:
+		return check.NoKey
+	}
+	return check.NoDomain
+}
+
+// seal begins a signature, unless there is nothing to sign with, which the checks have reported.
+func seal(s *signer.Signer, tx *mail.Transaction) (milter.Seal, error) {
+	if tx.Cut || tx.Author.Fields > 1 {
+		return nil, milter.ErrUnsigned
+	}
+	sig, err := s.Begin(tx)
+	switch {
+	case err == nil:
+		return sig, nil
+	case errors.Is(err, signer.ErrNoKey), errors.Is(err, signer.ErrForeign), errors.Is(err, signer.ErrNoAuthor):
+		return nil, milter.ErrUnsigned
+	}
+	return nil, err
+}
+
+// newLog makes the logger that the configuration asks for.
+func newLog(w io.Writer, format config.Format) *slog.Logger {
+	if format == config.JSON {
+		return slog.New(slog.NewJSONHandler(maillog.JSON(w), nil))
+	}
+	return slog.New(slog.NewTextHandler(w, nil))
+}
