@@ -1,0 +1,182 @@
+// Package status tells how a running daemon does: what it is, how much mail it saw, how the addresses that mail leaves
+// from stand at the lists, how the resolver does, which keys there are.
+//
+// A [Server] answers GET /status on a unix socket with a [Report] in JSON, made at that moment. [Get] asks for it.
+// [Report.Problems] says what of it somebody should mend, the worst first.
+//
+// # What it never does
+//
+// It changes nothing, asks nobody, and keeps nothing: what it tells is what the parts of the daemon know already. It
+// does not listen on TCP.
+//
+// # Security
+//
+// Whoever may connect to the socket may read all of a report; the mode of the socket decides. A report holds no key and
+// no address of a sender or recipient. The texts that lists give as reasons, and names from the configuration, are in
+// it as they came: escape them where they are shown. A client gets little time and few connections are served at once,
+// so that one that stalls costs nothing.
+package status
+
+import (
+	"net/netip"
+	"runtime/debug"
+	"time"
+
+	"reputed/cmd/reputed/internal/maillog"
+	"reputed/policy"
+	"reputed/policy/dnsbl"
+	"reputed/policy/mail"
+)
+
+// Report is how a daemon does. Its JSON is a promise to other programs.
+type Report struct {
+	At       time.Time      `json:"at"`                // when the report was made
+	Started  time.Time      `json:"started"`           // when the daemon was
+	Version  string         `json:"version"`           // see [Version]
+	Hostname mail.Domain    `json:"hostname,omitzero"` // how this host greets the world
+	Config   string         `json:"config"`            // path of the file; "": the defaults
+	Reload   Reload         `json:"reload"`            // the last one
+	Mode     string         `json:"mode"`              // "observe" or "enforce"
+	Counts   maillog.Counts `json:"counts"`            // since the start
+	Rules    []Rule         `json:"rules"`             // what findings lead to
+	Egresses []Egress       `json:"egresses"`          // the ways by which mail leaves
+	Domains  []Domain       `json:"domains"`           // those that are watched on lists of domains
+	Lists    []List         `json:"lists"`             // those that are watched
+	Resolver Resolver       `json:"resolver"`
+	Keys     []Key          `json:"keys"` // those in use
+}
+
+// Reload is an attempt to take a new configuration.
+type Reload struct {
+	At    time.Time `json:"at,omitzero"`     // zero: there was none since the start
+	OK    bool      `json:"ok"`              // it is in effect; otherwise all is as before
+	Error string    `json:"error,omitempty"` // why it is not
+}
+
+// Rule is what the results of one check lead to.
+type Rule struct {
+	Name    string                   `json:"name"`    // the rule of a finding
+	On      map[string]policy.Action `json:"on"`      // by the result of a finding
+	Observe bool                     `json:"observe"` // it never acts
+}
+
+// Egress is a way by which mail leaves.
+type Egress struct {
+	Name      string      `json:"name"`
+	Guessed   bool        `json:"guessed"` // from this host's interfaces: nothing is refused for it
+	Hostname  mail.Domain `json:"hostname,omitzero"`
+	Via       mail.Domain `json:"via,omitzero"` // a smarthost
+	Listed    bool        `json:"listed"`       // every address is: what a rule acts on
+	Addresses []Address   `json:"addresses"`    // none: not known
+}
+
+// Address is how an address stands at the lists.
+type Address struct {
+	Addr     netip.Addr `json:"address"`
+	Listed   bool       `json:"listed"`   // on a list that may act, for a code that makes receivers refuse
+	Listings []Listing  `json:"listings"` // at every list that is watched for it, listings first, the worst before others
+}
+
+// Domain is how a domain stands at the lists of domains.
+type Domain struct {
+	Name     mail.Domain `json:"name"`
+	Clear    int         `json:"clear"`    // on so many lists it is known not to be
+	Listings []Listing   `json:"listings"` // at the others
+}
+
+// Listing is how an address or domain stands at one list.
+type Listing struct {
+	List     string         `json:"list"` // its id
+	Name     string         `json:"name"`
+	Acts     bool           `json:"acts"` // the list may lead to more than a line in the log
+	State    dnsbl.State    `json:"state"`
+	Severity dnsbl.Severity `json:"severity,omitzero"` // when listed
+	Meaning  string         `json:"meaning,omitempty"` // when listed
+	Pending  bool           `json:"pending,omitempty"` // one answer says that it is listed, or worse; a second must confirm it
+	Text     string         `json:"text,omitempty"`    // when listed: the reason that the list gives; unescaped
+	Since    time.Time      `json:"since,omitzero"`    // when listed or clear
+	Asked    time.Time      `json:"asked,omitzero"`
+	Next     time.Time      `json:"next,omitzero"`
+	Reason   string         `json:"reason,omitempty"` // when nothing is known: why
+	Remedy   string         `json:"remedy,omitempty"` // what the operator of this host can do, about either
+}
+
+// List is how a list does.
+type List struct {
+	ID     string       `json:"id"`
+	Name   string       `json:"name"`
+	Acts   bool         `json:"acts"`
+	Health dnsbl.Health `json:"health"`
+	Since  time.Time    `json:"since,omitzero"`
+	Tested time.Time    `json:"tested,omitzero"`
+	Next   time.Time    `json:"next,omitzero"` // when it will be tested again
+	Reason string       `json:"reason,omitempty"`
+	Remedy string       `json:"remedy,omitempty"`
+}
+
+// Resolver is how questions to the DNS fare.
+type Resolver struct {
+	Health dnsbl.Health `json:"health"` // as the monitor of lists finds it
+	Since  time.Time    `json:"since,omitzero"`
+	Reason string       `json:"reason,omitempty"`
+	Remedy string       `json:"remedy,omitempty"`
+	Client Client       `json:"client"` // of SPF
+	Cache  Cache        `json:"cache"`  // of SPF
+}
+
+// Client is dns.ClientStats.
+type Client struct {
+	Queries    uint64 `json:"queries"`
+	Found      uint64 `json:"found"`
+	NoData     uint64 `json:"nodata"`
+	NXDomain   uint64 `json:"nxdomain"`
+	Timeout    uint64 `json:"timeout"`
+	ServFail   uint64 `json:"servfail"`
+	Refused    uint64 `json:"refused"`
+	Malformed  uint64 `json:"malformed"`
+	Network    uint64 `json:"network"`
+	Dropped    uint64 `json:"dropped"`
+	TCP        uint64 `json:"tcp"`
+	Mismatched uint64 `json:"mismatched"`
+}
+
+// Failed counts the queries that brought no answer, though somebody waited for it.
+func (c *Client) Failed() uint64 { return c.Timeout + c.ServFail + c.Refused + c.Malformed + c.Network }
+
+// Cache is dns.CacheStats.
+type Cache struct {
+	Hits      uint64 `json:"hits"`
+	Misses    uint64 `json:"misses"`
+	Stale     uint64 `json:"stale"`
+	Failures  uint64 `json:"failures"`
+	Refreshes uint64 `json:"refreshes"`
+	Busy      uint64 `json:"busy"`
+	Entries   uint64 `json:"entries"`
+}
+
+// Key is a key that signs.
+type Key struct {
+	Domain    mail.Domain `json:"domain"`
+	Selector  mail.Domain `json:"selector"`
+	Algorithm string      `json:"algorithm"`
+	Bits      int         `json:"bits"`
+	Weak      bool        `json:"weak"` // it works, and should be replaced
+}
+
+// Version names this program as it was built: the version of the module, or the revision.
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	version := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && (version == "" || version == "(devel)") {
+			return s.Value[:min(len(s.Value), 12)]
+		}
+	}
+	if version == "" {
+		return "unknown"
+	}
+	return version
+}
