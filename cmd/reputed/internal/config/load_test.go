@@ -14,11 +14,16 @@ import (
 	"reputed/cmd/reputed/internal/config"
 	"reputed/milter/wire"
 	"reputed/policy"
+	"reputed/policy/dnsbl"
 	"reputed/policy/mail"
 )
 
 // same compares configurations; all types without exported fields in them are comparable.
-var same = cmpopts.EquateComparable(mail.Domain{}, netip.Addr{}, netip.Prefix{}, netip.AddrPort{})
+var same = cmp.Options{
+	cmpopts.EquateComparable(mail.Domain{}, netip.Addr{}, netip.Prefix{}, netip.AddrPort{}, dnsbl.Pattern{}),
+	cmpopts.IgnoreUnexported(config.DNSBL{}, dnsbl.List{}),
+	cmp.Comparer(func(a, b dnsbl.Key) bool { return a.IsZero() == b.IsZero() }), // nothing tells more of a secret
+}
 
 func load(t *testing.T, text string) *config.Config {
 	t.Helper()
@@ -75,7 +80,8 @@ func TestDefault(t *testing.T) {
 		`"rsa":"auto"`,
 		`"domain":[]`,
 		`"policy":{"mode":"observe","spf":{"fail":"reject","partial":"log","softfail":"log","neutral":"log",` +
-			`"none":"log","permerror":"log","deadline":"2s"}}`,
+			`"none":"log","permerror":"log","deadline":"2s"},"dnsbl":{"listed":"log","act_on":["critical"],` +
+			`"watch":["default"],"hold_max":"24h","list":[]}}`,
 		`"format":"logfmt"`,
 	} {
 		if !strings.Contains(got(c), want) {
@@ -167,6 +173,12 @@ func TestLoad(t *testing.T) {
 				c.Policy.SPF.Fail, c.Policy.SPF.SoftFail = policy.Defer, policy.Hold
 				c.Policy.SPF.Deadline = config.Duration(30 * time.Second)
 			}},
+		{"what a listing leads to", "policy.dnsbl = { listed = 'hold', act_on = ['important', '-spamcop'], hold_max = '30m' }",
+			func(c *config.Config) {
+				c.Policy.DNSBL.Listed, c.Policy.DNSBL.ActOn = policy.Hold, []string{"important", "-spamcop"}
+				c.Policy.DNSBL.HoldMax = config.Duration(30 * time.Minute)
+			}},
+		{"no list is asked", "policy.dnsbl.watch = []", func(c *config.Config) { c.Policy.DNSBL.Watch = []string{} }},
 		{"the log", "\ufeff[log]\r\nformat = \"json\" # with a byte order mark, from Windows\r\n", func(c *config.Config) {
 			c.Log.Format = config.JSON
 		}},
@@ -207,16 +219,17 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-// written gives the configuration after a round through text.
+// written gives the configuration after a round through text, in which keys are put back.
 func written(t *testing.T, c *config.Config) *config.Config {
 	t.Helper()
 	var b bytes.Buffer
 	if err := c.Write(&b); err != nil {
 		t.Fatal(err)
 	}
-	again, err := config.Load("written", b.Bytes(), config.Host{})
+	text := bytes.ReplaceAll(b.Bytes(), []byte("key = \"{key}\"\n"), []byte("key = \"s3cr3t\"\n"))
+	again, err := config.Load("written", text, config.Host{})
 	if err != nil {
-		t.Fatalf("%v in:\n%s", err, b.Bytes())
+		t.Fatalf("%v in:\n%s", err, text)
 	}
 	return again
 }
@@ -285,6 +298,46 @@ neutral = "hold"
 none = "defer"
 permerror = "reject"
 deadline = "1500ms"
+[policy.dnsbl]
+listed = "reject"
+act_on = ["important", "local"]
+watch = ["default", "-spamcop", "dronebl"]
+hold_max = "30m"
+[[policy.dnsbl.list]]
+id = "local"
+name = "The \"local\" list"
+operator = "us"
+zone = "{key}.bl.bücher.example"
+key = "s3cr3t"
+subject = "ip"
+kind = "mixed"
+families = ["ipv6"]
+tier = "important"
+default = true
+access = "key"
+public_resolver = "refused"
+min_poll = "90m"
+test_listed = "2001:db8::2"
+test_unlisted = "2001:db8::1"
+test_status = "documented"
+part_of = "abusero"
+replaces = "psbl"
+lookup_url = "https://bl.example/look"
+removal_url = "https://bl.example/out"
+expiry = "never"
+note = "a note"
+confidence = "high"
+codes = { "127.0.0.2" = { meaning = "spam \\ source", severity = "block" } }
+error_codes = { "127.0.0.1" = "too many questions" }
+[[policy.dnsbl.list]]
+id = "spamhaus-zen"
+error_codes = {}
+test_status = "none"
+[[policy.dnsbl.list]]
+id = "words"
+zone = "dbl.example"
+subject = "domain"
+codes = { "bit:2" = { meaning = "spam", severity = "block" }, "127.0.1.0/24" = { meaning = "ham", severity = "warn" } }
 [log]
 format = "json"
 `

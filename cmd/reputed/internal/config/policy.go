@@ -8,8 +8,9 @@ import (
 
 // Policy says what becomes of our mail that receivers would refuse.
 type Policy struct {
-	Mode Mode `json:"mode"` // in effect: Enforce by default once there is an [Egress]
-	SPF  SPF  `json:"spf"`
+	Mode  Mode  `json:"mode"` // in effect: Enforce by default once there is an [Egress]
+	SPF   SPF   `json:"spf"`
+	DNSBL DNSBL `json:"dnsbl"`
 }
 
 // Mode says whether findings act.
@@ -48,7 +49,7 @@ func (f *SPF) Actions() map[string]policy.Action {
 }
 
 func defaultPolicy() Policy {
-	return Policy{SPF: SPF{Fail: policy.Reject, Deadline: Duration(2 * time.Second)}}
+	return Policy{SPF: SPF{Fail: policy.Reject, Deadline: Duration(2 * time.Second)}, DNSBL: defaultDNSBL()}
 }
 
 // read reads the section; the egresses have been read.
@@ -58,6 +59,7 @@ func (p *Policy) read(s *section, egresses int) {
 	}
 	text(s, "mode", choice(Observe, Enforce), &p.Mode)
 	p.SPF.read(s.table("spf"))
+	p.DNSBL.read(s.table("dnsbl"))
 }
 
 func (f *SPF) read(s *section) {

@@ -16,7 +16,7 @@ import (
 // as a [[domain]], has no default: its example stands as prose, indented.
 var (
 	setting = regexp.MustCompile(`(?m)^#([^ \n])`)
-	example = regexp.MustCompile(`(?m)^#   (\[|[a-z_]+ =)`)
+	example = regexp.MustCompile(`(?m)^#   (\[|[a-z_]+(\."[0-9.]+")? =)`)
 )
 
 func TestSample(t *testing.T) {
@@ -37,8 +37,8 @@ func TestSample(t *testing.T) {
 	}
 	t.Run("with its examples", func(t *testing.T) {
 		c := load(t, string(example.ReplaceAll(contrib.Sample, []byte("$1"))))
-		if len(c.Domains) == 0 || len(c.Egress) == 0 || len(c.Rewrite) == 0 {
-			t.Error("no example of a domain, an egress or a rewriting")
+		if len(c.Domains) == 0 || len(c.Egress) == 0 || len(c.Rewrite) == 0 || len(c.Policy.DNSBL.Lists) == 0 {
+			t.Error("no example of a domain, an egress, a rewriting or a list")
 		}
 	})
 }
@@ -53,22 +53,23 @@ func TestSampleComplete(t *testing.T) {
 	at, section, seen := 0, "", map[string]bool{}
 	for line := range strings.Lines(b.String()) {
 		key, _, ok := strings.Cut(line, " = ")
+		key, _, _ = strings.Cut(key, `."`) // a code of a list, any other will do
+		wanted := regexp.MustCompile(`\n` + regexp.QuoteMeta(key) + `( = |\.)`)
 		if strings.HasPrefix(line, "[") {
 			section = strings.TrimSpace(line)
 			key, ok = section, true
-		} else {
-			key += " = "
+			wanted = regexp.MustCompile(`\n` + regexp.QuoteMeta(section) + `\n`)
 		}
 		if !ok || seen[section+key] {
 			continue
 		}
 		seen[section+key] = true
-		next := strings.Index(text[at:], "\n"+key)
-		if next < 0 {
+		next := wanted.FindStringIndex(text[at:])
+		if next == nil {
 			t.Errorf("%q is not in the sample, or not in this place", key)
 			continue
 		}
-		at += next
+		at += next[0]
 	}
 	for i, line := range strings.Split(string(contrib.Sample), "\n") {
 		if len(line) > 120 || strings.TrimRight(line, " \t") != line {

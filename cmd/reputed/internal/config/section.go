@@ -44,29 +44,38 @@ func (d *document) section(path string, values map[string]any, at *node) *sectio
 // syntax notes an error of the TOML library in our form.
 func (d *document) syntax(err error) {
 	e := Error{File: d.file, Line: 1, Text: err.Error()}
-	if parse := new(toml.ParseError); errors.As(err, parse) {
+	parse := new(toml.ParseError)
+	if errors.As(err, parse) {
 		e.Line, e.Text = max(1, parse.Position.Line), parse.Message
 	}
 	if strings.HasPrefix(e.Text, "expected value but found") || strings.HasPrefix(e.Text, "Invalid integer") {
 		e.Text += " (a text stands in quotes)"
 	}
 	e.Text = "not valid toml: " + plain(e.Text)
+	if last := parse.LastKey; strings.EqualFold(last[strings.LastIndexByte(last, '.')+1:], "key") { // of a list
+		e.Text = "not valid toml, at a key or behind it (it may be a secret, so none of it is shown; a text stands in quotes)"
+	}
 	d.errs = append(d.errs, e)
 }
 
 // plain gives a message of the TOML library as ours are written: lower case at the start, no full stop, and nothing
 // that a terminal would obey.
 func plain(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if !strconv.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, strings.TrimSuffix(s, "."))
+	s = printable(strings.TrimSuffix(s, "."))
 	if s == "" {
 		return s
 	}
 	return strings.ToLower(s[:1]) + s[1:]
+}
+
+// printable gives a text with nothing in it that a terminal would obey.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !strconv.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, s)
 }
 
 // finish notes every key that nobody asked for, and gives all errors: nil if there are none.

@@ -3,11 +3,14 @@ package config
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// Write writes the configuration as TOML, with every key. Loaded again it gives the same configuration, on any host.
+// Write writes the configuration as TOML, with every key. Loaded again it gives the same configuration, on any host;
+// but the keys of lists are secrets: "{key}" stands for each, and Load refuses that until the key is put back.
 func (c *Config) Write(w io.Writer) error {
 	var p printer
 	p.text("hostname", c.Hostname)
@@ -137,4 +140,67 @@ func (p *printer) policy(c *Policy) {
 	p.text("none", c.SPF.None)
 	p.text("permerror", c.SPF.PermError)
 	p.text("deadline", c.SPF.Deadline)
+	p.dnsbl(&c.DNSBL)
+}
+
+func (p *printer) dnsbl(b *DNSBL) {
+	p.table("[policy.dnsbl]")
+	p.text("listed", b.Listed)
+	p.words("act_on", b.ActOn)
+	p.words("watch", b.Watch)
+	p.text("hold_max", b.HoldMax)
+	for _, l := range b.Lists {
+		p.table("[[policy.dnsbl.list]]")
+		entry := l.entry()
+		for _, key := range listKeys {
+			p.value(key, entry[key])
+		}
+	}
+}
+
+// value writes a value as the TOML library reads it; nil is nothing. Of a table each key has its line.
+func (p *printer) value(key string, v any) {
+	table, is := v.(map[string]any)
+	switch {
+	case v == nil:
+	case is && len(table) > 0:
+		for _, k := range slices.Sorted(maps.Keys(table)) {
+			fmt.Fprintf(p, "%s.%s = %s\n", key, bare(k), inline(table[k]))
+		}
+	default:
+		fmt.Fprintf(p, "%s = %s\n", key, inline(v))
+	}
+}
+
+// inline gives a value on one line.
+func inline(v any) string {
+	switch v := v.(type) {
+	case string:
+		return quote(v)
+	case []any:
+		words := make([]string, len(v))
+		for i, w := range v {
+			words[i] = inline(w)
+		}
+		return "[" + strings.Join(words, ", ") + "]"
+	case map[string]any:
+		if len(v) == 0 {
+			return "{}"
+		}
+		var pairs []string
+		for _, k := range slices.Sorted(maps.Keys(v)) {
+			pairs = append(pairs, bare(k)+" = "+inline(v[k]))
+		}
+		return "{ " + strings.Join(pairs, ", ") + " }"
+	}
+	return fmt.Sprint(v) // true or false
+}
+
+// bare writes a key, in quotes where TOML wants them.
+func bare(key string) string {
+	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
+	if key == "" || strings.Trim(key, allowed) != "" {
+		return quote(key)
+	}
+	return key
 }
