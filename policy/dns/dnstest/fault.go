@@ -38,6 +38,7 @@ const (
 	Short                     // answers end at the first alias, as from a server of another zone
 	Loop                      // two aliases that lead to each other
 	Lie                       // names that do not exist have the address Addr
+	NoAA                      // the answer as from a cache: not authoritative
 )
 
 // Fault makes the server go wrong for a name; for ".example.org", for that name and all below it; for ".", for all. The
@@ -145,6 +146,8 @@ func (s *Server) spoil(w dns.ResponseWriter, m *dns.Msg, f Fault) {
 	case Loop:
 		other := "loop." + q.Name
 		m.Answer, m.Ns, m.Rcode = []dns.RR{alias(q.Name, other), alias(other, q.Name)}, nil, dns.RcodeSuccess
+	case NoAA:
+		m.Authoritative = false
 	case Lie:
 		if m.Rcode == dns.RcodeNameError {
 			m.Answer, m.Ns, m.Rcode = addresses(q, f.Addr), nil, dns.RcodeSuccess
