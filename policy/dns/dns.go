@@ -7,22 +7,27 @@
 // [Cache] remembers what a client says, and how long it holds. It keeps answers beyond their time for when the servers
 // fail, so that a black-out of the DNS neither stops mail nor slows it.
 //
+// [Authority] finds the servers of the zone that holds a name, and asks each of them: what a cache says is not yet what
+// the world will see. [Update] changes what the primary of a zone publishes.
+//
 // # What it never does
 //
 // It does not search: names are asked for as they are given. It does not validate signatures: have a validating
-// resolver on this host. Records that do not belong to the question are not looked at, nor kept.
+// resolver on this host. Records that do not belong to the question are not looked at, nor kept. It changes nothing
+// but TXT records, and those only when they are as the caller expects.
 //
 // # Standards
 //
-// RFC 1035, RFC 2181 (TTL), RFC 2308 (negative answers), RFC 5452 (what makes answers hard to forge), RFC 6604 (aliases
-// and what they lead to), RFC 6672 (DNAME, by the aliases made of it), RFC 6891 (EDNS), RFC 7766 (TCP), RFC 8767 (stale
-// answers), RFC 9520 (failures are kept).
+// RFC 1035, RFC 2136 (updates), RFC 2181 (TTL), RFC 2308 (negative answers), RFC 5452 (what makes answers hard to
+// forge), RFC 6604 (aliases and what they lead to), RFC 6672 (DNAME, by the aliases made of it), RFC 6891 (EDNS), RFC
+// 7766 (TCP), RFC 8767 (stale answers), RFC 8945 (TSIG), RFC 9520 (failures are kept).
 //
 // # Security
 //
 // Answers come from strangers. Texts and names of answers are not escaped: escape them where they are shown. Each query
 // has a port and an id of its own; replies that do not fit it are counted and passed over, so that who guesses can
-// neither answer nor make the question fail. Reading a message is fuzzed.
+// neither answer nor make the question fail. Reading a message is fuzzed. A [Secret] prints as "{secret}", whatever
+// prints it.
 package dns
 
 import (
@@ -39,6 +44,7 @@ type Type uint16
 const (
 	A    Type = 1
 	NS   Type = 2
+	SOA  Type = 6
 	PTR  Type = 12
 	MX   Type = 15
 	TXT  Type = 16
@@ -51,6 +57,8 @@ func (t Type) String() string {
 		return "A"
 	case NS:
 		return "NS"
+	case SOA:
+		return "SOA"
 	case PTR:
 		return "PTR"
 	case MX:
@@ -89,7 +97,20 @@ type Record struct {
 	Name string     // MX: the host; NS, PTR: the name
 	Pref uint16     // MX
 	Text string     // TXT: the strings joined, octets as they are
+	SOA  *Start     // SOA
 }
+
+// Start is a start of authority, which every zone has at its apex.
+type Start struct {
+	Zone    string        // whose
+	Primary string        // the server that updates go to
+	Serial  uint32        // grows with each change of the zone
+	TTL     time.Duration // of this record
+	Minimum time.Duration
+}
+
+// Negative is how long others may remember that the zone has nothing at a name: RFC 2308, section 5.
+func (s *Start) Negative() time.Duration { return min(s.TTL, s.Minimum) }
 
 // Answer is what a question brought.
 type Answer struct {
@@ -109,6 +130,7 @@ var (
 	ErrMalformed = errors.New("not a proper answer")
 	ErrNetwork   = errors.New("the server cannot be reached")
 	ErrName      = errors.New("not a name that the DNS can hold")
+	ErrLame      = errors.New("it is named as a server of the zone, and is none") // of an [Authority]
 )
 
 // Resolver answers questions. The name has no final dot, and its labels may hold any octet but the dot.

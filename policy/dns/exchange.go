@@ -54,7 +54,7 @@ func (c *Client) query(ctx context.Context, server netip.AddrPort, q question) (
 
 func newQuery(q question, edns bool) *miekg.Msg {
 	m := &miekg.Msg{Question: []miekg.Question{{Name: q.name, Qtype: uint16(q.t), Qclass: miekg.ClassINET}}}
-	m.Id, m.RecursionDesired = miekg.Id(), true
+	m.Id, m.RecursionDesired = miekg.Id(), !q.direct
 	if edns {
 		m.SetEdns0(udpSize, false)
 	}

@@ -22,7 +22,8 @@ const withoutSOA = 5 * time.Second
 type question struct {
 	name    string // canonical
 	t       Type
-	aliases int // that led here
+	aliases int  // that led here
+	direct  bool // of a server of the zone itself, which need not ask others
 }
 
 // reading is what one message says about a question.
@@ -82,8 +83,8 @@ func negative(m *miekg.Msg, asked, q question, ttl time.Duration) reading {
 		status = NXDomain
 	}
 	lasts := withoutSOA
-	if soa != nil { // RFC 2308, section 5
-		lasts = min(seconds(soa.Hdr.Ttl), seconds(soa.Minttl))
+	if soa != nil {
+		lasts = startOf(soa).Negative()
 	}
 	return reading{Answer: Answer{Status: status, Name: plain(q.name), TTL: min(ttl, lasts)}}
 }
@@ -129,10 +130,19 @@ func record(rr miekg.RR) (Record, error) {
 		return Record{Name: plain(rr.Ns)}, nil
 	case *miekg.PTR:
 		return Record{Name: plain(rr.Ptr)}, nil
+	case *miekg.SOA:
+		return Record{SOA: startOf(rr)}, nil
 	case *miekg.TXT:
 		return Record{Text: unescape(strings.Join(rr.Txt, ""), "")}, nil
 	}
 	return Record{}, malformed
+}
+
+func startOf(rr *miekg.SOA) *Start {
+	return &Start{
+		Zone: plain(rr.Hdr.Name), Primary: plain(rr.Ns), Serial: rr.Serial, TTL: seconds(rr.Hdr.Ttl),
+		Minimum: seconds(rr.Minttl),
+	}
 }
 
 // aliasAt gives the alias that stands at a name, if one does. A DNAME record need not be looked at, for the server
