@@ -109,6 +109,7 @@ Exit status: 0 done; 1 the answer is no; 64 wrong arguments; 66 an input cannot 
 		spfCommand(e),
 		listsCommand(e),
 		listedCommand(e),
+		statusCommand(e),
 	)
 	return root
 }
