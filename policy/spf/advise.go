@@ -1,19 +1,26 @@
 package spf
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"reputed/policy/dns"
 	"reputed/policy/mail"
 )
 
-// Case is what advice is asked about: one sender's domain, and the addresses that its mail leaves from.
+// Case is what advice is asked about: one domain, and the ways by which its mail leaves.
 type Case struct {
-	Outcomes []Outcome   // of one subject: for each address that of Check; of a smarthost, that of Reaches, or both
-	Via      mail.Domain // the smarthost's name, to be included instead of addresses; zero: there is none
-	Survey   *Survey     // of the subject; nil: not made, and then costs are not told
+	// Outcomes are of one subject: for each address that of Check; of a smarthost that of Reaches, or both. That of
+	// Reaches counts when it is a pass, or alone.
+	Outcomes []Outcome
+	Via      mail.Domain // the smarthost's name, to be included instead of addresses; zero: mail leaves directly
+	Also     []Case      // further ways, of which Outcomes and Via count
+
+	Survey   *Survey    // of the subject; nil: not made, and then costs are not told
+	Wildcard []dns.Type // what the subject has by a wildcard only: [Checker.Wildcard]
 }
 
 // Advice is the edit of a record. The zero value is that there is nothing to do.
@@ -27,41 +34,37 @@ type Advice struct {
 }
 
 // Advise makes the edit after which all the addresses pass, with no more look-ups than the limits allow, and nothing
-// that passed before stops passing. It asks nothing.
+// that passed before stops passing. It asks nothing. A smarthost whose name would cost too much is left out, and the
+// reason says so.
 //
 // New terms go before the final all or redirect, where they are read most naturally. They go to the beginning, where
 // nothing can keep an evaluation from reaching them, and where an address costs nothing, when the present record says
 // no, or breaks, in a term before its end; or when the record is so wrong that this cannot be told. Addresses are
 // listed one by one: those next to each other need not be the operator's.
 func Advise(c Case) Advice {
-	if len(c.Outcomes) == 0 {
-		return Advice{}
-	}
-	first := &c.Outcomes[0]
-	e := edit{c: c, subject: first.Subject, old: first.Texts}
-	for i := range c.Outcomes {
-		switch o := &c.Outcomes[i]; o.Result {
-		case Pass:
-		case TempError:
-			return e.no(fmt.Sprintf("nothing is known, so nothing is advised: %v", o.Err))
-		default:
-			e.missing = append(e.missing, o)
+	e := edit{c: c}
+	for i, way := range append([]Case{c}, c.Also...) {
+		if len(way.Outcomes) == 0 {
+			continue
+		}
+		if first := &way.Outcomes[0]; i == 0 || e.subject == "" {
+			e.subject, e.owner, e.old = first.Subject, first.Owner, first.Texts
+		}
+		if err := e.lacks(&way); err != nil {
+			return e.no(fmt.Sprintf("nothing is known, so nothing is advised: %v", err))
 		}
 	}
 	switch {
 	case len(e.missing) == 0:
 		if c.Survey != nil && c.Survey.Over() {
-			return e.no("nothing need be done for these addresses, but others get a permerror: " + costs(c.Survey))
+			return e.no("what was asked for passes, but others get a permerror: " + costs(c.Survey))
 		}
 		return Advice{}
 	case len(strings.Join(e.old, "")) > maxEdit:
 		return e.no("the record is too long to be edited: write a new one")
 	case !isHostName(e.subject):
 		return e.no("receivers can find no record of this name: send with a domain that the public DNS knows")
-	case e.viaUnknown():
-		return e.no(fmt.Sprintf("%s has no SPF record: ask those who run the smarthost which name to include", c.Via))
 	}
-	e.wants()
 	switch {
 	case len(e.old) == 0:
 		e.fresh()
@@ -70,6 +73,9 @@ func Advise(c Case) Advice {
 	default:
 		e.merge()
 	}
+	if e.hopeless {
+		return e.no(strings.Join(e.reasons, "; "))
+	}
 	return e.advice()
 }
 
@@ -77,37 +83,69 @@ func Advise(c Case) Advice {
 type edit struct {
 	c       Case
 	subject string
+	owner   string // of the record, when the subject is an alias
 	old     []string
-	missing []*Outcome
+	missing []lack
 	add     []string // the terms that are wanted
 	terms   []string // of the new record, without the version
 	changes []Change
 	reasons []string
+
+	hopeless       bool // no term can be added
+	lookups, voids int  // that the wanted terms cost
+}
+
+// lack is an address or a smarthost that does not pass.
+type lack struct {
+	*Outcome
+	via mail.Domain // zero: mail leaves directly
+	own *own        // of the smarthost, if it is known
+}
+
+// lacks collects what does not pass of a way. An error is that this is not known.
+func (e *edit) lacks(way *Case) error {
+	var all []lack
+	var reached *Outcome
+	for i := range way.Outcomes {
+		o := &way.Outcomes[i]
+		if !way.Via.IsZero() && !o.IP.IsValid() {
+			if reached = o; o.Result == Pass {
+				return nil // by which addresses the smarthost sends is its own business
+			}
+			continue
+		}
+		all = append(all, lack{Outcome: o, via: way.Via})
+	}
+	if len(all) == 0 && reached != nil {
+		all = append(all, lack{Outcome: reached, via: way.Via})
+	}
+	for _, l := range all {
+		if l.Result == TempError {
+			return l.Err
+		}
+		if reached != nil {
+			l.own = reached.own
+		}
+		if l.Result != Pass {
+			e.missing = append(e.missing, l)
+		}
+	}
+	return nil
 }
 
 // no is the advice that there is no edit.
 func (e *edit) no(reason string) Advice {
-	return Advice{Domain: e.subject, Old: e.old, Reason: reason}
+	return Advice{Domain: e.at(), Old: e.old, Reason: reason}
 }
+
+// at is where the record stands.
+func (e *edit) at() string { return cmp.Or(e.owner, e.subject) }
 
 func (e *edit) because(format string, args ...any) {
 	reason := fmt.Sprintf(format, args...)
 	if !slices.Contains(e.reasons, reason) {
 		e.reasons = append(e.reasons, reason)
 	}
-}
-
-// viaUnknown tells that the smarthost's name is included already, and has no record.
-func (e *edit) viaUnknown() bool {
-	for _, o := range e.missing {
-		if n := len(o.Chain); n > 0 && !e.c.Via.IsZero() && errors.Is(o.Err, ErrNoRecord) {
-			to, ok := leadsTo(o.Chain[n-1].Term)
-			if ok && strings.EqualFold(to, e.c.Via.String()) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // leadsTo gives the domain of an include or redirect.
@@ -119,34 +157,39 @@ func leadsTo(term string) (string, bool) {
 	return strings.TrimSuffix(m.Domain.text, "."), ok && m.Kind == Include
 }
 
-// wants collects the terms that are wanted: the smarthost's name, which stands for all its addresses; or the addresses,
-// IPv4 first, each once.
-func (e *edit) wants() {
-	if !e.c.Via.IsZero() {
-		e.add = []string{"include:" + e.c.Via.String()}
-		return
-	}
-	var six []string
-	for _, o := range e.missing {
-		if !o.IP.IsValid() {
-			continue
-		}
-		term := addressTerm(o.IP, o.IP.BitLen())
+// wants collects the terms that are wanted, each once: addresses, IPv4 first, and then the names of smarthosts, which
+// stand for all their addresses. It leaves out those names that would break a limit, for mail through the smarthost or,
+// where terms come behind that allow others, for these.
+func (e *edit) wants(behind bool) {
+	var six, names []string
+	for _, l := range e.missing {
 		switch {
-		case slices.Contains(e.add, term) || slices.Contains(six, term):
-		case o.IP.Is4():
-			e.add = append(e.add, term)
+		case !l.via.IsZero():
+			term := "include:" + l.via.String()
+			if !slices.Contains(names, term) && e.affords(&l, behind) {
+				names = append(names, term)
+			}
+		case !l.IP.IsValid():
+		case l.IP.Is4():
+			e.add = append(e.add, addressTerm(l.IP, 32))
 		default:
-			six = append(six, term)
+			six = append(six, addressTerm(l.IP, 128))
 		}
 	}
-	e.add = append(e.add, six...)
+	seen := map[string]bool{}
+	e.add = slices.DeleteFunc(slices.Concat(e.add, six, names), func(term string) bool {
+		defer func() { seen[term] = true }()
+		return seen[term]
+	})
+	e.hopeless = len(e.add) == 0
 }
 
-// fresh makes the first record of a domain.
+// fresh makes the first record of a domain. It is cautious: there may be other hosts.
 func (e *edit) fresh() {
-	e.terms = append(slices.Clone(e.add), "-all")
-	e.because("%s has no SPF record; if mail of the domain leaves from other hosts too, list these as well", e.subject)
+	e.because("%s has no SPF record; if its mail leaves from other hosts too, list these as well, "+
+		"and put -all in the place of ~all once none is missing", e.subject)
+	e.wants(false)
+	e.terms = append(slices.Clone(e.add), "~all")
 }
 
 const notOne = "the text is no SPF record to receivers, which see none"
@@ -166,15 +209,17 @@ func (e *edit) mendOne() {
 		default:
 			e.because(notOne)
 		}
+		e.wants(false)
 		e.front()
 		return
 	}
 	e.terms = e.terms[1:]
 	front := false
-	for _, o := range e.missing {
-		front = e.why(o) || front
+	for i := range e.missing {
+		front = e.why(&e.missing[i]) || front
 	}
 	e.bury()
+	e.wants(front || !slices.ContainsFunc(e.terms, isAll) && slices.ContainsFunc(e.terms, isRedirect))
 	if front {
 		e.front()
 		return
@@ -184,33 +229,39 @@ func (e *edit) mendOne() {
 }
 
 // why says why an address does not pass, and whether that needs a term at the beginning of the record.
-func (e *edit) why(o *Outcome) (front bool) {
-	who := e.c.Via.String()
-	if o.IP.IsValid() {
-		who = o.IP.String()
+func (e *edit) why(l *lack) (front bool) {
+	who, unless := "mail via "+l.via.String(), ""
+	if l.IP.IsValid() {
+		who = l.IP.String()
+	} else if l.Unsure {
+		unless = ", unless its address is among those of the record"
 	}
-	foreign := !strings.EqualFold(o.Domain, e.subject)
+	foreign := !strings.EqualFold(l.Domain, e.subject)
 	switch {
-	case errors.Is(o.Err, ErrLookups), errors.Is(o.Err, ErrVoids):
-		e.because("%v; the new terms come before them", o.Err)
+	case errors.Is(l.Err, ErrLookups), errors.Is(l.Err, ErrVoids):
+		if l.via.IsZero() {
+			e.because("%v; the new terms come before them", l.Err)
+		} else {
+			e.because("%v", l.Err)
+		}
 		if s := e.c.Survey; s != nil {
 			e.because("%s", costs(s))
 		}
 		return true
-	case o.Err != nil && foreign:
+	case l.Err != nil && foreign:
 		e.because("the record of %s, which %s leads to, is wrong, and its owner must mend it: %v",
-			o.Domain, firstTerm(o), o.Err)
+			l.Domain, firstTerm(l.Outcome), l.Err)
 		return true
-	case o.Err != nil:
-		e.because("%v", o.Err)
+	case l.Err != nil:
+		e.because("%v", l.Err)
 		return true
-	case o.Term == "":
-		e.because("%s is not allowed: %s, as %s says nothing of it", who, o.Result, o.Domain)
+	case l.Term == "":
+		e.because("%s is not allowed: %s, as %s says nothing of it%s", who, l.Result, l.Domain, unless)
 	case foreign:
-		e.because("%s is not allowed: %s, by %s of %s", who, o.Result, o.Term, o.Domain)
+		e.because("%s is not allowed: %s, by %s of %s%s", who, l.Result, l.Term, l.Domain, unless)
 	default:
-		e.because("%s is not allowed: %s, by %s", who, o.Result, o.Term)
-		m, ok := mechanism(o.Term)
+		e.because("%s is not allowed: %s, by %s%s", who, l.Result, l.Term, unless)
+		m, ok := mechanism(l.Term)
 		return !ok || m.Kind != All
 	}
 	return false
@@ -226,9 +277,10 @@ func firstTerm(o *Outcome) string {
 
 // advice is the edit, when it is made.
 func (e *edit) advice() Advice {
-	a := Advice{Domain: e.subject, Old: e.old, Changes: e.changes}
+	a := Advice{Domain: e.at(), Old: e.old, Changes: e.changes}
 	a.New = strings.Join(append([]string{version}, e.terms...), " ")
 	a.Strings = split(a.New)
+	e.place()
 	if n := len(a.New); n > 450 { // RFC 7208, section 3.4
 		e.because("with %d octets it is published as %d strings, and should be made shorter than 450: "+
 			"move terms into a record of their own, and include that", n, len(a.Strings))
@@ -237,6 +289,22 @@ func (e *edit) advice() Advice {
 	}
 	a.Reason = strings.Join(e.reasons, "; ")
 	return a
+}
+
+// place says what is particular about the name at which the record stands.
+func (e *edit) place() {
+	if e.owner != "" {
+		e.because("%s is an alias of %s, and nothing can stand beside a CNAME record: the record is that of %s",
+			e.subject, e.owner, e.owner)
+	}
+	if len(e.c.Wildcard) > 0 {
+		var types []string
+		for _, t := range e.c.Wildcard {
+			types = append(types, t.String())
+		}
+		e.because("%s has its records (%s) from a wildcard, and loses them when it gets one of its own: "+
+			"write them beside it", e.at(), strings.Join(types, ", "))
+	}
 }
 
 // maxEdit is how long records are that are still edited, in octets: longer ones are nobody's honest work.

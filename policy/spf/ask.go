@@ -42,7 +42,7 @@ func (e *evaluation) ask(name string, t dns.Type) dns.Answer {
 
 // family is the type of the records that hold addresses like the one that is checked.
 func (e *evaluation) family() dns.Type {
-	if e.ip.Is6() {
+	if e.ip.Is6() || e.six {
 		return dns.AAAA
 	}
 	return dns.A

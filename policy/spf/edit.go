@@ -31,7 +31,12 @@ func isAll(term string) bool {
 	return ok && m.Kind == All
 }
 
-// end gives the place of new terms before the all of a record, or before the modifiers at its end.
+func isRedirect(term string) bool {
+	name, _, ok := modifier(term)
+	return ok && name == "redirect"
+}
+
+// end gives the place of new terms before the all of a record, or behind its last mechanism.
 func end(terms []string) int {
 	if i := slices.IndexFunc(terms, isAll); i >= 0 {
 		return i
@@ -107,40 +112,42 @@ func listed(terms []string, want string) bool {
 	return false
 }
 
-// bury takes out the terms that lead to domains without a record, each of which makes the whole void.
+// bury takes out the terms that lead to domains without a record, each of which makes the whole void. Where a redirect
+// was one, the record ends in a cautious all.
 func (e *edit) bury() {
-	dead := map[string]bool{}
-	for _, o := range e.missing {
-		if n := len(o.Chain); n > 0 && errors.Is(o.Err, ErrNoRecord) && strings.EqualFold(o.Domain, e.subject) {
-			dead[o.Chain[n-1].Term] = true
+	var dead []string
+	for _, l := range e.missing {
+		if n := len(l.Chain); n > 0 && errors.Is(l.Err, ErrNoRecord) && strings.EqualFold(l.Domain, e.subject) {
+			dead = append(dead, l.Chain[n-1].Term)
 		}
 	}
 	if s := e.c.Survey; s != nil && s.Record != nil {
 		for _, t := range s.Record.Terms {
 			if t.Record != nil && t.Record.Result == None {
-				dead[t.Text] = true
+				dead = append(dead, t.Text)
 			}
 		}
 	}
-	var left []string
-	for _, term := range e.terms {
-		switch {
-		case !dead[term]:
-			left = append(left, term)
-		case strings.HasPrefix(strings.ToLower(term), "redirect="):
-			left = append(left, "~all")
-			e.changes = append(e.changes, Change{term, "~all", "the domain that it leads to has no record"})
-		default:
-			e.changes = append(e.changes, Change{term, "", "the domain that it leads to has no record"})
+	redirected := false
+	e.terms = slices.DeleteFunc(e.terms, func(term string) bool {
+		if !slices.ContainsFunc(dead, func(d string) bool { return same(d, term) }) {
+			return false
 		}
+		change := Change{term, "", "the domain that it leads to has no record"}
+		if isRedirect(term) {
+			redirected, change.New = true, "~all"
+		}
+		e.changes = append(e.changes, change)
+		return true
+	})
+	if redirected {
+		e.terms = slices.Insert(e.terms, end(e.terms), "~all")
 	}
-	e.terms = left
 }
 
 // costs says what a record costs, and by which of its terms.
 func costs(s *Survey) string {
-	text := fmt.Sprintf("the whole record costs %d look-ups of %d, and %d void ones of %d",
-		s.Lookups, MaxLookups, s.Voids, MaxVoids)
+	text := "the whole record costs " + ofLimits(s.Lookups, s.Voids)
 	if s.Record == nil {
 		return text
 	}

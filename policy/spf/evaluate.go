@@ -19,6 +19,7 @@ type evaluation struct {
 	sender  string // the sender's domain
 	via     string // the name that Reaches looks for; "": an address is checked
 	deaf    bool   // to a pass: what matches here is not what the whole comes to
+	six     bool   // the address is not known, and taken for one of IPv6
 	whole   bool   // Survey: evaluate all terms, whatever matches, and keep no limits
 	traced  bool
 
@@ -147,6 +148,9 @@ func (e *evaluation) record(domain string) (*Record, Result, error) {
 	}
 	if len(e.out.Chain) == 0 {
 		e.out.Texts = recordTexts(a.Records, n)
+		if a.Name != "" && !strings.EqualFold(a.Name, domain) {
+			e.out.Owner = a.Name
+		}
 	}
 	switch n {
 	case 0:

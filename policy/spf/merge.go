@@ -28,6 +28,7 @@ func (e *edit) merge() {
 	} else {
 		e.because(notOne)
 	}
+	e.wants(false)
 	e.front()
 }
 

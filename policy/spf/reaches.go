@@ -2,6 +2,7 @@ package spf
 
 import (
 	"context"
+	"math"
 	"net/netip"
 
 	"reputed/policy/mail"
@@ -46,18 +47,21 @@ func (e *evaluation) passOver(q Qualifier) {
 
 // own is what the record of a smarthost costs by itself.
 type own struct {
-	missing        bool  // there is none
-	err            error // it is wrong, and voids the record that includes it
-	lookups, voids int   // at worst
+	missing bool  // there is none
+	err     error // it is wrong, to those whom its terms before that do not match
+	reached bool  // by an include or redirect: the outcome has counted it
+	lookups int   // at worst
+	voids   int   // at worst, to addresses of the family that has fewer
+	most    int   // to any other
 }
 
 // smarthost counts what the record of the smarthost costs, which was reached.
 func (e *evaluation) smarthost(r *Record) error {
-	before := e.out
-	sub := *e
-	sub.measure(r)
-	e.out, e.asked = sub.out, sub.asked
-	e.out.own = &own{lookups: e.out.Lookups - before.Lookups, voids: e.out.Voids - before.Voids}
+	o := e.measure(r)
+	o.reached = true
+	e.out.own = o
+	e.out.Lookups += o.lookups
+	e.out.Voids += o.voids
 	switch {
 	case e.out.Lookups > MaxLookups:
 		return ErrLookups
@@ -67,12 +71,13 @@ func (e *evaluation) smarthost(r *Record) error {
 	return nil
 }
 
-// ownOf counts what the record of the smarthost costs, which was not reached.
+// ownOf counts what the record of the smarthost costs, which was not reached; nil: it is not known.
 func (e *evaluation) ownOf(via string) *own {
 	if !isHostName(via) {
 		return &own{missing: true}
 	}
 	sub := evaluation{checker: e.checker, ctx: e.ctx, helo: e.helo, local: e.local, sender: e.sender, domain: via}
+	sub.out.Subject = e.out.Subject
 	r, result, err := sub.record(via)
 	switch result {
 	case TempError:
@@ -82,15 +87,27 @@ func (e *evaluation) ownOf(via string) *own {
 	case PermError:
 		return &own{err: err}
 	}
-	sub.measure(r)
-	return &own{lookups: sub.out.Lookups, voids: sub.out.Voids}
+	return sub.measure(r)
 }
 
-// measure walks the record of the domain that is evaluated, until a limit is broken.
-func (e *evaluation) measure(r *Record) {
-	e.whole, e.via = true, ""
-	e.node = &Trace{Domain: e.domain}
-	e.node.terms(r)
-	w := walk{e: e, bounded: true, path: []string{e.domain}}
-	w.terms(r)
+// measure walks the record of the domain that is evaluated, until a limit is broken, for addresses of both families: it
+// is not known which the smarthost has.
+func (e *evaluation) measure(r *Record) *own {
+	o := &own{voids: math.MaxInt}
+	for _, six := range []bool{false, true} {
+		sub := *e
+		sub.whole, sub.via, sub.six = true, "", six
+		sub.node = &Trace{Domain: e.domain}
+		sub.node.terms(r)
+		w := walk{e: &sub, bounded: true, path: []string{e.out.Subject, e.domain}} // back to the subject: without end
+		w.terms(r)
+		voids := sub.out.Voids - e.out.Voids
+		o.lookups = max(o.lookups, sub.out.Lookups-e.out.Lookups)
+		o.voids, o.most = min(o.voids, voids), max(o.most, voids+w.perhaps)
+		if o.err == nil {
+			o.err = w.wrong
+		}
+		e.asked, e.out.TTL, e.out.Stale, e.out.Unsure = sub.asked, sub.out.TTL, sub.out.Stale, sub.out.Unsure
+	}
+	return o
 }

@@ -5,8 +5,8 @@
 // strict receivers do: an error behind the term that matches makes the record void. The [Outcome] says which term
 // matched, how it was reached, and what it cost of the limits; on request with a [Trace] of all that was asked.
 // [Checker.Reaches] asks the same for a smarthost, which is known by the name to include and not by its addresses.
-// [Checker.Survey] tells what a record costs those whom none of its terms matches. [Advise] makes the edit from what
-// these found, and asks nothing itself.
+// [Checker.Survey] tells what a record costs those whom none of its terms matches, and [Checker.Wildcard] what a domain
+// would lose by getting one. [Advise] makes the edit from what these found, and asks nothing itself.
 //
 // # What it never does
 //
@@ -22,7 +22,8 @@
 // # Security
 //
 // Records are strangers' words, and make us ask further questions. Section 4.6.4 bounds them: 10 terms that ask, 2 void
-// answers, 10 hosts of an MX or names of a PTR; that is less than 130 questions. Parser, macros and mends are fuzzed.
+// answers, 10 hosts of an MX or names of a PTR; that is less than 130 questions, and for a smarthost, whose own record
+// is looked at for both kinds of address, less than 390. Parser, macros and mends are fuzzed.
 // Explanations are printable ASCII; all other texts of records and names are as they came: escape them where shown.
 package spf
 
@@ -81,6 +82,7 @@ type Outcome struct {
 	TTL         time.Duration // the shortest of all answers; 0: nothing was asked, or the answer holds for no time
 	Stale       bool          // some answer was older than it should be, for want of a newer one
 	Unsure      bool          // of Reaches: terms that may list the smarthost are passed over; no pass is no knowledge
+	Owner       string        // where the aliases of Subject end, whose records count; "": Subject is none
 	Texts       []string      // of Subject: its SPF records; where there is none, the texts that were meant to be one
 	Explanation string        // of Fail, when the domain gives one
 	Trace       *Trace        // when the request asks for it

@@ -3,6 +3,7 @@ package spf
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"time"
@@ -51,7 +52,9 @@ func (c *Checker) Survey(ctx context.Context, q Request) Survey {
 type walk struct {
 	e       *evaluation
 	s       Survey
-	bounded bool // ends where a limit is broken
+	bounded bool  // ends where a limit is broken
+	perhaps int   // void answers more, to some addresses
+	wrong   error // the first thing that is wrong in a record, and not just unknown
 	records int
 	path    []string // the domains that lead to this one
 }
@@ -79,6 +82,7 @@ func (w *walk) record(domain string) *Trace {
 	if r == nil {
 		w.e.node = outer
 		node.Result = result
+		w.permanent(result, err)
 		if err != nil {
 			return w.broken(node, err)
 		}
@@ -90,6 +94,13 @@ func (w *walk) record(domain string) *Trace {
 	w.path = w.path[:len(w.path)-1]
 	w.e.domain, w.e.node = domain, outer
 	return node
+}
+
+// permanent notes an error that stays until somebody mends it.
+func (w *walk) permanent(result Result, err error) {
+	if result == PermError && w.wrong == nil {
+		w.wrong = err
+	}
 }
 
 func (w *walk) broken(node *Trace, err error) *Trace {
@@ -140,10 +151,13 @@ func (w *walk) term(m *Mechanism) (bool, error) {
 		e.out.Lookups++
 		if changing {
 			e.out.Voids++
+		} else {
+			w.perhaps++
 		}
 		return false, nil
 	}
-	matched, _, err := e.match(m)
+	matched, result, err := e.match(m)
+	w.permanent(result, err)
 	if changing && (matched || err != nil) {
 		e.out.Voids++
 	}
@@ -167,6 +181,7 @@ func (w *walk) follow(to *macroString) error {
 	term.Record = w.record(target)
 	w.e.term = term
 	if term.Record.Result == None {
+		w.permanent(PermError, fmt.Errorf("%w: %s", ErrNoRecord, target))
 		w.s.Complete = false
 		return ErrNoRecord
 	}
