@@ -79,6 +79,7 @@ func (d *daemon) reload(e *env, cfg *config.Config) error {
 		d.log.Warn("mail from this domain is not signed any more: its keys are gone", "domain", name, "directory", s.keys.dir)
 	}
 	d.swap(s)
+	d.dns.Renew() // a record that was mended counts at once
 	return nil
 }
 

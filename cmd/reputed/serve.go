@@ -33,7 +33,8 @@ which. It prints the lines to paste into Postfix's main.cf.
 SIGHUP or SIGUSR1 reads configuration and keys again: all of it takes effect, or none of it, and the log
 says why. It is refused when the configuration has errors or its file is gone, when the keys cannot be
 read or none is left, and when a key or domain cannot be used that could be before, or is new. Keys that
-were broken already are no reason to refuse: the log names them again. SIGTERM lets messages in hand be
+were broken already are no reason to refuse: the log names them again. What the DNS said before is asked
+for anew, so that a record that was mended counts at once. SIGTERM lets messages in hand be
 answered, for at most 30 seconds.
 
 Under systemd it reports when it is ready, and takes its sockets from the unit if that has any: unix, or

@@ -173,6 +173,20 @@ func (c *Cache) await(ctx context.Context, k key, known *entry) (Answer, error) 
 	}
 }
 
+// Renew makes all that is remembered old: it is asked for anew, also what failed, and serves only while the servers fail.
+// For the operator who has just mended a record, and says so.
+func (c *Cache) Renew() {
+	now := c.now()
+	for k, e := range c.entries.All() {
+		old := *e
+		old.failures, old.retry = 0, time.Time{}
+		if now.Before(old.expires) {
+			old.expires = now
+		}
+		c.entries.Set(k, &old)
+	}
+}
+
 // Close ends what is on its way, and waits until it has. What is in memory is still answered.
 func (c *Cache) Close() {
 	c.mu.Lock()

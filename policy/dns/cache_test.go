@@ -352,3 +352,38 @@ func BenchmarkCacheHitParallel(b *testing.B) {
 		}
 	})
 }
+
+// The operator has mended a record and says so: it is asked for anew, also what failed; what was known before serves
+// only while the servers fail.
+func TestCacheRenew(t *testing.T) {
+	cached(t, dns.CacheOptions{}, func(t *testing.T, c *dns.Cache, u *upstream) {
+		u.say(found("old", time.Hour), 0)
+		ask(c)
+		u.want(t, 1, "the first question")
+		u.say(found("new", time.Hour), 0)
+		c.Renew()
+		if a := ask(c); a.Records[0].Text != "new" || a.Stale {
+			t.Errorf("%+v", a)
+		}
+		u.want(t, 1, "after it was mended")
+		u.say(failed(dns.ErrServFail), 0)
+		c.Renew()
+		if a := ask(c); a.Records[0].Text != "new" || !a.Stale {
+			t.Errorf("while the servers fail: %+v", a)
+		}
+		u.say(found("newer", time.Hour), 0)
+		c.Renew() // before the failure has run out
+		if a := ask(c); a.Records[0].Text != "newer" || a.Stale {
+			t.Errorf("after the failure: %+v", a)
+		}
+	})
+}
+
+// A panic of what is asked is a failure of the one question.
+func TestCachePanic(t *testing.T) {
+	c := dns.NewCache(dns.ResolverFunc(func(context.Context, string, dns.Type) dns.Answer { panic("a fault") }), dns.CacheOptions{})
+	defer c.Close()
+	if a := ask(c); a.Status != dns.Failed || !errors.Is(a.Err, dns.ErrMalformed) {
+		t.Errorf("%+v", a)
+	}
+}

@@ -3,6 +3,7 @@ package dns_test
 import (
 	"context"
 	"errors"
+	"net"
 	"net/netip"
 	"runtime"
 	"strings"
@@ -314,5 +315,16 @@ func TestDeadline(t *testing.T) {
 	}
 	if n := c.Stats(); n.Queries != 1 || n.Dropped != 1 {
 		t.Errorf("who asks gave up: %+v", n)
+	}
+}
+
+// A panic on the way to a server is a failure of that one question.
+func TestClientPanic(t *testing.T) {
+	c := dns.NewClient(dns.Options{
+		Servers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53")},
+		Dial:    func(context.Context, string, string) (net.Conn, error) { panic("a fault") },
+	})
+	if a := c.Resolve(t.Context(), "example.org", dns.TXT); a.Status != dns.Failed || !errors.Is(a.Err, dns.ErrMalformed) {
+		t.Errorf("%+v", a)
 	}
 }

@@ -17,18 +17,22 @@ import (
 // udpSize is the largest answer over UDP: one that no path cuts into pieces.
 const udpSize = 1232
 
-// exchange asks one server, over TCP too if the answer wants it.
-func (c *Client) exchange(ctx context.Context, server netip.AddrPort, q question) reading {
+// exchange asks one server, over TCP too if the answer wants it. A panic over what a server sent costs that answer.
+func (c *Client) exchange(ctx context.Context, server netip.AddrPort, q question) (r reading) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, ErrTimeout)
 	defer cancel()
 	c.counts.queries.Add(1)
+	defer func() {
+		if v := recover(); v != nil {
+			r = failure(fmt.Errorf("%w: panic: %v", ErrMalformed, v))
+		}
+		c.counts.outcome(ctx, r)
+	}()
 	m, err := c.query(ctx, server, q)
-	r := failure(err)
-	if err == nil {
-		r = read(m, q)
+	if err != nil {
+		return failure(err)
 	}
-	c.counts.outcome(ctx, r)
-	return r
+	return read(m, q)
 }
 
 // query gives the server's message.

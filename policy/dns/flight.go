@@ -3,6 +3,7 @@ package dns
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 )
 
@@ -45,7 +46,7 @@ func (c *Cache) fly(k key, known *entry, background bool) (*flight, error) {
 func (c *Cache) ask(k key, f *flight) {
 	ctx, cancel := context.WithTimeoutCause(c.ctx, c.maxFlight, ErrTimeout)
 	defer cancel()
-	f.answer = c.next.Resolve(ctx, k.name, k.t)
+	f.answer = c.resolve(ctx, k)
 	if c.ctx.Err() == nil { // else it says nothing of the servers
 		now := c.now()
 		before, _ := c.entries.GetIfPresent(k)
@@ -62,4 +63,14 @@ func (c *Cache) ask(k key, f *flight) {
 	delete(c.flights, k)
 	c.mu.Unlock()
 	close(f.landed)
+}
+
+// resolve asks what the cache is of. A panic there is a fault of ours; it costs the answer, not the process.
+func (c *Cache) resolve(ctx context.Context, k key) (a Answer) {
+	defer func() {
+		if v := recover(); v != nil {
+			a = Answer{Err: fmt.Errorf("%w: panic: %v", ErrMalformed, v)}
+		}
+	}()
+	return c.next.Resolve(ctx, k.name, k.t)
 }
