@@ -24,7 +24,7 @@ var (
 // that of a forwarder.
 type Survey struct {
 	Domain   string        `json:"domain"`
-	IP       netip.Addr    `json:"ip"`       // the voids are those of addresses of its family
+	IP       netip.Addr    `json:"ip"`       // the voids are those of addresses of its family; invalid: it is not known
 	Lookups  int           `json:"lookups"`  // at most MaxLookups, or strangers get a permerror
 	Voids    int           `json:"voids"`    // at most MaxVoids, likewise
 	Complete bool          `json:"complete"` // false: a part is wrong, too much, or could not be asked for
@@ -37,10 +37,21 @@ func (s *Survey) Over() bool { return s.Lookups > MaxLookups || s.Voids > MaxVoi
 
 // Survey walks all that the record of the request's domain leads to, also what stands behind the term that matches. An
 // exists whose name changes with the mail is counted as void, as it is to those whom it does not match. It asks at most
-// 200 questions, for at most 50 records; a record that leads to itself is followed once, and breaks the limit.
+// 200 questions, for at most 50 records; a record that leads to itself is followed once, and breaks the limit. Of an
+// address that is not known it asks twice, and tells what costs more: to be one of IPv4, or of IPv6.
 func (c *Checker) Survey(ctx context.Context, q Request) Survey {
+	s := c.survey(ctx, q, false)
+	if !s.IP.IsValid() {
+		if six := c.survey(ctx, q, true); six.Lookups > s.Lookups || six.Lookups == s.Lookups && six.Voids > s.Voids {
+			s = six
+		}
+	}
+	return s
+}
+
+func (c *Checker) survey(ctx context.Context, q Request, six bool) Survey {
 	e := c.begin(ctx, q)
-	e.whole, e.traced = true, true
+	e.whole, e.traced, e.six = true, true, six
 	w := walk{e: e, s: Survey{Domain: e.out.Subject, IP: e.ip, Complete: true}}
 	w.s.Record = w.record(e.out.Subject)
 	w.s.Lookups, w.s.Voids = e.out.Lookups, e.out.Voids
