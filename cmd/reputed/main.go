@@ -110,6 +110,7 @@ Exit status: 0 done; 1 the answer is no; 64 wrong arguments; 66 an input cannot 
 		listsCommand(e),
 		listedCommand(e),
 		statusCommand(e),
+		holdCommand(e),
 	)
 	return root
 }
