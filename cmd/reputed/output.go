@@ -116,7 +116,8 @@ func (p printer) table(indent string, rows [][]cell) {
 // leastWrapped is how wide a column must be for its text to be broken.
 const leastWrapped = 20
 
-// layout gives a text for each row of a table. The last cell of a row is broken into lines where that makes it fit.
+// layout gives a text for each row of a table. The last cell of a row is broken into lines where that makes it fit. A
+// row of one cell is no part of the columns, and does not widen them.
 func (p printer) layout(indent string, rows [][]cell) []string {
 	var widths []int
 	for _, row := range rows {
@@ -124,7 +125,9 @@ func (p printer) layout(indent string, rows [][]cell) []string {
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
-			widths[i] = max(widths[i], utf8.RuneCountInString(c.text))
+			if len(row) > 1 {
+				widths[i] = max(widths[i], utf8.RuneCountInString(c.text))
+			}
 		}
 	}
 	texts := make([]string, len(rows))
@@ -138,7 +141,7 @@ func (p printer) layout(indent string, rows [][]cell) []string {
 				gap = ""
 			}
 			at += widths[i] + 2
-			gap += strings.Repeat(" ", widths[i]-utf8.RuneCountInString(c.text)+2)
+			gap += strings.Repeat(" ", max(0, widths[i]-utf8.RuneCountInString(c.text))+2)
 		}
 		texts[n] = b.String()
 	}

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,6 +17,20 @@ import (
 	"reputed/policy/spf"
 )
 
+const spfHelp = `Evaluate the SPF record of a sender, as receivers will, for every address that mail leaves from: those of
+the configuration, those guessed from this host, or those given. Print the record as a tree with what each
+term costs of the ten look-ups that are allowed, the verdict for each address, and the record to publish
+where one does not pass. For guessed addresses no record is printed: they may not be what the world sees.
+Without a sender, the record of this host's name is evaluated, which stands for bounces; of several names,
+where every [[egress]] has its own, the record of each.
+
+With --json: an object with subject, egress (the verdicts), cost, ttl (seconds that the answers hold), and
+advice where there is any; for several names, an object whose subjects is an array of such objects.
+
+Exit status: 0 every address passes; 1 one does not; 64 wrong arguments, or no address is known; 66 or 78
+the configuration cannot be read or has errors; 75 the DNS did not answer, or the record lists addresses and
+those of the smarthost are not known, so it is not known.`
+
 func spfCommand(e *env) *cobra.Command {
 	var ask spfQuestion
 	var servers, egresses []string
@@ -22,15 +38,8 @@ func spfCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "spf [SENDER|DOMAIN]",
 		Short: "say whether SPF lets a sender's mail leave by this host's addresses",
-		Long: `Evaluate the SPF record of a sender, as receivers will, for every address that mail leaves from: those of
-the configuration, those guessed from this host, or those given. Print the record as a tree with what each
-term costs of the ten look-ups that are allowed, the verdict for each address, and the record to publish
-where one does not pass. Without a sender, the record of this host's name is evaluated, which stands for
-bounces.
-
-Exit status: 0 every address passes; 1 one does not; 64 wrong arguments, or no address is known; 66 or 78
-the configuration cannot be read or has errors; 75 the DNS did not answer, so it is not known.`,
-		Args: cobra.MaximumNArgs(1),
+		Long:  spfHelp,
+		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, _, err := loadConfig(configFlag(cmd))
 			if err != nil {
@@ -45,18 +54,19 @@ the configuration cannot be read or has errors; 75 the DNS did not answer, so it
 				return status{exitUsage, err}
 			}
 			checker := &spf.Checker{Resolver: newResolver(&cfg.DNS), Receiver: cfg.Hostname.String(), Now: e.now}
-			answer := ask.answer(cmd.Context(), checker)
+			answers := ask.answers(cmd.Context(), checker)
 			if asJSON {
-				if err := writeJSON(e.stdout, answer); err != nil {
+				if err := writeJSON(e.stdout, answers.forJSON()); err != nil {
 					return err
 				}
 			} else {
-				answer.print(e.printer())
+				answers.print(e.printer())
 			}
-			return answer.status()
+			return answers.status()
 		},
 	}
-	cmd.Flags().StringSliceVar(&egresses, "egress", nil, "evaluate for this `ADDRESS` instead of those of the configuration; several: with commas")
+	cmd.Flags().StringSliceVar(&egresses, "egress", nil,
+		"evaluate for this `ADDRESS` instead of those of the configuration; several: with commas")
 	cmd.Flags().StringVar(&ask.helo, "helo", "", "the `NAME` with which the host greets, instead of the configured one")
 	cmd.Flags().StringSliceVar(&servers, "server", nil, "ask this name server, `HOST:PORT`, instead of the configured ones")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -85,13 +95,16 @@ func (q *spfQuestion) read(e *env, cfg *config.Config, args, egresses []string) 
 	given := &mail.Egress{Name: "given", Hostname: cfg.Hostname}
 	for _, text := range egresses {
 		a, err := netip.ParseAddr(text)
-		if err != nil {
+		switch {
+		case err != nil:
 			return fmt.Errorf("--egress %s: write an address, such as 203.0.113.25", text)
+		case !mail.SeenByWorld(a):
+			return fmt.Errorf("--egress %s: the world never sees mail from there; write the address that receivers see", text)
 		}
 		given.Addresses = append(given.Addresses, a.Unmap())
 	}
 	if q.routes = []*mail.Egress{given}; len(egresses) == 0 {
-		q.routes = senderRoutes(routes(e, cfg), q.sender)
+		q.routes = senderRoutes(routes(e, cfg), q.anybody())
 	}
 	for _, way := range q.routes {
 		if len(way.Addresses) > 0 || !way.Via.IsZero() {
@@ -101,12 +114,28 @@ func (q *spfQuestion) read(e *env, cfg *config.Config, args, egresses []string) 
 	return errors.New("no address that mail leaves from is known (name it: --egress ADDRESS, or write [[egress]])")
 }
 
-// senderRoutes gives the egresses that mail of the sender may take, whatever service takes it.
+// anybody gives the sender, or one of the domain.
+func (q *spfQuestion) anybody() mail.Address {
+	if q.domain.IsZero() {
+		return q.sender
+	}
+	return mail.Address{Local: "postmaster", Domain: q.domain}
+}
+
+// senderRoutes gives the egresses that mail of the sender may take, whatever service takes it, and whoever it is for.
+// Behind one that takes all his mail none is ever chosen.
 func senderRoutes(all policy.Routes, sender mail.Address) (ways []*mail.Egress) {
 	for _, r := range all {
+		restricted := len(r.Daemons) > 0 || len(r.Mailers) > 0
 		r.Daemons = nil
-		if len(policy.Routes{r}.For(sender, "")) > 0 {
+		if len(policy.Routes{r}.For(sender, "")) == 0 {
+			continue
+		}
+		if !slices.Contains(ways, r.Egress) {
 			ways = append(ways, r.Egress)
+		}
+		if !restricted {
+			break
 		}
 	}
 	return ways
@@ -121,38 +150,84 @@ func (q *spfQuestion) request(way *mail.Egress) spf.Request {
 	return r
 }
 
-// answer evaluates for every address and smarthost.
-func (q *spfQuestion) answer(ctx context.Context, c *spf.Checker) *spfAnswer {
-	a := &spfAnswer{}
-	var edit spf.Case
-	for _, way := range q.routes {
-		r := q.request(way)
-		if !way.Via.IsZero() {
-			o := c.Reaches(ctx, r, way.Via)
-			a.add(way.Name, "via "+way.Via.String(), o)
-			edit.Via, edit.Outcomes = way.Via, append(edit.Outcomes, o)
-			if o.Result == spf.Pass { // by which addresses the smarthost sends is its own business
-				continue
-			}
-		}
-		for _, addr := range way.Addresses {
-			r.IP, r.Trace = addr, true
-			o := c.Check(ctx, r)
-			a.add(way.Name, addr.String(), o)
-			edit.Outcomes = append(edit.Outcomes, o)
-		}
+// subject names the domain whose record is asked about an egress.
+func (q *spfQuestion) subject(way *mail.Egress) string {
+	switch {
+	case !q.domain.IsZero():
+		return q.domain.String()
+	case !q.sender.IsZero():
+		return q.sender.Domain.String()
 	}
-	a.Cost = q.worst(ctx, c)
-	edit.Survey = a.Cost
+	return strings.ToLower(q.request(way).Helo)
+}
+
+// answers evaluates for each subject: one, unless egresses greet by several names and these stand for a bounce.
+func (q *spfQuestion) answers(ctx context.Context, c *spf.Checker) (all spfAnswers) {
+	var subjects []string
+	of := map[string][]*mail.Egress{}
+	for _, way := range q.routes {
+		s := q.subject(way)
+		if of[s] == nil {
+			subjects = append(subjects, s)
+		}
+		of[s] = append(of[s], way)
+	}
+	for _, s := range subjects {
+		all = append(all, q.answer(ctx, c, of[s]))
+	}
+	return all
+}
+
+// answer evaluates for every address and smarthost of the egresses, whose subject is the same.
+func (q *spfQuestion) answer(ctx context.Context, c *spf.Checker, ways []*mail.Egress) *spfAnswer {
+	a := &spfAnswer{}
+	var cases []spf.Case
+	for _, way := range ways {
+		cases = append(cases, q.evaluate(ctx, c, way, a))
+	}
+	a.Cost = q.worst(ctx, c, ways)
+	a.hold(a.Cost.TTL)
+	edit := cases[0]
+	edit.Also, edit.Survey = cases[1:], a.Cost
+	if a.passes() != exitOK {
+		edit.Wildcard = c.Wildcard(ctx, a.owner, strings.ToLower(rand.Text()))
+	}
 	if advice := spf.Advise(edit); advice.Reason != "" {
 		a.Advice = &advice
+		if ways[0].Guessed && advice.New != "" {
+			a.Advice = &spf.Advice{Domain: advice.Domain, Old: advice.Old, Reason: guessedReason}
+		}
 	}
 	return a
 }
 
+const guessedReason = "these addresses are guessed from the interfaces of this host, and may not be those that the world " +
+	"sees, so no record is advised: write [[egress]] first, or name them with --egress"
+
+// evaluate evaluates for one egress. Where the record reaches the smarthost's name, by which addresses it sends is its
+// own business. Where not, the addresses that are written count, if any are.
+func (q *spfQuestion) evaluate(ctx context.Context, c *spf.Checker, way *mail.Egress, a *spfAnswer) spf.Case {
+	r, edit := q.request(way), spf.Case{Via: way.Via}
+	r.Trace = true
+	if !way.Via.IsZero() {
+		o := c.Reaches(ctx, r, way.Via)
+		edit.Outcomes = append(edit.Outcomes, o)
+		if o.Result == spf.Pass || len(way.Addresses) == 0 {
+			a.add(way, "via "+way.Via.String(), o)
+			return edit
+		}
+	}
+	for _, r.IP = range way.Addresses {
+		o := c.Check(ctx, r)
+		a.add(way, r.IP.String(), o)
+		edit.Outcomes = append(edit.Outcomes, o)
+	}
+	return edit
+}
+
 // worst surveys the record for every address, and gives the costliest of all.
-func (q *spfQuestion) worst(ctx context.Context, c *spf.Checker) (worst *spf.Survey) {
-	for _, way := range q.routes {
+func (q *spfQuestion) worst(ctx context.Context, c *spf.Checker, ways []*mail.Egress) (worst *spf.Survey) {
+	for _, way := range ways {
 		r := q.request(way)
 		addrs := way.Addresses
 		if len(addrs) == 0 { // a smarthost
