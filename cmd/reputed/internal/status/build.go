@@ -74,15 +74,17 @@ func egress(way *mail.Egress, listings func(netip.Addr) []dnsbl.Listing, acts fu
 	return e
 }
 
-// Domains gives how domains stand: listings is [dnsbl.Snapshot.DomainListings]. A domain that is not watched is left
-// out.
+// Domains gives how domains stand, each once: listings is [dnsbl.Snapshot.DomainListings]. A domain that is not watched
+// is left out.
 func Domains(names []mail.Domain, listings func(mail.Domain) []dnsbl.Listing) []Domain {
 	all := []Domain{}
+	told := map[mail.Domain]bool{}
 	for _, name := range names {
 		found := listings(name)
-		if len(found) == 0 {
+		if len(found) == 0 || told[name] {
 			continue
 		}
+		told[name] = true
 		d := Domain{Name: name, Listings: []Listing{}}
 		for _, l := range found {
 			if l.State == dnsbl.Clear && len(l.Pending) == 0 {

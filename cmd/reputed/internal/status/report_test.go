@@ -63,7 +63,7 @@ func TestEgressOnce(t *testing.T) {
 
 // Of a domain, only the lists are told on which it is not known not to be.
 func TestDomains(t *testing.T) {
-	got := status.Domains([]mail.Domain{domain("a.example"), domain("b.example"), domain("c.example")},
+	got := status.Domains([]mail.Domain{domain("a.example"), domain("b.example"), domain("c.example"), domain("a.example")},
 		func(d mail.Domain) []dnsbl.Listing {
 			switch d.String() {
 			case "a.example":
