@@ -16,8 +16,8 @@ var (
 		"(BIND: update-policy { grant KEY name NAME TXT; }; Knot: an acl with this key, and action: update)")
 	ErrNotAuth = errors.New("the server is not the primary of the zone, or the key is not for this zone: " +
 		"name the primary, and see which keys it takes")
-	ErrBadKey = errors.New("the server does not know the key: " +
-		"have the same name and algorithm of the key on both sides")
+	ErrBadKey = errors.New("the server does not know the key, or not for this zone: " +
+		"have the same name and algorithm of the key on both sides, and let it change the zone")
 	ErrBadSig    = errors.New("the signature does not fit: have the same secret of the key on both sides")
 	ErrBadTime   = errors.New("the clocks are too far apart: set the clock of this host, or of the server")
 	ErrNotZone   = errors.New("the name is not in the zone: name the zone that holds it")

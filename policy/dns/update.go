@@ -17,7 +17,8 @@ import (
 // Update changes TXT records of one zone at its primary: RFC 2136, over TCP, signed with TSIG.
 //
 // Each change has a condition, so that what somebody else did in the meantime is not undone. It is made whole or not at
-// all. When the error is [ErrTimeout] or [ErrNetwork] it may have been made all the same: look before trying again.
+// all. When the error is [ErrTimeout] or [ErrNetwork] it may have been made all the same: look before trying again. Look
+// after a success, too: servers also take records that they never show, since the name belongs to a zone further down.
 type Update struct {
 	Zone    string        // the name of its apex
 	Server  string        // its primary: a host or an address, and a port if it is not 53
