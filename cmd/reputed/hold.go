@@ -40,8 +40,10 @@ type holdFlags struct {
 }
 
 func (f *holdFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.postfix, "postfix-config", "", "`DIR` with main.cf of the Postfix instance, if it is not the default one")
-	cmd.Flags().DurationVar(&f.max, "max", 0, "a message waits too long after this `TIME`, instead of the configured hold_max")
+	cmd.Flags().StringVar(&f.postfix, "postfix-config", "",
+		"`DIR` with main.cf of the Postfix instance, if it is not the default one")
+	cmd.Flags().DurationVar(&f.max, "max", 0,
+		"a message waits too long after this `TIME`, instead of the configured hold_max")
 	socketFlag(cmd, &f.socket)
 }
 

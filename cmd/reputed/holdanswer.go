@@ -77,8 +77,8 @@ func (a *holdAnswer) print(p printer) {
 			free++
 		}
 		rows = append(rows, []cell{
-			{m.Queue, plain}, {age, c}, {"<" + printable(m.Sender) + ">", plain}, {m.Rule, plain}, {m.Now.String(), m.Now.colour()},
-			{printable(m.Because), plain},
+			{m.Queue, plain}, {age, c}, {"<" + printable(m.Sender) + ">", plain}, {m.Rule, plain},
+			{m.Now.String(), m.Now.colour()}, {printable(m.Because), plain},
 		})
 	}
 	p.table("  ", rows)
@@ -103,7 +103,8 @@ func (a *holdAnswer) printTroubles(p printer) {
 		p.printf("\n%s\n", p.paint(amber, printable(a.Daemon)))
 	}
 	if a.Damaged > 0 {
-		p.printf("\n%s\n", p.paint(amber, fmt.Sprintf("%s of %s cannot be read", count(a.Damaged, "line"), printable(a.File))))
+		line := fmt.Sprintf("%s of %s cannot be read", count(a.Damaged, "line"), printable(a.File))
+		p.printf("\n%s\n", p.paint(amber, line))
 	}
 }
 
@@ -116,7 +117,8 @@ func (a *holdAnswer) rest(p printer) error {
 			continue
 		}
 		a.Overdue++
-		p.printf("%s\n", p.paint(red, fmt.Sprintf("%s waits too long, %s: %s", m.Queue, ago(a.At, m.Since), printable(m.Because))))
+		line := fmt.Sprintf("%s waits too long, %s: %s", m.Queue, ago(a.At, m.Since), printable(m.Because))
+		p.printf("%s\n", p.paint(red, line))
 	}
 	if len(a.Held) > 0 {
 		p.printf("%s on hold\n", count(len(a.Held), "message")+stay(len(a.Held)))

@@ -81,8 +81,8 @@ func statusOf(worst live.Level) error {
 // printStatus writes the page for people.
 func printStatus(p printer, r *live.Report, problems []live.Problem) {
 	how := map[string]string{"enforce": "enforces", "observe": "only observes"}[r.Mode]
-	p.printf("%s for %s %s, since %s (%s)\n", p.paint(bold, "reputed "+printable(r.Version)), r.Hostname, how, clock(r.Started),
-		ago(r.At, r.Started))
+	p.printf("%s for %s %s, since %s (%s)\n", p.paint(bold, "reputed "+printable(r.Version)), r.Hostname, how,
+		clock(r.Started), ago(r.At, r.Started))
 	p.printf("%s\n", printable(configLine(r)))
 	printProblems(p, problems)
 	p.printf("\nmail since the start\n")

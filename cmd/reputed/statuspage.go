@@ -102,7 +102,8 @@ func listingCells(l *live.Listing) []cell {
 		return []cell{{l.List, c}, {l.Severity.String(), c}, {printable(text), plain}}
 	}
 	if l.Pending {
-		return []cell{{l.List, amber}, {"unsure", amber}, {"one answer says that it is listed; a second must confirm it", plain}}
+		const unsure = "one answer says that it is listed; a second must confirm it"
+		return []cell{{l.List, amber}, {"unsure", amber}, {unsure, plain}}
 	}
 	c := faint
 	if l.Acts {
@@ -157,7 +158,8 @@ func printResolver(p printer, r *live.Report) {
 		p.table("  ", [][]cell{{{printable(v.Remedy), plain}}})
 	}
 	answered := v.Client.Found + v.Client.NoData + v.Client.NXDomain
-	line := fmt.Sprintf("for SPF: %d queries, %d answered, %d without answer", v.Client.Queries, answered, v.Client.Failed())
+	line := fmt.Sprintf("for SPF: %d queries, %d answered, %d without answer",
+		v.Client.Queries, answered, v.Client.Failed())
 	if asked := v.Cache.Hits + v.Cache.Misses; asked > 0 {
 		line += fmt.Sprintf("; %d of %d questions answered from memory", v.Cache.Hits, asked)
 	}

@@ -87,7 +87,7 @@ func (p Postfix) Release(ctx context.Context, ids []string) (released []string, 
 var releasedLine = regexp.MustCompile(`(?m)^postsuper: ([0-9A-Za-z]+): released from hold`)
 
 // run runs one of Postfix's programs. The error has the first line that it said.
-func (p Postfix) run(ctx context.Context, stdin io.Reader, name string, args ...string) (stdout, stderr []byte, err error) {
+func (p Postfix) run(ctx context.Context, in io.Reader, name string, args ...string) (stdout, stderr []byte, err error) {
 	file, err := exec.LookPath(name)
 	if err != nil {
 		if file, err = exec.LookPath("/usr/sbin/" + name); err != nil { // cron(8) does not look there
@@ -99,7 +99,7 @@ func (p Postfix) run(ctx context.Context, stdin io.Reader, name string, args ...
 	}
 	var out, errs bytes.Buffer
 	cmd := exec.CommandContext(ctx, file, args...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &out, &errs
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, &out, &errs
 	if err = cmd.Run(); err == nil {
 		return out.Bytes(), errs.Bytes(), nil
 	}

@@ -55,7 +55,7 @@ func Get(ctx context.Context, socket string) (*Report, error) {
 	body := io.LimitReader(answer.Body, maxReport)
 	if answer.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(body, 200))
-		return nil, fmt.Errorf("what answers at %s is no daemon of this version: %s %q", socket, answer.Status,
+		return nil, fmt.Errorf("what answers at %s is no daemon of this version: %q, %q", socket, answer.Status,
 			strings.TrimSpace(string(text)))
 	}
 	var r Report

@@ -60,7 +60,8 @@ func (r *Report) ofEgress(e *Egress) (all []Problem) {
 	}
 	switch {
 	case len(e.Addresses) == 0 && e.Via.IsZero():
-		all = append(all, Problem{Warning, "no address that mail leaves from is known, so neither SPF nor lists are looked at",
+		all = append(all, Problem{Warning,
+			"no address that mail leaves from is known, so neither SPF nor lists are looked at",
 			"write [[egress]] with the addresses that mail leaves from"})
 	case e.Guessed:
 		all = append(all, Problem{Warning, "the addresses that mail leaves from are guessed, so no mail is refused for them",
@@ -131,7 +132,8 @@ func (r *Report) ofResolver() []Problem {
 	case len(r.Lists) == 0 || r.Resolver.Health == dnsbl.Healthy:
 		return nil
 	case r.Resolver.Health == dnsbl.Untested:
-		return []Problem{{Unknown, "the lists are being tested, so nothing is known of addresses yet", "ask again in some minutes"}}
+		return []Problem{{Unknown,
+			"the lists are being tested, so nothing is known of addresses yet", "ask again in some minutes"}}
 	}
 	text := "the resolver is " + r.Resolver.Health.String()
 	if r.Resolver.Reason != "" {

@@ -92,7 +92,7 @@ type Listing struct {
 	State    dnsbl.State    `json:"state"`
 	Severity dnsbl.Severity `json:"severity,omitzero"` // when listed
 	Meaning  string         `json:"meaning,omitempty"` // when listed
-	Pending  bool           `json:"pending,omitempty"` // one answer says that it is listed, or worse; a second must confirm it
+	Pending  bool           `json:"pending,omitempty"` // one answer says that it is listed, or worse; not confirmed yet
 	Text     string         `json:"text,omitempty"`    // when listed: the reason that the list gives; unescaped
 	Since    time.Time      `json:"since,omitzero"`    // when listed or clear
 	Asked    time.Time      `json:"asked,omitzero"`

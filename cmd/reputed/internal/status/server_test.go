@@ -183,7 +183,7 @@ func TestGetErrors(t *testing.T) {
 // What answers may be another program.
 func TestNotADaemon(t *testing.T) {
 	for answer, want := range map[string]string{
-		"HTTP/1.0 404 Not Found\r\n\r\nno\n":           `no daemon of this version: 404 Not Found "no"`,
+		"HTTP/1.0 404 Not Found\r\n\r\nno\n":           `no daemon of this version: "404 Not Found", "no"`,
 		"HTTP/1.0 200 OK\r\n\r\n<html>":                "no daemon of this version: invalid character",
 		"HTTP/1.0 200 OK\r\n\r\n{\"mode\": 1}":         "no daemon of this version: json",
 		"220 mail.example.org ESMTP Postfix\r\n":       "no answer at ",
