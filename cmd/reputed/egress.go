@@ -3,6 +3,7 @@ package main
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"reputed/cmd/reputed/internal/config"
@@ -23,8 +24,8 @@ func routes(e *env, cfg *config.Config) policy.Routes {
 func guessEgress(e *env, hostname mail.Domain) *mail.Egress {
 	guess := &mail.Egress{Name: "guessed", Hostname: hostname, Guessed: true}
 	for _, a := range e.addresses() {
-		if mail.SeenByWorld(a) {
-			guess.Addresses = append(guess.Addresses, a.Unmap())
+		if a = a.Unmap(); mail.SeenByWorld(a) && !slices.Contains(guess.Addresses, a) {
+			guess.Addresses = append(guess.Addresses, a)
 		}
 	}
 	return guess
