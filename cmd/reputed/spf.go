@@ -17,8 +17,8 @@ import (
 	"reputed/policy/spf"
 )
 
-const spfHelp = `Evaluate the SPF record of a sender, as receivers will, for every address that mail leaves from: those of
-the configuration, those guessed from this host, or those given. Print the record as a tree with what each
+const spfHelp = `Evaluate the SPF record of a sender, as receivers will, for every address that mail leaves from:
+those of the configuration, those guessed from this host, or those given. Print the record as a tree with what each
 term costs of the ten look-ups that are allowed, the verdict for each address, and the record to publish
 where one does not pass. For guessed addresses no record is printed: they may not be what the world sees.
 Without a sender, the record of this host's name is evaluated, which stands for bounces; of several names,
@@ -68,7 +68,8 @@ func spfCommand(e *env) *cobra.Command {
 	cmd.Flags().StringSliceVar(&egresses, "egress", nil,
 		"evaluate for this `ADDRESS` instead of those of the configuration; several: with commas")
 	cmd.Flags().StringVar(&ask.helo, "helo", "", "the `NAME` with which the host greets, instead of the configured one")
-	cmd.Flags().StringSliceVar(&servers, "server", nil, "ask this name server, `HOST:PORT`, instead of the configured ones")
+	cmd.Flags().StringSliceVar(&servers, "server", nil,
+		"ask this name server, `HOST:PORT`, instead of the configured ones")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
@@ -201,8 +202,8 @@ func (q *spfQuestion) answer(ctx context.Context, c *spf.Checker, ways []*mail.E
 	return a
 }
 
-const guessedReason = "these addresses are guessed from the interfaces of this host, and may not be those that the world " +
-	"sees, so no record is advised: write [[egress]] first, or name them with --egress"
+const guessedReason = "these addresses are guessed from the interfaces of this host, and may not be those that the " +
+	"world sees, so no record is advised: write [[egress]] first, or name them with --egress"
 
 // evaluate evaluates for one egress. Where the record reaches the smarthost's name, by which addresses it sends is its
 // own business. Where not, the addresses that are written count, if any are.

@@ -194,8 +194,8 @@ func TestSPFJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	if code != exitFailed || got.Subject != "half.example" || len(got.Egress) != 2 || got.Egress[0].Result != "pass" ||
-		got.Egress[1].Of != "2001:db8::25" || got.Egress[1].Result != "softfail" || got.Egress[1].Term != "~all" || got.Cost.Lookups != 3 ||
-		got.TTL < 50 || got.TTL > 60 {
+		got.Egress[1].Of != "2001:db8::25" || got.Egress[1].Result != "softfail" || got.Egress[1].Term != "~all" ||
+		got.Cost.Lookups != 3 || got.TTL < 50 || got.TTL > 60 {
 		t.Errorf("exit %d: %+v", code, got)
 	}
 	if want := "v=spf1 a:mail4.example.org include:_spf.esp.example ip6:2001:db8::25 ~all"; got.Advice.New != want {
@@ -270,7 +270,9 @@ func TestSenderRoutes(t *testing.T) {
 func TestTableLoneCell(t *testing.T) {
 	var b strings.Builder
 	p := printer{Writer: &b}
-	p.table("  ", [][]cell{{{"a very long line of its own", plain}}, {{"x", plain}, {"y", plain}}, {{"xxx", plain}, {"z", plain}}})
+	p.table("  ", [][]cell{
+		{{"a very long line of its own", plain}}, {{"x", plain}, {"y", plain}}, {{"xxx", plain}, {"z", plain}},
+	})
 	if want := "  a very long line of its own\n  x    y\n  xxx  z\n"; b.String() != want {
 		t.Errorf("%q, want %q", b.String(), want)
 	}

@@ -15,8 +15,8 @@ type records map[string][]string
 
 var allTypes = []dns.Type{dns.A, dns.AAAA, dns.MX, dns.TXT, dns.PTR}
 
-// Resolve is dns.Resolver. A value "fail" is a server that does not answer. A name that has records of another type only
-// has no data.
+// Resolve is dns.Resolver. A value "fail" is a server that does not answer. A name that has records of another type
+// only has no data.
 func (r records) Resolve(ctx context.Context, name string, t dns.Type) dns.Answer {
 	name = strings.ToLower(name)
 	if to := r["CNAME "+name]; to != nil {
