@@ -23,9 +23,10 @@ var (
 	ErrKeyShort = fmt.Errorf("RSA key of less than %d bits, which receivers ignore", MinBits)
 )
 
-// Key is a private key and its name. It never changes.
+// Key is a private key, its name, and how far it has come. It never changes.
 type Key struct {
 	id        ID
+	life      Life
 	private   crypto.Signer
 	algorithm string
 	bits      int
@@ -33,7 +34,7 @@ type Key struct {
 	record    string
 }
 
-// NewKey takes a private key, of RSA or Ed25519.
+// NewKey takes a private key, of RSA or Ed25519. It is [Active]: what nobody says otherwise of is in use.
 func NewKey(id ID, private crypto.Signer) (*Key, error) {
 	k := &Key{id: id, private: private}
 	switch pub := private.Public().(type) {
@@ -54,8 +55,22 @@ func NewKey(id ID, private crypto.Signer) (*Key, error) {
 	default:
 		return nil, ErrKeyType
 	}
-	return k, nil
+	return k.In(Life{State: Active}), nil
 }
+
+// In gives the key as it is at another time of its life. What a life says of its name, algorithm and size is not heeded.
+func (k *Key) In(l Life) *Key {
+	c := *k
+	l.ID, l.Algorithm, l.Bits = k.id, k.algorithm, k.bits
+	c.life = l
+	return &c
+}
+
+// Life gives what is known of the key besides the key itself.
+func (k *Key) Life() Life { return k.life }
+
+// State tells how far the key has come.
+func (k *Key) State() State { return k.life.State }
 
 // ID gives the key's name.
 func (k *Key) ID() ID { return k.id }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -28,11 +29,16 @@ func (r *Rule) signAs() mail.Domain {
 }
 
 // Ring is a set of keys, and which of them sign for whom. It never changes; the caller swaps rings as a whole.
+//
+// Keys sign while they are [Active]. A domain whose keys have never signed, and which no rule is about, is as if there
+// were no keys: to prepare one changes nothing.
 type Ring struct {
-	keys  map[mail.Domain][]*Key // sorted by selector
-	exact map[mail.Domain]*Rule
-	below map[mail.Domain]*Rule // what lies below
-	every *Rule
+	keys    map[mail.Domain][]*Key // sorted by selector; without those that are revoked
+	signing map[mail.Domain][]*Key // those of them that sign, if no rule names some
+	unseen  map[ID]bool            // keys that are not published
+	exact   map[mail.Domain]*Rule
+	below   map[mail.Domain]*Rule // what lies below
+	every   *Rule
 }
 
 // NewRing makes a ring. Expected are domains that should have keys, because there is a place for them, whether or not
@@ -41,11 +47,15 @@ type Ring struct {
 func NewRing(rules []Rule, expected []mail.Domain, keys []*Key) (*Ring, error) {
 	r := &Ring{keys: map[mail.Domain][]*Key{}, exact: map[mail.Domain]*Rule{}, below: map[mail.Domain]*Rule{}}
 	for _, k := range keys {
-		r.keys[k.id.Domain] = append(r.keys[k.id.Domain], k)
+		if k.State() < Revoked {
+			r.keys[k.id.Domain] = append(r.keys[k.id.Domain], k)
+		}
+		if !k.State().Fresh() {
+			r.exact[k.id.Domain] = &Rule{Domain: k.id.Domain}
+		}
 	}
-	for d, ks := range r.keys {
+	for _, ks := range r.keys {
 		slices.SortFunc(ks, func(a, b *Key) int { return strings.Compare(a.id.Selector.String(), b.id.Selector.String()) })
-		r.exact[d] = &Rule{Domain: d}
 	}
 	for _, d := range expected {
 		r.exact[d] = &Rule{Domain: d}
@@ -53,7 +63,7 @@ func NewRing(rules []Rule, expected []mail.Domain, keys []*Key) (*Ring, error) {
 	for i := range rules {
 		r.add(&rules[i])
 	}
-	return r, r.missing(rules)
+	return r.Without(nil), r.missing(rules)
 }
 
 func (r *Ring) add(rule *Rule) {
@@ -84,7 +94,72 @@ func (r *Ring) missing(rules []Rule) error {
 	return errors.Join(errs...)
 }
 
-// Keys gives all keys, sorted by name.
+// Without gives the ring that signs as well as it can when the records of some keys are known to be gone, or to hold
+// something else. For each algorithm the other active keys sign; without any, the newest retiring one, whose record is
+// still there. If that leaves a domain none, all its active keys go on: a signature that cannot be verified is no worse
+// than none (RFC 6376, section 6.1).
+func (r *Ring) Without(unseen map[ID]bool) *Ring {
+	c := *r
+	c.unseen, c.signing = maps.Clone(unseen), make(map[mail.Domain][]*Key, len(r.keys))
+	for d, ks := range r.keys {
+		c.signing[d] = signing(ks, unseen)
+	}
+	return &c
+}
+
+// signing picks those keys of a domain that sign.
+func signing(keys []*Key, unseen map[ID]bool) []*Key {
+	var active, use []*Key
+	standIn := map[string]*Key{} // by algorithm
+	seen := map[string]bool{}    // algorithms of active keys that are published
+	for _, k := range keys {
+		switch old := standIn[k.algorithm]; {
+		case k.State() == Active:
+			active = append(active, k)
+			seen[k.algorithm] = seen[k.algorithm] || !unseen[k.id]
+		case k.State() == Retiring && !unseen[k.id] && (old == nil || k.newer(old)):
+			standIn[k.algorithm] = k
+		}
+	}
+	for _, k := range active {
+		stand := standIn[k.algorithm]
+		switch {
+		case !unseen[k.id]:
+			use = append(use, k)
+		case !seen[k.algorithm] && stand != nil && !slices.Contains(use, stand):
+			use = append(use, stand)
+		}
+	}
+	if len(use) == 0 {
+		return active
+	}
+	return use
+}
+
+// newer tells whether a key came into use after another one.
+func (k *Key) newer(old *Key) bool {
+	return cmp.Or(k.life.Times[Active].Compare(old.life.Times[Active]), k.life.Made().Compare(old.life.Made()),
+		strings.Compare(k.id.Selector.String(), old.id.Selector.String())) > 0
+}
+
+// Bars tells whether rules keep a key from signing, because they name other keys of its domain. A key without selector
+// stands for one that is yet to be made.
+func (r *Ring) Bars(id ID) bool {
+	bars := func(rule *Rule) bool {
+		return rule != nil && rule.signAs() == id.Domain && len(rule.Selectors) > 0 &&
+			!slices.Contains(rule.Selectors, id.Selector)
+	}
+	for _, rules := range []map[mail.Domain]*Rule{r.exact, r.below} {
+		for _, rule := range rules {
+			if bars(rule) {
+				return true
+			}
+		}
+	}
+	return bars(r.every)
+}
+
+// Keys gives all keys that are not revoked, sorted by name.
 func (r *Ring) Keys() []*Key {
 	var all []*Key
 	for _, ks := range r.keys {
@@ -108,9 +183,10 @@ const (
 
 // Choice is how mail of a From domain is signed.
 type Choice struct {
-	Status Status
-	Domain mail.Domain // d=
-	Keys   []*Key      // all of them sign
+	Status  Status
+	Domain  mail.Domain // d=
+	Keys    []*Key      // all of them sign
+	Waiting []*Key      // unless Usable: keys that will sign when everybody can see their records
 }
 
 // Choose finds the keys for a From domain: its own rule or keys, then the rule of the nearest domain above it that
@@ -121,20 +197,32 @@ func (r *Ring) Choose(from mail.Domain) Choice {
 		rule = r.every
 	}
 	if rule == nil || from.IsZero() {
-		return Choice{}
+		return Choice{Waiting: fresh(r.keys[from])}
 	}
-	c := Choice{Status: NoKey, Domain: rule.signAs(), Keys: r.keys[rule.signAs()]}
+	c := Choice{Status: NoKey, Domain: rule.signAs(), Keys: r.signing[rule.signAs()]}
 	if len(rule.Selectors) > 0 {
-		c.Keys = pick(c.Keys, rule.Selectors)
+		c.Keys = signing(pick(r.keys[c.Domain], rule.Selectors), r.unseen)
 	}
 	if len(c.Keys) > 0 {
 		c.Status = Usable
+	} else {
+		c.Waiting = fresh(r.keys[c.Domain])
 	}
 	return c
 }
 
-// Holds tells whether the domain is ours: whether there is a rule or a key for it. The rule for every domain makes
-// none ours.
+// fresh picks the keys that have never signed.
+func fresh(keys []*Key) (some []*Key) {
+	for _, k := range keys {
+		if k.State().Fresh() {
+			some = append(some, k)
+		}
+	}
+	return some
+}
+
+// Holds tells whether the domain is ours: whether there is a rule for it, or a key that signs or has signed. The rule
+// for every domain makes none ours.
 func (r *Ring) Holds(d mail.Domain) bool { return r.rule(d) != nil }
 
 func (r *Ring) rule(d mail.Domain) *Rule {
@@ -159,10 +247,10 @@ func pick(keys []*Key, selectors []mail.Domain) []*Key {
 	return some
 }
 
-// find gives a key by its name, or nil.
+// find gives a key by its name, if it signs or has signed, or nil.
 func (r *Ring) find(id ID) *Key {
 	for _, k := range r.keys[id.Domain] {
-		if k.id == id {
+		if k.id == id && !k.State().Fresh() {
 			return k
 		}
 	}
