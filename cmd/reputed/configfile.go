@@ -40,6 +40,7 @@ func loadConfig(file string) (cfg *config.Config, path string, err error) {
 	if err != nil {
 		return nil, path, status{exitConfig, err}
 	}
+	cfg.File = path
 	return cfg, path, nil
 }
 

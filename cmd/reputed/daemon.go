@@ -9,10 +9,14 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"reputed/cmd/reputed/internal/config"
+	"reputed/cmd/reputed/internal/held"
 	"reputed/cmd/reputed/internal/maillog"
+	live "reputed/cmd/reputed/internal/status"
 	"reputed/milter"
+	"reputed/policy"
 	"reputed/policy/dns"
 	"reputed/policy/dnsbl"
 )
@@ -29,14 +33,21 @@ type daemon struct {
 	current atomic.Pointer[setup]
 	server  *milter.Server
 	dns     *dns.Cache
+	client  *dns.Client // of the cache
 	lists   *dnsbl.Monitor
+	held    *held.Store
 	mail    *maillog.Log
 	log     *slog.Logger
+	started time.Time
+	reloads live.Reloads
+
+	statusAt net.Listener // where reports are given; nil: nowhere
 }
 
 // newDaemon makes a daemon from a configuration. With an err among its keys it must not serve.
 func newDaemon(e *env, cfg *config.Config, log *slog.Logger) (*daemon, error) {
-	d := &daemon{log: log, mail: maillog.New(log), dns: dns.NewCache(newResolver(&cfg.DNS), dns.CacheOptions{})}
+	d := &daemon{log: log, mail: maillog.New(log), client: newResolver(&cfg.DNS), started: e.now()}
+	d.dns = dns.NewCache(d.client, dns.CacheOptions{})
 	s, err := d.setUp(e, cfg)
 	if err != nil {
 		d.dns.Close()
@@ -52,9 +63,27 @@ func newDaemon(e *env, cfg *config.Config, log *slog.Logger) (*daemon, error) {
 	if err != nil {
 		log.Warn("not everything is watched at block lists", "err", err)
 	}
+	d.held = held.New(held.Options{
+		Path:   filepath.Join(cfg.StateDir, held.FileName),
+		Routes: func() policy.Routes { return d.current.Load().routes },
+		Failed: func(err error) { log.Error("reputed hold list will not show a held message", "err", err) },
+		Now:    e.now,
+	})
 	d.current.Store(s)
-	d.server = milter.New(milter.Options{Site: d.site, Done: d.mail.Message, Log: log, Now: e.now})
+	d.server = milter.New(milter.Options{Site: d.site, Done: d.done, Log: log, Now: e.now})
 	return d, nil
+}
+
+// done takes what became of a message.
+func (d *daemon) done(r *policy.Record) {
+	d.mail.Message(r)
+	d.held.Message(r)
+}
+
+// close ends what a daemon holds that does not run.
+func (d *daemon) close() {
+	d.held.Close()
+	d.dns.Close()
 }
 
 func (d *daemon) site() *milter.Site { return d.current.Load().site }
@@ -125,6 +154,14 @@ func (d *daemon) run(ctx context.Context, listeners []net.Listener, stop deadlin
 func (d *daemon) startServices() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var services sync.WaitGroup
+	if d.statusAt != nil {
+		services.Go(func() {
+			server := live.Server{Report: d.report, Log: d.log}
+			if err := server.Serve(ctx, d.statusAt); err != nil {
+				d.log.Warn("the status socket failed", "err", err)
+			}
+		})
+	}
 	services.Go(func() {
 		if err := d.lists.Run(ctx); err != nil {
 			d.log.Warn("what is known of block lists is not kept for the next start", "err", err)
@@ -133,7 +170,7 @@ func (d *daemon) startServices() (stop func()) {
 	return func() {
 		cancel()
 		services.Wait()
-		d.dns.Close()
+		d.close()
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 	"reputed/cmd/reputed/internal/config"
 	"reputed/cmd/reputed/internal/held"
+	live "reputed/cmd/reputed/internal/status"
 )
 
 // exitNoPermission is for what only root may do (EX_NOPERM).
@@ -99,7 +101,7 @@ func (f *holdFlags) look(ctx context.Context, e *env, file string) (*holdAnswer,
 		return nil, postfix, status{exitUnavailable, err}
 	}
 	a := &holdAnswer{At: e.now(), Held: []heldMessage{}, File: store, Damaged: damaged, Max: seconds(f.limit(cfg))}
-	j := newJudge(ctx, e, cfg, f.socket)
+	j := newJudge(ctx, e, cfg, cmp.Or(f.socket, cfg.Status.Socket, live.DefaultSocket))
 	defer j.close()
 	for _, q := range queue {
 		entry, ours := held.Find(entries, q.ID, q.Arrived)

@@ -80,18 +80,6 @@ func (j *judge) close() {
 	j.cache.Close()
 }
 
-// siteRules are the rules of a configuration.
-func siteRules(cfg *config.Config) []policy.Rule {
-	observe := cfg.Policy.Mode == config.Observe
-	return []policy.Rule{
-		check.HeaderRule(),
-		check.FromRule(),
-		check.KeyRule(cfg.Signing.OnForeignFrom, cfg.Signing.OnNoKey),
-		check.SPFRule(cfg.Policy.SPF.Actions(), observe),
-		check.DNSBLRule(cfg.Policy.DNSBL.Listed, observe),
-	}
-}
-
 // message tells whether a message would be held now: whether any of its causes still holds it.
 func (j *judge) message(e *held.Entry) opinion {
 	if len(e.Causes) == 0 {

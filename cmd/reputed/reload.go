@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	sdnotify "github.com/coreos/go-systemd/v22/daemon"
 
@@ -30,7 +31,9 @@ func (r *reloader) onSignals(ctx context.Context, again <-chan os.Signal) {
 		case <-again:
 		}
 		sdnotify.SdNotify(false, sdnotify.SdNotifyReloading+"\n"+sdnotify.SdNotifyMonotonicUsec())
-		if err := r.reload(); err != nil {
+		err := r.reload()
+		d.reloads.Note(time.Now(), err)
+		if err != nil {
 			d.log.Error("reload refused, all goes on as before", "err", err)
 		} else {
 			attrs := append(d.mail.Counts().Attrs(), slog.String("keys", keyNames(d.current.Load().keys.ring)))
@@ -65,6 +68,7 @@ func untilRestart(started, now *config.Config) (names []string) {
 		"dns.servers":         slices.Equal(now.DNS.Servers, started.DNS.Servers),
 		"dns.timeout":         now.DNS.Timeout == started.DNS.Timeout,
 		"log.format":          now.Log.Format == started.Log.Format,
+		"status.socket":       now.Status.Socket == started.Status.Socket,
 	} {
 		if !same {
 			names = append(names, name)

@@ -46,7 +46,7 @@ func startRunning(t *testing.T, toml string, keys ...string) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(d.dns.Close)
+	t.Cleanup(d.close)
 	d.current.Load().keys.report(d.log, cfg.Signing.OnNoKey)
 	r.reloader = &reloader{env: e, daemon: d, file: path, started: cfg}
 	return r

@@ -66,7 +66,7 @@ func serve(ctx context.Context, e *env, file string) error {
 	}
 	keys := d.current.Load().keys
 	if keys.err != nil {
-		d.dns.Close()
+		d.close()
 		return errNoFile(fmt.Errorf("the keys cannot be read, so all mail would leave unsigned: %w", keys.err))
 	}
 	keys.report(log, cfg.Signing.OnNoKey)
@@ -82,6 +82,7 @@ func serve(ctx context.Context, e *env, file string) error {
 	for _, a := range egressAdvice(readPostfix(ctx), ways, cfg.Rewrites()) {
 		log.Warn(a.text, "remedy", a.remedy)
 	}
+	d.statusAt = listenStatus(cfg, log)
 	go (&reloader{env: e, daemon: d, file: path, started: cfg}).onSignals(ctx, again)
 	sdnotify.SdNotify(false, sdnotify.SdNotifyReady)
 

@@ -22,6 +22,7 @@ import (
 
 // setup is what one configuration comes to. It does not change.
 type setup struct {
+	cfg    *config.Config
 	site   *milter.Site // what messages meet
 	keys   *heldKeys
 	routes policy.Routes
@@ -35,10 +36,9 @@ func newSetup(e *env, cfg *config.Config, resolver dns.Resolver, listed func(net
 	if err != nil {
 		return nil, err
 	}
-	s := &setup{keys: loadKeys(cfg), routes: routes(e, cfg)}
+	s := &setup{cfg: cfg, keys: loadKeys(cfg), routes: routes(e, cfg)}
 	s.dnsbl = &check.DNSBL{Listed: listed, Acts: lists.Acts, Reach: check.NewReach(lists.Watched)}
 	s.wishes = dnsbl.Wishes{Lists: lists.Watched, Addresses: addresses(s.routes), Domains: signedDomains(s.keys.ring)}
-	observe := cfg.Policy.Mode == config.Observe
 	ring := s.keys.ring
 	sign := signer.New(ring, cfg.Signing.Options(e.now))
 	envelope := &check.Envelope{
@@ -60,17 +60,23 @@ func newSetup(e *env, cfg *config.Config, resolver dns.Resolver, listed func(net
 			check.From,
 			check.Keys(func(d mail.Domain) check.Holding { return holding(ring.Choose(d).Status) }),
 		},
-		Rules: []policy.Rule{
-			check.HeaderRule(),
-			check.FromRule(),
-			check.KeyRule(cfg.Signing.OnForeignFrom, cfg.Signing.OnNoKey),
-			check.SPFRule(cfg.Policy.SPF.Actions(), observe),
-			check.DNSBLRule(cfg.Policy.DNSBL.Listed, observe),
-		},
+		Rules:   siteRules(cfg),
 		Seal:    func(tx *mail.Transaction) (milter.Seal, error) { return seal(sign, tx) },
 		OnError: cfg.Milter.OnError,
 	}
 	return s, nil
+}
+
+// siteRules says what findings lead to.
+func siteRules(cfg *config.Config) []policy.Rule {
+	observe := cfg.Policy.Mode == config.Observe
+	return []policy.Rule{
+		check.HeaderRule(),
+		check.FromRule(),
+		check.KeyRule(cfg.Signing.OnForeignFrom, cfg.Signing.OnNoKey),
+		check.SPFRule(cfg.Policy.SPF.Actions(), observe),
+		check.DNSBLRule(cfg.Policy.DNSBL.Listed, observe),
+	}
 }
 
 // addresses gives every address that mail leaves from.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"os/user"
@@ -36,6 +37,21 @@ func listen(cfg *config.Config) ([]net.Listener, error) {
 		lns = append(lns, ln)
 	}
 	return lns, nil
+}
+
+// listenStatus opens the socket where the daemon tells how it does. Without it mail flows all the same.
+func listenStatus(cfg *config.Config, log *slog.Logger) net.Listener {
+	if cfg.Status.Socket == "" {
+		return nil
+	}
+	at := wire.Endpoint{Network: "unix", Address: cfg.Status.Socket}
+	ln, err := milter.Listen(at, milter.Access{Mode: 0o660})
+	if err != nil {
+		log.Warn("no status socket, so reputed status and reputed hold know nothing of this daemon", "err", err,
+			"remedy", "status.socket in the configuration")
+		return nil
+	}
+	return ln
 }
 
 func closeAll(lns []net.Listener) {

@@ -30,7 +30,7 @@ known: the lists are being tested, the resolver is refused; 69 no daemon answers
 70 the answer could not be printed. Of 1, 2 and 3 it is 2, then 1, then 3.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			r, err := getStatus(cmd.Context(), socket)
+			r, err := getStatus(cmd.Context(), statusSocket(cmd, socket))
 			if err != nil {
 				return err
 			}
@@ -51,7 +51,18 @@ known: the lists are being tested, the resolver is refused; 69 no daemon answers
 }
 
 func socketFlag(cmd *cobra.Command, socket *string) {
-	cmd.Flags().StringVar(socket, "socket", live.DefaultSocket, "ask the daemon that answers at this `PATH`")
+	cmd.Flags().StringVar(socket, "socket", "", "ask the daemon that answers at this `PATH` (default: as configured)")
+}
+
+// statusSocket gives the socket of the arguments, or of the configuration, or where it is when nothing else is said.
+func statusSocket(cmd *cobra.Command, given string) string {
+	if given != "" {
+		return given
+	}
+	if cfg, _, err := loadConfig(configFlag(cmd)); err == nil && cfg.Status.Socket != "" {
+		return cfg.Status.Socket
+	}
+	return live.DefaultSocket
 }
 
 // getStatus asks the daemon.

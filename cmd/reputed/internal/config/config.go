@@ -40,6 +40,7 @@ type Host struct {
 
 // Config is a whole configuration. Every field is set: to what the file says, or to its default.
 type Config struct {
+	File     string      `json:"-"`         // for those who read it from a file to say so; not set by [Load]
 	Hostname mail.Domain `json:"hostname"`  // how this host greets the world
 	StateDir string      `json:"state_dir"` // what must outlive a restart; an absolute path
 	Milter   Milter      `json:"milter"`
@@ -51,6 +52,12 @@ type Config struct {
 	Domains  []Domain    `json:"domain"` // in the order of the file
 	Policy   Policy      `json:"policy"`
 	Log      Log         `json:"log"`
+	Status   Status      `json:"status"`
+}
+
+// Status says where the daemon tells how it does.
+type Status struct {
+	Socket string `json:"socket"` // an absolute path; "": nowhere
 }
 
 // Milter says where the MTA finds us, and what becomes of its mail when we fail.
@@ -144,6 +151,7 @@ func Default(host Host) *Config {
 		DNS:     DNS{Servers: []netip.AddrPort{}, Timeout: Duration(time.Second)},
 		Signing: defaultSigning("/var/lib/reputed"),
 		Domains: []Domain{},
+		Status:  Status{Socket: "/run/reputed/status.sock"},
 		Policy:  defaultPolicy(),
 	}
 }

@@ -26,6 +26,7 @@ func Load(file string, text []byte, host Host) (*Config, error) {
 	c.readDomains(top.tables("domain"))
 	c.Policy.read(top.table("policy"), len(c.Egress))
 	c.Log.read(top.table("log"))
+	c.Status.read(top.table("status"))
 	if err := doc.finish(); err != nil {
 		return nil, err
 	}
@@ -69,4 +70,8 @@ func (d *DNS) read(s *section) {
 
 func (l *Log) read(s *section) {
 	text(s, "format", choice(Logfmt, JSON), &l.Format)
+}
+
+func (t *Status) read(s *section) {
+	text(s, "socket", statusSocket, &t.Socket)
 }

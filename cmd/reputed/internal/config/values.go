@@ -156,6 +156,19 @@ func socketPath(e wire.Endpoint) (_ wire.Endpoint, err error) {
 	return e, nil
 }
 
+// statusSocket parses the path of the status socket; empty is none.
+func statusSocket(s string) (string, error) {
+	if s == "" {
+		return "", nil
+	}
+	e, err := wire.ParseEndpoint("unix:" + s)
+	if err != nil {
+		return "", err
+	}
+	e, err = socketPath(e)
+	return e.Address, err
+}
+
 // nameserver parses the address of a DNS server, with port 53 where none is written.
 func nameserver(s string) (netip.AddrPort, error) {
 	ap, err := netip.ParseAddrPort(s)

@@ -44,6 +44,8 @@ func (c *Config) Write(w io.Writer) error {
 	p.policy(&c.Policy)
 	p.table("[log]")
 	p.text("format", c.Log.Format)
+	p.table("[status]")
+	p.quoted("socket", c.Status.Socket)
 	_, err := io.WriteString(w, p.String())
 	return err
 }

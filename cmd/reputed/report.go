@@ -1,0 +1,23 @@
+package main
+
+import (
+	"time"
+
+	live "reputed/cmd/reputed/internal/status"
+)
+
+// report tells how the daemon does.
+func (d *daemon) report() *live.Report {
+	s, known := d.current.Load(), d.lists.Snapshot()
+	return &live.Report{
+		At: time.Now(), Started: d.started, Version: live.Version(),
+		Hostname: s.cfg.Hostname, Config: s.cfg.File, Reload: d.reloads.Last(), Mode: s.cfg.Policy.Mode.String(),
+		Counts:   d.mail.Counts(),
+		Rules:    live.Rules(s.site.Rules),
+		Egresses: live.Egresses(s.routes, known.Listings, s.dnsbl.Acts),
+		Domains:  live.Domains(s.wishes.Domains, known.DomainListings),
+		Lists:    live.Lists(known.Lists(), s.dnsbl.Acts),
+		Resolver: live.NewResolver(known.Resolver(), d.client.Stats(), d.dns.Stats()),
+		Keys:     live.Keys(s.keys.ring),
+	}
+}
