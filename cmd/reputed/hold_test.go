@@ -12,7 +12,6 @@ import (
 
 	"reputed/cmd/reputed/internal/held"
 	live "reputed/cmd/reputed/internal/status"
-	"reputed/policy"
 	"reputed/policy/dns/dnstest"
 	"reputed/policy/dnsbl"
 )
@@ -246,26 +245,5 @@ func TestHoldListing(t *testing.T) {
 		if got := j.listing(&c); got.now != tt.want {
 			t.Errorf("%s: %v (%s), want %v", tt.why, got.now, got.because, tt.want)
 		}
-	}
-}
-
-// What the rules of messages are, the judge of held ones must know.
-func TestSiteRules(t *testing.T) {
-	h := newHeldHost(t, nil, "")
-	h.store.Close()
-	cfg, _, err := loadConfig(h.args[1])
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, _, _ := testEnv("")
-	s, err := newSetup(e, cfg, nil, func(netip.Addr) []dnsbl.Listing { return nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, want := fmt.Sprintf("%+v", siteRules(cfg)), fmt.Sprintf("%+v", s.site.Rules); got != want {
-		t.Errorf("got  %s\nwant %s", got, want)
-	}
-	if siteRules(cfg)[4].On["listed"] != policy.Hold {
-		t.Error("a listing holds no mail")
 	}
 }

@@ -118,7 +118,8 @@ func (s *SPF) missed(e *mail.Egress, who identity) policy.Finding {
 
 // result is what the record says of one address, or of a smarthost.
 type result struct {
-	of string
+	of     string
+	beside bool // of a smarthost whose addresses are evaluated: they decide, and this is for the advice only
 	spf.Outcome
 }
 
@@ -127,14 +128,16 @@ type result struct {
 func (s *SPF) outcomes(ctx context.Context, e *mail.Egress, who identity) (all []result) {
 	request := spf.Request{Helo: e.Hostname.String(), Sender: who.sender}
 	if !e.Via.IsZero() {
-		o := s.Checker.Reaches(ctx, request, e.Via)
-		if o.Result == spf.Pass || len(e.Addresses) == 0 {
-			return []result{{"mail via " + e.Via.String(), o}}
+		r := result{of: "mail via " + e.Via.String(), Outcome: s.Checker.Reaches(ctx, request, e.Via)}
+		if r.Result == spf.Pass || len(e.Addresses) == 0 {
+			return []result{r}
 		}
+		r.beside = true
+		all = append(all, r)
 	}
 	for _, addr := range e.Addresses {
 		request.IP = addr
-		all = append(all, result{addr.String(), s.Checker.Check(ctx, request)})
+		all = append(all, result{of: addr.String(), Outcome: s.Checker.Check(ctx, request)})
 	}
 	return all
 }
@@ -147,8 +150,12 @@ var mildness = []spf.Result{spf.TempError, spf.Neutral, spf.None, spf.SoftFail, 
 // is not known of the whole.
 func judge(subject string, all []result) (policy.Finding, spf.Case) {
 	f := policy.Finding{Rule: "spf", Subject: subject}
-	passed, mildest := 0, len(mildness)
+	counted, passed, mildest := 0, 0, len(mildness)
 	for i := range all {
+		if all[i].beside {
+			continue
+		}
+		counted++
 		if result := all[i].known(); result == spf.Pass {
 			passed++
 		} else {
@@ -157,7 +164,7 @@ func judge(subject string, all []result) (policy.Finding, spf.Case) {
 	}
 	var edit spf.Case
 	switch {
-	case passed == len(all):
+	case passed == counted:
 		f.Result, f.Grade = string(spf.Pass), policy.Pass
 		return f, edit
 	case passed > 0 && mildness[mildest] != spf.TempError:
@@ -167,9 +174,12 @@ func judge(subject string, all []result) (policy.Finding, spf.Case) {
 	}
 	f.Reason = spfReason(subject, all)
 	for i := range all {
+		edit.Outcomes = append(edit.Outcomes, all[i].Outcome)
+		if all[i].beside {
+			continue
+		}
 		said, trouble := all[i].said()
 		f.Evidence = append(f.Evidence, policy.Evidence{Name: all[i].of, Value: said + trouble})
-		edit.Outcomes = append(edit.Outcomes, all[i].Outcome)
 	}
 	return f, edit
 }
@@ -198,12 +208,12 @@ func spfGrade(r spf.Result) policy.Grade {
 // said tells what the record says of the address: the result with the term it comes from, and what is wrong.
 func (r *result) said() (result, trouble string) {
 	switch {
-	case r.Err != nil:
-		return string(r.Result), ": " + r.Err.Error()
 	case r.Result != spf.Pass && r.Stale:
 		return string(spf.TempError), fmt.Sprintf(": the DNS does not answer, and what it said before comes to %s", r.Result)
 	case r.Result != spf.Pass && r.Unsure:
 		return string(spf.TempError), ": the record lists addresses, and whether they are the smarthost's is not known"
+	case r.Err != nil:
+		return string(r.Result), ": " + r.Err.Error()
 	case r.Term == "":
 		return string(r.Result), ""
 	case r.Domain == r.Subject:
@@ -218,7 +228,7 @@ func spfReason(subject string, all []result) string {
 	type group struct{ result, addresses, trouble string }
 	var groups []group
 	for i := range all {
-		if all[i].Result == spf.Pass {
+		if all[i].Result == spf.Pass || all[i].beside {
 			continue
 		}
 		said, trouble := all[i].said()

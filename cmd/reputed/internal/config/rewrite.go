@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"reputed/policy"
@@ -87,27 +86,13 @@ func side(s string) (Side, error) {
 	return Side(a), nil
 }
 
-// private are the ends of names that are known within a host or a network only. Those for documentation, such as
-// example, are not among them, so that examples work.
-var private = []string{
-	"alt",                                                            // RFC 9476
-	"home.arpa",                                                      // RFC 8375
-	"internal", "intranet", "private", "corp", "home", "lan", "mail", // never delegated
-	"invalid", "localhost", "test", // RFC 6761
-	"local",       // RFC 6762
-	"localdomain", // of many an /etc/hosts
-	"onion",       // RFC 7686
-}
-
 // worldly parses a side whose domain the world can know.
 func worldly(s string) (Side, error) {
 	d, err := side(s)
 	if err != nil {
 		return d, err
 	}
-	name := d.Domain.String()
-	within := func(end string) bool { return strings.HasSuffix("."+name, "."+end) }
-	if !strings.Contains(name, ".") || slices.ContainsFunc(private, within) {
+	if d.Domain.Parent().IsZero() || d.Domain.Private() {
 		return d, fmt.Errorf("%q is in a domain that the world does not know (write the sender that receivers see)", s)
 	}
 	return d, nil
