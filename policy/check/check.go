@@ -3,12 +3,12 @@
 //
 // # What it never does
 //
-// The checks of a message work from memory: they ask neither the DNS nor the disk. No check decides; that is
-// [policy.Decide].
+// The checks of a message work from memory. One waits for the DNS, within a deadline: SPF, asked for at MAIL and needed
+// at the first recipient that leaves. No check decides; that is [policy.Decide].
 //
 // # Standards
 //
-// RFC 5322 (header), RFC 6376 (who signs).
+// RFC 5322 (header), RFC 6376 (who signs), RFC 7208 (SPF), RFC 5782 (block lists), RFC 7372 (codes of refusals).
 //
 // # Security
 //

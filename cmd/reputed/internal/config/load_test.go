@@ -168,10 +168,10 @@ func TestLoad(t *testing.T) {
 		{"guesses may be enforced, in vain", "policy.mode = 'enforce'", func(c *config.Config) {
 			c.Policy.Mode = config.Enforce
 		}},
-		{"what SPF leads to", "policy.spf = { fail = 'defer', softfail = 'hold', deadline = '30s' }",
+		{"what SPF leads to", "policy.spf = { fail = 'defer', softfail = 'hold', deadline = '20s' }",
 			func(c *config.Config) {
 				c.Policy.SPF.Fail, c.Policy.SPF.SoftFail = policy.Defer, policy.Hold
-				c.Policy.SPF.Deadline = config.Duration(30 * time.Second)
+				c.Policy.SPF.Deadline = config.Duration(20 * time.Second)
 			}},
 		{"what a listing leads to", "policy.dnsbl = { listed = 'hold', act_on = ['important', '-spamcop'], hold_max = '30m' }",
 			func(c *config.Config) {

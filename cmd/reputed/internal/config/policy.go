@@ -32,7 +32,7 @@ func (m Mode) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
 // logged only.
 type SPF struct {
 	Fail      policy.Action `json:"fail"`      // every address of the egress fails
-	Partial   policy.Action `json:"partial"`   // the addresses of the egress have different results
+	Partial   policy.Action `json:"partial"`   // some addresses of the egress pass and others do not
 	SoftFail  policy.Action `json:"softfail"`  //
 	Neutral   policy.Action `json:"neutral"`   //
 	None      policy.Action `json:"none"`      // the sender's domain has no record
@@ -70,6 +70,6 @@ func (f *SPF) read(s *section) {
 	text(s, "neutral", answers, &f.Neutral)
 	text(s, "none", answers, &f.None)
 	text(s, "permerror", answers, &f.PermError)
-	// Postfix waits 30 s for a milter's answer (milter_command_timeout).
-	text(s, "deadline", between(Duration(10*time.Millisecond), Duration(30*time.Second)), &f.Deadline)
+	// Postfix waits 30 s for a milter's answer (milter_command_timeout): ours must come well before.
+	text(s, "deadline", between(Duration(10*time.Millisecond), Duration(20*time.Second)), &f.Deadline)
 }
