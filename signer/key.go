@@ -17,6 +17,12 @@ const (
 	GoodBits = 2048 // less is weak
 )
 
+// Algorithms, as a= has them.
+const (
+	RSA     = "rsa-sha256"     // RFC 8301, section 3.1
+	Ed25519 = "ed25519-sha256" // RFC 8463, section 3
+)
+
 // Errors of [NewKey].
 var (
 	ErrKeyType  = errors.New("not an RSA or Ed25519 key")
@@ -46,11 +52,11 @@ func NewKey(id ID, private crypto.Signer) (*Key, error) {
 		if err != nil {
 			return nil, err
 		}
-		k.algorithm, k.bits, k.hash = "rsa-sha256", pub.N.BitLen(), crypto.SHA256
+		k.algorithm, k.bits, k.hash = RSA, pub.N.BitLen(), crypto.SHA256
 		k.record = "v=DKIM1; k=rsa; p=" + base64.StdEncoding.EncodeToString(der)
 	case ed25519.PublicKey:
 		// RFC 8463, section 3: what is signed is the hash, as a message of its own. Section 4: the record holds the bare key.
-		k.algorithm, k.bits, k.hash = "ed25519-sha256", 256, crypto.Hash(0)
+		k.algorithm, k.bits, k.hash = Ed25519, 256, crypto.Hash(0)
 		k.record = "v=DKIM1; k=ed25519; p=" + base64.StdEncoding.EncodeToString(pub)
 	default:
 		return nil, ErrKeyType
@@ -75,7 +81,7 @@ func (k *Key) State() State { return k.life.State }
 // ID gives the key's name.
 func (k *Key) ID() ID { return k.id }
 
-// Algorithm gives the a= tag: "rsa-sha256" or "ed25519-sha256".
+// Algorithm gives the a= tag: [RSA] or [Ed25519].
 func (k *Key) Algorithm() string { return k.algorithm }
 
 // Bits gives the key's size.

@@ -1,7 +1,17 @@
-// Package keydir keeps private keys on disk: DIRECTORY/DOMAIN/SELECTOR.pem, one key a file, in PKCS#8 or PKCS#1.
+// Package keydir keeps private keys on disk: DIRECTORY/DOMAIN/SELECTOR.pem, one key a file, in PKCS#8 or PKCS#1. How far
+// a key has come stands in SELECTOR.json beside it; a key without is active: whoever put it there uses it already.
 //
 // [Load] reads all of them, once. One bad file never hides the good ones: it becomes a [Problem], which says what is
-// wrong and which command mends it. [Store] adds a key.
+// wrong and which command mends it. [Store] adds a key that is in use, [Create] a new one, and [SetState] takes a key
+// a step further.
+//
+// # Changes
+//
+// Changes of a domain's keys are made one after the other, under a lock (flock(2)) on its directory, whichever process
+// makes them. Each file is put in its place by rename(2), whole; the state of a new key before the key, and the state
+// of a revoked one before its private key is removed. So an interruption at any point leaves a directory that can be
+// read, and the step can be taken again. The state of a revoked key stays for ever: its selector is not used again
+// (RFC 6376, section 3.1).
 //
 // # Security
 //
@@ -13,7 +23,6 @@ package keydir
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"os/user"
@@ -43,17 +52,29 @@ func (p *Problem) Error() string {
 
 // Found is what a directory of keys holds.
 type Found struct {
-	Keys       []*signer.Key
-	Domains    []mail.Domain // those that have a place, with or without usable keys
+	Keys       []*signer.Key // those that are not revoked
+	Gone       []signer.Life // of the keys that are, and of retiring ones without private key
+	Domains    []mail.Domain // those that have a place, with or without usable keys, or one that never signed and no other
 	Problems   []error       // each a *Problem
 	Warnings   []error       // each a *Problem: what works, and should be mended
 	Absent     bool          // there is no such directory
 	Unreadable error         // one of Problems: the directory cannot be read, so its domains are not known; nil: it can
 }
 
+// Lives gives what is known of all keys, as [signer.Plan] takes it.
+func (f *Found) Lives() []signer.Life {
+	lives := slices.Clone(f.Gone)
+	for _, k := range f.Keys {
+		lives = append(lives, k.Life())
+	}
+	signer.SortLives(lives)
+	return lives
+}
+
 // Options change what Load demands. The zero value is for the process as it runs.
 type Options struct {
-	UID *int // who may own keys besides root; nil is the process's effective user
+	UID   *int                      // who may own keys besides root; nil is the process's effective user
+	Known map[signer.ID]signer.Life // stands in for states that cannot be read; a key that is not in it is active then
 }
 
 // Load reads a directory of keys. One that does not exist holds none. With a directory that cannot be read the caller
@@ -63,7 +84,7 @@ func Load(dir string, o Options) Found {
 	if o.UID != nil {
 		uid = *o.UID
 	}
-	l := loader{dir: dir, uid: uid, seen: map[mail.Domain]string{}}
+	l := loader{dir: dir, uid: uid, known: o.Known, seen: map[mail.Domain]string{}}
 	root, err := os.OpenRoot(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		l.found.Absent = true
@@ -84,6 +105,7 @@ func Load(dir string, o Options) Found {
 type loader struct {
 	dir   string
 	uid   int
+	known map[signer.ID]signer.Life
 	root  *os.Root
 	seen  map[mail.Domain]string // which directory is a domain's
 	found Found
@@ -93,16 +115,23 @@ func (l *loader) problem(name, text, remedy string) {
 	l.found.Problems = append(l.found.Problems, &Problem{Path: filepath.Join(l.dir, name), Text: text, Remedy: remedy})
 }
 
-// passedOver tells what is not ours to judge: hidden files, backups of editors, state and notes beside the keys.
-func passedOver(name string) bool {
+func (l *loader) warn(name, text, remedy string) {
+	l.found.Warnings = append(l.found.Warnings, &Problem{Path: filepath.Join(l.dir, name), Text: text, Remedy: remedy})
+}
+
+// passedOver tells which entries of the directory are not ours to judge.
+func passedOver(name string) bool { return aside(name) || filepath.Ext(name) == stateSuffix }
+
+// aside tells which files beside keys are not ours to judge: hidden files, backups of editors, notes.
+func aside(name string) bool {
 	return strings.HasPrefix(name, ".") || strings.HasSuffix(name, "~") || name == "lost+found" ||
-		slices.Contains([]string{".json", ".txt", ".bak", ".md"}, filepath.Ext(name))
+		slices.Contains([]string{".txt", ".bak", ".md"}, filepath.Ext(name))
 }
 
 // domains takes in every domain that has a place here, before anything about it can fail: without its keys, its mail is
 // deferred and not sent unsigned.
 func (l *loader) domains() {
-	entries, ok := l.list(".")
+	entries, ok := l.list(".", passedOver)
 	if !ok {
 		l.found.Unreadable = l.found.Problems[0]
 	}
@@ -120,8 +149,8 @@ func (l *loader) domains() {
 		}
 		l.seen[d] = name
 		l.found.Domains = append(l.found.Domains, d)
-		if usable && l.guarded(name) {
-			l.keys(d, name)
+		if usable && l.guarded(name) && l.prepared(d, name) {
+			l.found.Domains = l.found.Domains[:len(l.found.Domains)-1] // its mail goes on as it did before
 		}
 	}
 }
@@ -145,79 +174,17 @@ func (l *loader) guarded(name string) bool {
 }
 
 // list gives the entries of a directory that are to be judged, and tells whether these are all.
-func (l *loader) list(name string) (entries []fs.DirEntry, ok bool) {
+func (l *loader) list(name string, skip func(string) bool) (entries []fs.DirEntry, ok bool) {
 	entries, err := fs.ReadDir(l.root.FS(), name)
 	if err != nil {
 		l.problem(name, reason(err), "let the daemon's user read it: chown "+l.owner()+" "+l.shell(name))
 	}
-	return slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return passedOver(e.Name()) }), err == nil
+	return slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return skip(e.Name()) }), err == nil
 }
 
-func (l *loader) keys(d mail.Domain, dir string) {
-	entries, _ := l.list(dir)
-	seen := map[mail.Domain]string{}
-	for _, e := range entries {
-		name := filepath.Join(dir, e.Name())
-		selector, ok := strings.CutSuffix(e.Name(), ".pem")
-		if !ok {
-			l.problem(name, "not a key file; those end in .pem", "rename it, or move it away")
-			continue
-		}
-		s, err := signer.ParseSelector(selector)
-		if err != nil {
-			l.problem(name, "the name is not a selector", "rename it: letters, digits, hyphens inside and dots, then .pem")
-			continue
-		}
-		if other, twice := seen[s]; twice {
-			l.problem(name, fmt.Sprintf("the same selector as %s", other), "move it away; case does not count in the DNS")
-			continue
-		}
-		seen[s] = e.Name()
-		l.key(signer.ID{Domain: d, Selector: s}, name)
-	}
-}
-
-// maxKeyFile is more than any key of use needs.
-const maxKeyFile = 64 << 10
-
-func (l *loader) key(id signer.ID, name string) {
-	f, err := l.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe must not stop us
-	if err != nil {
-		l.problem(name, reason(err), l.remedy(err, name))
-		return
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		l.problem(name, reason(err), "")
-		return
-	}
-	if text, remedy := l.unsafe(info, filepath.Join(l.dir, name)); text != "" {
-		l.problem(name, text, remedy)
-		return
-	}
-	text, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
-	if err != nil || len(text) > maxKeyFile {
-		l.problem(name, "cannot be read, or is far too large for a key", "")
-		return
-	}
-	key, err := parse(id, text)
-	if err != nil {
-		l.problem(name, err.Error(), keyRemedy(err, filepath.Join(l.dir, name)))
-		return
-	}
-	l.found.Keys = append(l.found.Keys, key)
-	if key.Weak() {
-		l.found.Warnings = append(l.found.Warnings, &Problem{
-			Path:   filepath.Join(l.dir, name),
-			Text:   fmt.Sprintf("RSA key of %d bits, which some receivers distrust; %d are good", key.Bits(), signer.GoodBits),
-			Remedy: "make a new key: reputed keys new " + id.Domain.String(),
-		})
-	}
-}
-
-// unsafe tells why a file must not be trusted, and the command that mends it.
-func (l *loader) unsafe(info fs.FileInfo, path string) (text, remedy string) {
+// unsafe tells why a file must not be trusted, and the command that mends it. Nobody else may have the rights that are
+// forbidden, for the reason that is given.
+func (l *loader) unsafe(info fs.FileInfo, path string, forbidden fs.FileMode, why string) (text, remedy string) {
 	if !info.Mode().IsRegular() {
 		return "not a regular file", "move it away"
 	}
@@ -225,8 +192,8 @@ func (l *loader) unsafe(info fs.FileInfo, path string) (text, remedy string) {
 		text = fmt.Sprintf("owned by user %s, who could change it", userName(int(st.Uid)))
 		return text, "chown " + l.owner() + " " + shell(path)
 	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return fmt.Sprintf("mode %04o lets others at the private key", mode), "chmod 0600 " + shell(path)
+	if mode := info.Mode().Perm(); mode&forbidden != 0 {
+		return fmt.Sprintf("mode %04o %s", mode, why), "chmod 0600 " + shell(path)
 	}
 	return "", ""
 }

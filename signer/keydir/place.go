@@ -1,0 +1,282 @@
+package keydir
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"reputed/policy/mail"
+	"reputed/signer"
+)
+
+// Names of files: a key, its state beside it, and what is not whole yet.
+const (
+	pemSuffix   = ".pem"
+	stateSuffix = ".json"
+	newPrefix   = ".new-"
+)
+
+// How long to wait for others who change the keys of the same domain, which takes them milliseconds.
+const (
+	lockWait = 5 * time.Second
+	lockPoll = 10 * time.Millisecond
+)
+
+// place is the directory of a domain, locked by us.
+type place struct {
+	writer
+	name  string // below the directory of keys
+	root  *os.Root
+	lock  *os.File
+	owner fs.FileInfo // of the directory of keys: whose everything here is
+}
+
+// enter opens and locks the place of a domain; with create, it makes one if there is none.
+func (w writer) enter(d mail.Domain, create bool) (*place, error) {
+	if create {
+		if err := os.MkdirAll(w.dir, 0o700); err != nil {
+			return nil, err
+		}
+	}
+	keys, err := os.OpenRoot(w.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer keys.Close()
+	p := &place{writer: w}
+	if p.owner, err = keys.Stat("."); err != nil {
+		return nil, err
+	}
+	if p.name, err = spelling(keys, d); err != nil {
+		return nil, err
+	}
+	if p.name == "" && !create {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(w.dir, d.String()), fs.ErrNotExist)
+	}
+	if p.name == "" {
+		p.name = d.String()
+		p.step("mkdir")
+		if err := keys.Mkdir(p.name, 0o700); err != nil && !errors.Is(err, fs.ErrExist) { // another may have been quicker
+			return nil, err
+		}
+	}
+	if p.root, err = keys.OpenRoot(p.name); err != nil {
+		return nil, err
+	}
+	if err := p.settle(create); err != nil {
+		p.leave()
+		return nil, err
+	}
+	return p, nil
+}
+
+// settle locks the place and clears what an interruption has left.
+func (p *place) settle(create bool) (err error) {
+	if p.lock, err = p.root.Open("."); err != nil {
+		return err
+	}
+	if err := p.flock(); err != nil {
+		return err
+	}
+	if create {
+		if err := p.give(p.lock); err != nil {
+			return err
+		}
+	}
+	entries, err := fs.ReadDir(p.root.FS(), ".")
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), newPrefix) {
+			p.step("clear")
+			if err := p.root.Remove(e.Name()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// flock waits for the lock, which ends with the process, whatever ends that.
+func (p *place) flock() error {
+	wait := p.wait
+	if wait == 0 {
+		wait = lockWait
+	}
+	for end := time.Now().Add(wait); ; time.Sleep(lockPoll) {
+		err := syscall.Flock(int(p.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		switch {
+		case err == nil:
+			return nil
+		case !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR):
+			return fmt.Errorf("%s: cannot be locked: %w", p.path("."), err)
+		case time.Now().After(end):
+			return fmt.Errorf("%s: %w, for %v already", p.path("."), ErrBusy, wait)
+		}
+	}
+}
+
+func (p *place) leave() {
+	if p.lock != nil {
+		p.lock.Close()
+	}
+	p.root.Close()
+}
+
+func (p *place) path(name string) string { return filepath.Join(p.dir, p.name, name) }
+
+func (w writer) step(name string) {
+	if w.before != nil {
+		w.before(name)
+	}
+}
+
+// spelling gives the name of a domain's directory, which may be spelt in other ways than ours; "" without one. Of
+// several it is the one that Load takes.
+func spelling(keys *os.Root, d mail.Domain) (string, error) {
+	entries, err := fs.ReadDir(keys.FS(), ".")
+	for _, e := range entries {
+		if passedOver(e.Name()) {
+			continue
+		}
+		if found, err := mail.ParseDomain(e.Name()); err == nil && found == d {
+			return e.Name(), nil
+		}
+	}
+	return "", err
+}
+
+// stem gives the name of a key's files, without what it ends in; "" when there is neither a key nor a state.
+func (p *place) stem(selector mail.Domain) (stem string, err error) {
+	entries, err := fs.ReadDir(p.root.FS(), ".")
+	if err != nil {
+		return "", err
+	}
+	for _, e := range entries { // a key goes before a state that lies there alone
+		name, isKey := strings.CutSuffix(e.Name(), pemSuffix)
+		name, isState := strings.CutSuffix(name, stateSuffix)
+		if s, err := signer.ParseSelector(name); err != nil || s != selector || isKey == isState {
+			continue
+		}
+		if isKey {
+			return name, nil
+		}
+		if stem == "" {
+			stem = name
+		}
+	}
+	return stem, nil
+}
+
+// life reads what is known of a key, and gives the stem of its files.
+func (p *place) life(id signer.ID) (stem string, l signer.Life, err error) {
+	if stem, err = p.stem(id.Selector); err != nil {
+		return "", l, err
+	}
+	if stem == "" {
+		return "", l, fmt.Errorf("%s: %w", p.path(id.Selector.String()+pemSuffix), fs.ErrNotExist)
+	}
+	text, _, err := readFile(p.root, stem+stateSuffix)
+	if err == nil {
+		if l, err = parseState(id, text); err != nil {
+			err = damaged(p.path(stem+stateSuffix), err)
+		}
+		return stem, l, err
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return stem, l, err
+	}
+	l = signer.Life{ID: id, State: signer.Active}
+	info, err := p.root.Stat(stem + pemSuffix)
+	if err != nil {
+		return stem, l, err
+	}
+	l.Times[signer.Created] = info.ModTime()
+	if text, _, err := readFile(p.root, stem+pemSuffix); err == nil {
+		if key, err := parse(id, text); err == nil {
+			l = key.In(l).Life()
+		}
+	}
+	return stem, l, nil
+}
+
+func (p *place) writeState(stem string, l signer.Life) error {
+	text, err := marshalState(l)
+	if err != nil {
+		return err
+	}
+	return p.write(stem+stateSuffix, text, true)
+}
+
+// write puts a file in its place, whole or not at all. If it may not replace what is there, it does not.
+func (p *place) write(name string, text []byte, replace bool) error {
+	tmp := newPrefix + rand.Text()
+	p.step("create")
+	f, err := p.root.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	p.step("write")
+	_, err = f.Write(text)
+	err = errors.Join(err, f.Chmod(0o600), p.give(f))
+	p.step("sync")
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		p.step("rename")
+		err = p.put(tmp, name, replace)
+	}
+	if err != nil {
+		p.root.Remove(tmp)
+		return err
+	}
+	return p.sync()
+}
+
+func (p *place) put(tmp, name string, replace bool) error {
+	if replace {
+		return p.root.Rename(tmp, name)
+	}
+	if err := p.root.Link(tmp, name); err != nil {
+		return err
+	}
+	p.step("unlink")
+	return p.root.Remove(tmp)
+}
+
+// remove makes a file go away, if it is there.
+func (p *place) remove(name string) error {
+	p.step("remove")
+	if err := p.root.Remove(name); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return p.sync()
+}
+
+// sync makes sure that what was done is not undone by a loss of power, while something that was done later is not.
+func (p *place) sync() error {
+	p.step("sync directory")
+	return p.lock.Sync()
+}
+
+// give hands a file of root's to the owner of the directory of keys, so that the daemon can read what root makes. Only
+// root can, and only root needs to.
+func (p *place) give(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil || os.Geteuid() != 0 {
+		return err
+	}
+	to, ok := p.owner.Sys().(*syscall.Stat_t)
+	if is, known := info.Sys().(*syscall.Stat_t); !ok || !known || is.Uid != 0 || to.Uid == 0 {
+		return nil
+	}
+	p.step("chown")
+	return f.Chown(int(to.Uid), int(to.Gid))
+}
