@@ -1,80 +1,104 @@
 package signer
 
 import (
+	"cmp"
+	"slices"
 	"time"
 )
-
-// Sighting is how much of the world can see the record of a key.
-type Sighting uint8
-
-const (
-	Unknown    Sighting = iota // nothing is known; the zero value
-	Nowhere                    // every server of the zone has nothing, or something else
-	Partly                     // some servers show the key, others do not or could not be asked
-	Everywhere                 // every server shows it
-)
-
-var sightings = [...]string{"unknown", "nowhere", "partly", "everywhere"}
-
-func (s Sighting) String() string { return sightings[min(int(s), len(sightings)-1)] }
-
-// MarshalText writes [Sighting.String].
-func (s Sighting) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
-// Seen is what the DNS shows of a key.
-type Seen struct {
-	Sighting    Sighting
-	Since       time.Time     // since when every look showed the same; zero: since the last one
-	NegativeTTL time.Duration // how long others remember that the record was not there (RFC 2308); 0: not known
-}
-
-// Need is what a step waits for, besides its time.
-type Need uint8
-
-const (
-	Nothing       Need = iota // only its time
-	Record                    // that the record of the key is published
-	EveryServer               // that the servers of the zone which do not show the record, or could not be asked, show it
-	Answer                    // that the DNS can be asked about the record
-	Earlier                   // a step that stands before it
-	Successor                 // that every server shows a key which is active, before the last good one is given up
-	Gravestone                // that the record of the key is replaced by [Revocation], or taken out of the DNS
-	Configuration             // that the configuration names the selector, as it names other ones of the domain
-	Word                      // that somebody revokes it: it was overtaken by a newer key before it was used
-)
-
-var needs = [...]string{
-	"nothing but time", "its record to be published", "every server to show its record",
-	"the DNS to answer about its record", "the steps before it", "every server to show a key that is active",
-	"its record to be emptied or removed", "the configuration to name its selector", "your word: it was overtaken unused",
-}
-
-func (n Need) String() string { return needs[min(int(n), len(needs)-1)] }
-
-// MarshalText writes [Need.String].
-func (n Need) MarshalText() ([]byte, error) { return []byte(n.String()), nil }
-
-// Step is what happens to a key, or will.
-type Step struct {
-	ID        ID     // a key that is to be made has no selector yet
-	Algorithm string // as a= has it
-	Bits      int    // of a key that is to be made
-	From, To  State
-	When      time.Time // the time it is due, or was; zero: not known, as it waits for something
-	Because   string    // why, in words
-	Needs     Need
-}
-
-// Due tells whether the step is to be taken now.
-func (s *Step) Due(now time.Time) bool {
-	return s.Needs == Nothing && !s.When.IsZero() && !s.When.After(now)
-}
 
 // PlanOptions say how keys live. The zero value makes no keys by itself.
 type PlanOptions struct {
 	Rotate time.Duration // how long a key signs before a new one is made; 0: until somebody asks
 	Asked  bool          // a new key is wanted now
 	Retire time.Duration // how long a record stays after its key signed last; 0: [RetireTime] of [QueueLifetime]
-	Grave  time.Duration // how long an empty p= stays; 0: 30 days
+	Grave  time.Duration // how long an empty p= stays; 0: [GraveTime]
 	Bars   func(ID) bool // whether the configuration keeps a key from signing, as [Ring.Bars]; nil: none
 }
+
+// How long things take.
+const (
+	QueueLifetime = 5 * day  // an MTA keeps trying: RFC 5321, section 4.5.4.1, and the default of Postfix
+	GraveTime     = 30 * day // a revoked key can be seen to be revoked
+
+	day             = 24 * time.Hour
+	shortestRetire  = 7 * day
+	verifyLate      = 2 * day       // receivers may verify after they accepted
+	unknownNegative = 3 * time.Hour // RFC 2308, section 5: one to three hours work well
+	longestNegative = day           // the same: more than a day is problematic
+)
+
+// RetireTime gives how long the record of a key stays after it signed last, with an MTA that keeps trying for so long:
+// all mail that it signed has arrived or come back by then. It is 7 days at least.
+func RetireTime(queue time.Duration) time.Duration { return max(shortestRetire, queue+verifyLate) }
+
+// Plan tells what is to happen to keys, now and later, from what is known of them and what the DNS shows. It changes
+// nothing. Steps are in the order in which they are to be taken; those that are due ([Step.Due]) can be taken in one go.
+// Each is one transition: when it was taken, the next plan goes on from there, however much time has passed.
+//
+// Keys of a domain with the same algorithm follow each other. A new key becomes [Published] when every server shows its
+// record and nobody remembers that there was none, and then [Active]; at once the ones before it become [Retiring].
+// Active keys that were not brought up so, as imported ones, sign beside each other until then. The first key of a
+// domain, without which its mail is not signed at all, does not wait for memories to fade.
+//
+// A retiring key is not revoked, whatever its age, while its successor is not seen: it may have to stand in for it. A
+// time that is still to come, as after the clock was set back, is taken for now: this only makes steps later.
+func Plan(now time.Time, lives []Life, seen map[ID]Seen, o PlanOptions) []Step {
+	o.Retire = cmp.Or(o.Retire, RetireTime(QueueLifetime))
+	o.Grave = cmp.Or(o.Grave, GraveTime)
+	lives = slices.Clone(lives)
+	SortLives(lives)
+	p := planner{now: now, seen: seen, o: o}
+	for len(lives) > 0 {
+		n := slices.IndexFunc(lives, func(l Life) bool { return l.ID.Domain != lives[0].ID.Domain })
+		if n < 0 {
+			n = len(lives)
+		}
+		p.domain(lives[:n])
+		lives = lives[n:]
+	}
+	return p.steps
+}
+
+type planner struct {
+	now   time.Time
+	seen  map[ID]Seen
+	o     PlanOptions
+	steps []Step
+}
+
+func (p *planner) domain(lives []Life) {
+	byAlgorithm := map[string][]Life{}
+	var names []string
+	for _, l := range lives {
+		if byAlgorithm[l.Algorithm] == nil {
+			names = append(names, l.Algorithm)
+		}
+		byAlgorithm[l.Algorithm] = append(byAlgorithm[l.Algorithm], l)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		keys := byAlgorithm[name]
+		l := &line{planner: p, algorithm: name, keys: keys, active: in(keys, Active), signing: in(lives, Active)}
+		l.plan()
+	}
+}
+
+// in picks the keys in a state.
+func in(lives []Life, s State) (some []Life) {
+	for _, l := range lives {
+		if l.State == s {
+			some = append(some, l)
+		}
+	}
+	return some
+}
+
+// past gives a time that is not to come.
+func (p *planner) past(t time.Time) time.Time {
+	if t.IsZero() || t.After(p.now) {
+		return p.now
+	}
+	return t
+}
+
+func (p *planner) bars(id ID) bool { return p.o.Bars != nil && p.o.Bars(id) }
