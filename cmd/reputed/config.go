@@ -19,7 +19,7 @@ func configCommand(e *env) *cobra.Command {
 		Short: "check, show or explain the configuration",
 		Args:  cobra.NoArgs,
 	}
-	cmd.AddCommand(configCheckCommand(e), configExampleCommand(e), configShowCommand(e))
+	cmd.AddCommand(configCheckCommand(e), configExampleCommand(e), configShowCommand(e), configImportCommand(e))
 	return cmd
 }
 
