@@ -64,7 +64,7 @@ func NewKey(id ID, private crypto.Signer) (*Key, error) {
 	return k.In(Life{State: Active}), nil
 }
 
-// In gives the key as it is at another time of its life. What a life says of its name, algorithm and size is not heeded.
+// In gives the key as it is at another time of its life. Its name, algorithm and size stay, whatever the life says.
 func (k *Key) In(l Life) *Key {
 	c := *k
 	l.ID, l.Algorithm, l.Bits = k.id, k.algorithm, k.bits

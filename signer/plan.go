@@ -32,8 +32,8 @@ const (
 func RetireTime(queue time.Duration) time.Duration { return max(shortestRetire, queue+verifyLate) }
 
 // Plan tells what is to happen to keys, now and later, from what is known of them and what the DNS shows. It changes
-// nothing. Steps are in the order in which they are to be taken; those that are due ([Step.Due]) can be taken in one go.
-// Each is one transition: when it was taken, the next plan goes on from there, however much time has passed.
+// nothing. Steps are in the order in which they are to be taken; those that are due ([Step.Due]) can be taken in one
+// go. Each is one transition: when it was taken, the next plan goes on from there, however much time has passed.
 //
 // Keys of a domain with the same algorithm follow each other. A new key becomes [Published] when every server shows its
 // record and nobody remembers that there was none, and then [Active]; at once the ones before it become [Retiring].

@@ -46,8 +46,8 @@ func (p Publication) ttl() int {
 // Value gives the text alone, for web forms that cut it themselves, as most do.
 func (p Publication) Value() string { return p.Text }
 
-// Strings gives the text in the strings of which the record is made, of 255 octets at most: RFC 1035, section 3.3. Those
-// who read it put them together without anything in between (RFC 6376, section 3.6.2.2).
+// Strings gives the text in the strings of which the record is made, of 255 octets at most: RFC 1035, section 3.3.
+// Those who read it put them together without anything in between (RFC 6376, section 3.6.2.2).
 func (p Publication) Strings() []string {
 	var all []string
 	for part := range slices.Chunk([]byte(p.Text), 255) {

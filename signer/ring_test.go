@@ -1,9 +1,12 @@
 package signer_test
 
 import (
+	"crypto"
 	"errors"
+	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"reputed/policy/mail"
 	"reputed/signer"
@@ -93,5 +96,192 @@ func TestBeginErrors(t *testing.T) {
 			g.Release()
 			g.Release()
 		}
+	}
+}
+
+// in gives a key in a state that it came to at an hour.
+func in(k *signer.Key, s signer.State, hour int) *signer.Key {
+	return k.In(signer.Life{}.Enter(s, fixedTime().Add(time.Duration(hour)*time.Hour), ""))
+}
+
+// Only active keys sign. A domain whose keys have never signed is as if there were none, unless something else says
+// that it is to be signed for.
+func TestChooseByState(t *testing.T) {
+	states := map[string]signer.State{
+		"c": signer.Created, "p": signer.Published, "a": signer.Active, "r": signer.Retiring, "x": signer.Revoked,
+	}
+	tests := []struct {
+		keys     string // the first letters of their states
+		rule     string // its selectors; "*": a rule that names none
+		expected bool
+		status   signer.Status
+		signing  string
+		waiting  string
+	}{
+		{"capr", "", false, signer.Usable, "a", ""},
+		{"c", "", false, signer.Foreign, "", "c"},
+		{"cp", "", false, signer.Foreign, "", "cp"},
+		{"cp", "", true, signer.NoKey, "", "cp"},
+		{"cp", "*", false, signer.NoKey, "", "cp"},
+		{"cr", "", false, signer.NoKey, "", "c"}, // it was signed for
+		{"r", "", false, signer.NoKey, "", ""},
+		{"cx", "", false, signer.NoKey, "", "c"},
+		{"ca", "c", false, signer.NoKey, "", "c"},
+		{"ca", "ca", false, signer.Usable, "a", ""},
+	}
+	for _, tt := range tests {
+		var keys []*signer.Key
+		for i, c := range tt.keys {
+			keys = append(keys, in(newKey(t, "example.org", string(c), edKey(byte(i))), states[string(c)], i))
+		}
+		var rules []signer.Rule
+		if tt.rule != "" {
+			r := signer.Rule{Domain: domain(t, "example.org")}
+			for _, s := range strings.Trim(tt.rule, "*") {
+				r.Selectors = append(r.Selectors, domain(t, string(s)))
+			}
+			rules = append(rules, r)
+		}
+		var expected []mail.Domain
+		if tt.expected {
+			expected = append(expected, domain(t, "example.org"))
+		}
+		ring, err := signer.NewRing(rules, expected, keys)
+		if err != nil {
+			t.Errorf("%s: %v", tt.keys, err)
+		}
+		c := ring.Choose(domain(t, "example.org"))
+		if c.Status != tt.status || selectors(c.Keys) != tt.signing || selectors(c.Waiting) != tt.waiting {
+			t.Errorf("keys %s, rule %q: status %v, signing %s, waiting %s", tt.keys, tt.rule, c.Status,
+				selectors(c.Keys), selectors(c.Waiting))
+		}
+		if holds := ring.Holds(domain(t, "example.org")); holds != (tt.status != signer.Foreign) {
+			t.Errorf("keys %s, rule %q: holds %v", tt.keys, tt.rule, holds)
+		}
+	}
+}
+
+func selectors(keys []*signer.Key) (s string) {
+	for _, k := range keys {
+		s += k.ID().Selector.String()
+	}
+	return s
+}
+
+// A new key below a domain that is signed for as a whole leaves its mail with the key that signs it now.
+func TestChooseFreshBelow(t *testing.T) {
+	keys := []*signer.Key{newKey(t, "example.org", "a", edKey(1)),
+		in(newKey(t, "sub.example.org", "c", edKey(2)), signer.Created, 0)}
+	rules := []signer.Rule{{Domain: domain(t, "example.org"), Subdomains: true}}
+	ring, _ := signer.NewRing(rules, nil, keys)
+	if c := ring.Choose(domain(t, "sub.example.org")); c.Status != signer.Usable || c.Domain != domain(t, "example.org") {
+		t.Errorf("%+v", c)
+	}
+}
+
+// Keys whose records are gone yield to those that can be seen, within their algorithm; when none can be seen, they sign
+// on.
+func TestWithout(t *testing.T) {
+	tests := []struct {
+		keys   string // selectors: e, f, g are Ed25519, s, t, u are RSA; in upper case they are retiring
+		unseen string
+		want   string
+		why    string
+	}{
+		{"efs", "", "efs", "all can be seen"},
+		{"efs", "e", "fs", "another active one of the algorithm is there"},
+		{"eFs", "e", "fs", "the one before it is still there"},
+		{"eFGs", "e", "gs", "of those before it, the newest"},
+		{"eFGs", "eg", "fs", "of those that can be seen"},
+		{"eFs", "ef", "s", "none of the algorithm can be seen, but one of another"},
+		{"eFs", "f", "es", "retiring keys stand in only when they are needed"},
+		{"eFsT", "es", "ft", "each algorithm for itself"},
+		{"efG", "ef", "g", "one for two"},
+		{"eF", "ef", "e", "a signature that cannot be verified is no worse than none"},
+		{"es", "es", "es", "the same of all"},
+		{"F", "", "", "without an active key none is stood in for"},
+	}
+	for _, tt := range tests {
+		var keys []*signer.Key
+		unseen := map[signer.ID]bool{}
+		for i, c := range tt.keys {
+			state := signer.Active
+			if c < 'a' {
+				state = signer.Retiring
+			}
+			c = c | 0x20
+			private := crypto.Signer(rsaKey(t))
+			if c < 's' {
+				private = edKey(byte(c))
+			}
+			k := in(newKey(t, "example.org", string(c), private), state, i)
+			keys = append(keys, k)
+			if strings.ContainsRune(tt.unseen, c) {
+				unseen[k.ID()] = true
+			}
+		}
+		every, _ := signer.NewRing(nil, nil, keys)
+		rule := signer.Rule{Domain: domain(t, "example.org")}
+		for _, k := range keys {
+			rule.Selectors = append(rule.Selectors, k.ID().Selector)
+		}
+		named, _ := signer.NewRing([]signer.Rule{rule}, nil, keys)
+		for _, ring := range []*signer.Ring{every, named} {
+			got := selectors(ring.Without(unseen).Choose(domain(t, "example.org")).Keys)
+			if got != tt.want {
+				t.Errorf("keys %s without %s: %s sign, want %s: %s", tt.keys, tt.unseen, got, tt.want, tt.why)
+			}
+			if back := ring.Without(unseen).Without(nil).Choose(domain(t, "example.org")).Keys; selectors(back) !=
+				selectors(ring.Choose(domain(t, "example.org")).Keys) {
+				t.Errorf("keys %s: when %s came back, %s sign", tt.keys, tt.unseen, selectors(back))
+			}
+		}
+	}
+}
+
+// The configuration may name the keys of a domain: then others never sign.
+func TestBars(t *testing.T) {
+	rules := []signer.Rule{
+		{Domain: domain(t, "example.org"), Selectors: []mail.Domain{domain(t, "a")}},
+		{Domain: domain(t, "example.net")},
+		{Domain: domain(t, "below.example"), Below: true, SignAs: domain(t, "esp.example"),
+			Selectors: []mail.Domain{domain(t, "b")}},
+	}
+	ring, _ := signer.NewRing(rules, nil, nil)
+	for name, want := range map[string]bool{
+		"a._domainkey.example.org": false, "b._domainkey.example.org": true, "a._domainkey.example.net": false,
+		"b._domainkey.esp.example": false, "a._domainkey.esp.example": true, "a._domainkey.other.example": false,
+	} {
+		s, d, _ := strings.Cut(name, "._domainkey.")
+		if got := ring.Bars(signer.ID{Domain: domain(t, d), Selector: domain(t, s)}); got != want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	if !ring.Bars(signer.ID{Domain: domain(t, "example.org")}) || ring.Bars(signer.ID{Domain: domain(t, "example.net")}) {
+		t.Error("keys that are yet to be made")
+	}
+}
+
+// A signature of a key counts as ours while the key signs or has signed.
+func TestExistingByState(t *testing.T) {
+	k, other := newKey(t, "example.org", "a", edKey(1)), newKey(t, "example.org", "b", edKey(2))
+	ring, _ := signer.NewRing(nil, nil, []*signer.Key{k})
+	msg := []byte("From: a@example.org\r\n\r\nbody\r\n")
+	signed, _ := sign(t, signer.New(ring, signer.Options{Now: fixedTime}), msg)
+	for s, want := range map[signer.State]int{
+		signer.Created: 0, signer.Published: 0, signer.Active: 1, signer.Retiring: 1, signer.Revoked: 0,
+	} {
+		ring, _ := signer.NewRing(nil, nil, []*signer.Key{in(k, s, 0), other})
+		g, body, err := begin(t, signer.New(ring, signer.Options{Now: fixedTime}), signed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(g, body); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := g.Fields(); err != nil || len(g.Existing()) != want {
+			t.Errorf("%v: %d of ours, %v", s, len(g.Existing()), err)
+		}
+		g.Release()
 	}
 }

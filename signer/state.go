@@ -73,10 +73,10 @@ type Life struct {
 }
 
 // Since gives the time when the key came to its state; zero: not known.
-func (l *Life) Since() time.Time { return l.Times[min(l.State, Removed)] }
+func (l Life) Since() time.Time { return l.Times[min(l.State, Removed)] }
 
 // Made gives the time when the key was made, or else the first one that is known of it.
-func (l *Life) Made() time.Time {
+func (l Life) Made() time.Time {
 	for _, t := range l.Times {
 		if !t.IsZero() {
 			return t

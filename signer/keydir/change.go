@@ -42,8 +42,8 @@ type Change struct {
 	Why      string // may be empty
 }
 
-// SetState takes a step, and gives what is known of the key then. A step that was taken already is no error, and changes
-// nothing: so it may be taken again after an interruption. A key in another state than From is [ErrMoved]. With
+// SetState takes a step, and gives what is known of the key then. A step that was taken already is no error, and
+// changes nothing: so it may be taken again after an interruption. A key in another state than From is [ErrMoved]. With
 // [signer.Revoked] the private key is destroyed.
 func SetState(dir string, c Change) (signer.Life, error) { return writer{dir: dir}.setState(c) }
 

@@ -1,5 +1,5 @@
-// Package keydir keeps private keys on disk: DIRECTORY/DOMAIN/SELECTOR.pem, one key a file, in PKCS#8 or PKCS#1. How far
-// a key has come stands in SELECTOR.json beside it; a key without is active: whoever put it there uses it already.
+// Package keydir keeps private keys on disk: DIRECTORY/DOMAIN/SELECTOR.pem, one key a file, in PKCS#8 or PKCS#1. How
+// far a key has come stands in SELECTOR.json beside it; a key without is active: whoever put it there uses it already.
 //
 // [Load] reads all of them, once. One bad file never hides the good ones: it becomes a [Problem], which says what is
 // wrong and which command mends it. [Store] adds a key that is in use, [Create] a new one, and [SetState] takes a key
