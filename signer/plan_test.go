@@ -207,9 +207,9 @@ func TestPlan(t *testing.T) {
 				"old retiring > revoked ?: the steps before it",
 				"old revoked > removed ?: the steps before it",
 			}},
-		{"asked for twice", []string{old, "new created=1h"}, []string{"new nowhere"}, signer.PlanOptions{Asked: true}, []string{
-			"new created > published ?: its record to be published",
-			"new published > active ?: the steps before it",
+		{"asked for twice", []string{old, "n created=1h"}, []string{"n nowhere"}, signer.PlanOptions{Asked: true}, []string{
+			"n created > published ?: its record to be published",
+			"n published > active ?: the steps before it",
 			"old active > retiring ?: the steps before it",
 			"old retiring > revoked ?: the steps before it",
 			"old revoked > removed ?: the steps before it",

@@ -73,18 +73,28 @@ func (f *Found) Lives() []signer.Life {
 
 // Options change what Load demands. The zero value is for the process as it runs.
 type Options struct {
-	UID   *int                      // who may own keys besides root; nil is the process's effective user
+	UID   *int                      // who may own keys besides root; nil: the user, and to root who owns the directory
 	Known map[signer.ID]signer.Life // stands in for states that cannot be read; a key that is not in it is active then
+}
+
+// owner gives who may own keys besides root.
+func (o Options) owner(dir string) int {
+	if o.UID != nil {
+		return *o.UID
+	}
+	uid := os.Geteuid()
+	if info, err := os.Stat(dir); err == nil && uid == 0 { // root looks at the daemon's keys
+		if st, ok := info.Sys().(*syscall.Stat_t); ok {
+			uid = int(st.Uid)
+		}
+	}
+	return uid
 }
 
 // Load reads a directory of keys. One that does not exist holds none. With a directory that cannot be read the caller
 // must not go on as if it were empty: the mail of all its domains would leave unsigned.
 func Load(dir string, o Options) Found {
-	uid := os.Geteuid()
-	if o.UID != nil {
-		uid = *o.UID
-	}
-	l := loader{dir: dir, uid: uid, known: o.Known, seen: map[mail.Domain]string{}}
+	l := loader{dir: dir, uid: o.owner(dir), known: o.Known, seen: map[mail.Domain]string{}}
 	root, err := os.OpenRoot(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		l.found.Absent = true
