@@ -4,14 +4,19 @@
 // header is complete; the body is written to the [Signature] as it arrives, and hashed once for all keys;
 // [Signature.Fields] gives the header fields.
 //
+// Keys have a [State]. Only active ones sign; [Ring.Without] is for when the DNS is known not to show some of them.
+// [Plan] says what is to happen to keys, when, and what it waits for; [Publication] writes their records. Neither does
+// anything: acting on plans, and looking into the DNS, is for others.
+//
 // # What it never does
 //
 // No l= tag: it would leave the rest of the body to whoever adds to it. No key of less than 1024 bits. No second
-// signature of a key whose valid signature the message bears already. No waiting: there is no network and no disk here.
+// signature of a key whose valid signature the message bears already. No key that is not active yet. No waiting: there is no network and no disk here.
 //
 // # Standards
 //
-// RFC 6376 (DKIM), RFC 8301 (algorithms and key sizes), RFC 8463 (Ed25519), RFC 8058 (one-click unsubscription).
+// RFC 6376 (DKIM), RFC 8301 (algorithms and key sizes), RFC 8463 (Ed25519), RFC 8058 (one-click unsubscription), RFC
+// 5863, section 3.5 (rotation).
 //
 // # Security
 //

@@ -114,8 +114,8 @@ func putBack(w writer) error {
 	return errors.Join(err, os.WriteFile(filepath.Join(w.dir, "example.org/s1.pem"), text, 0o600))
 }
 
-// A change that is killed at any step leaves a directory that can be read, with the key as it was or as it is to be; and
-// the change can be made again.
+// A change that is killed at any step leaves a directory that can be read, with the key as it was or as it is to be;
+// and the change can be made again.
 func TestKilled(t *testing.T) {
 	for name, change := range changes {
 		t.Run(name, func(t *testing.T) {

@@ -49,7 +49,9 @@ func TestLockWait(t *testing.T) {
 // However many take the same step at once, it is taken once; whoever comes later finds it taken.
 func TestSteps(t *testing.T) {
 	dir := t.TempDir()
-	states := []signer.State{signer.Created, signer.Published, signer.Active, signer.Retiring, signer.Revoked, signer.Removed}
+	states := []signer.State{
+		signer.Created, signer.Published, signer.Active, signer.Retiring, signer.Revoked, signer.Removed,
+	}
 	var mu sync.Mutex
 	made, writes := 0, 0
 	w := writer{dir: dir, wait: time.Minute, before: func(step string) {

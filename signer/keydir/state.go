@@ -62,7 +62,7 @@ func (f *stateFile) sound() bool {
 		return false
 	}
 	for s, t := range f.Times {
-		if s > f.State || t.IsZero() {
+		if s > f.State || t.IsZero() || t.UTC().Year() > 9999 { // which could not be written again
 			return false
 		}
 	}

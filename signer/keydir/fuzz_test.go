@@ -1,0 +1,53 @@
+package keydir
+
+import (
+	"errors"
+	"testing"
+
+	"reputed/signer"
+)
+
+// FuzzState reads any text as a state: no panic, no error that quotes it, and what is believed is of one piece, and is
+// read back as it was written.
+func FuzzState(f *testing.F) {
+	for _, text := range []string{
+		`{"version":1,"state":"published","algorithm":"ed25519-sha256","bits":256,` +
+			`"times":{"created":"2026-11-02T10:00:00Z","published":"2026-11-02T12:00:00Z"},"why":"seen"}`,
+		`{"version":1,"state":"active","times":{"active":"0001-01-01T00:00:00Z"}}`,
+		`{"version":1,"state":"retiring","times":{"retiring":"9999-12-31T23:59:59.999999999-23:59"},"why":"\u00e9"}`,
+		`{"version":1e3}`,
+		`{"version":2}`,
+		`null`,
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		l, err := parseState(testID(), text)
+		if err != nil {
+			if !errors.Is(err, errNotState) && !errors.Is(err, errNewer) || l != (signer.Life{}) {
+				t.Fatalf("%+v, %v", l, err)
+			}
+			return
+		}
+		if l.State == signer.None || l.Since().IsZero() || l.ID != testID() {
+			t.Fatalf("%+v", l)
+		}
+		again, err := marshalState(l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := parseState(testID(), again)
+		if err != nil {
+			t.Fatalf("%s: %v", again, err)
+		}
+		for s := range l.Times {
+			if !back.Times[s].Equal(l.Times[s]) {
+				t.Fatalf("%v: %v, was %v", signer.State(s), back.Times[s], l.Times[s])
+			}
+		}
+		back.Times = l.Times
+		if back != l {
+			t.Fatalf("%+v, was %+v", back, l)
+		}
+	})
+}
