@@ -10,8 +10,9 @@
 //
 // # What it never does
 //
-// No l= tag: it would leave the rest of the body to whoever adds to it. No key of less than 1024 bits. No second
-// signature of a key whose valid signature the message bears already. No key that is not active yet. No waiting: there is no network and no disk here.
+// No l= tag: it would leave the rest of the body to whoever adds to it. No key of less than 1024 bits, and none that is
+// not active yet. No second signature of a key whose valid signature the message bears already. No waiting: there is no
+// network and no disk here.
 //
 // # Standards
 //
