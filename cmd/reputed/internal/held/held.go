@@ -3,7 +3,8 @@
 //
 // The daemon has a [Store], whose [Store.Message] takes the record of every message and appends one line of JSON, an
 // [Entry], for each that is held. Other programs [Read] the file. It is bounded: when it has grown, the older half is
-// left out. What was left out is not known to be held by us any more.
+// left out. What was left out is not known to be held by us any more, nor is what the machine lost between the MTA's
+// taking the message and the entry's coming to the disk: whoever lists what is on hold tells of such messages, too.
 //
 // # What it never does
 //
@@ -12,9 +13,9 @@
 //
 // # Security
 //
-// The file holds senders and recipients' number, and only its owner may read it (0600). Lines are read as if strangers
-// wrote them: a damaged one is passed over and counted. Senders are what strangers sent: escape them where they are
-// shown.
+// The file holds senders and recipients' number, and only its owner may read it (0600). It is the daemon's, and root
+// reads it: only a regular file is read, of bounded size, and no link is followed. Lines are read as if strangers wrote
+// them: a damaged one is passed over and counted. Senders are what strangers sent: escape them where they are shown.
 package held
 
 import (

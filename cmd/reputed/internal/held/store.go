@@ -42,6 +42,7 @@ type Options struct {
 type Store struct {
 	opt     Options
 	most    int64
+	sync    func(*os.File) error // a file, or a directory, to the disk
 	entries chan Entry
 	ended   chan struct{}
 
@@ -50,8 +51,13 @@ type Store struct {
 }
 
 // New makes a store, which writes until [Store.Close]. The file is opened when there is something to write.
-func New(o Options) *Store { return newStore(o, maxFile) }
+func New(o Options) *Store {
+	s := newStore(o, maxFile)
+	go s.run()
+	return s
+}
 
+// newStore makes one that does not write yet.
 func newStore(o Options, most int64) *Store {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -62,9 +68,7 @@ func newStore(o Options, most int64) *Store {
 	if o.Routes == nil {
 		o.Routes = func() policy.Routes { return nil }
 	}
-	s := &Store{opt: o, most: most, entries: make(chan Entry, maxWaiting), ended: make(chan struct{})}
-	go s.run()
-	return s
+	return &Store{opt: o, most: most, sync: (*os.File).Sync, entries: make(chan Entry, maxWaiting), ended: make(chan struct{})}
 }
 
 // Message takes the record of a message, and remembers it if it is held. It never waits.
@@ -119,7 +123,8 @@ func (s *Store) run() {
 	}
 }
 
-// write appends an entry. The file is opened each time: holding mail is rare, and the file may be taken away.
+// write appends an entry, and returns when it is on the disk: the MTA has the message there, too. The file is opened
+// each time: holding mail is rare, and the file may be taken away.
 func (s *Store) write(e *Entry) error {
 	line, err := json.Marshal(e)
 	if err != nil {
@@ -156,7 +161,22 @@ func (s *Store) append(f *os.File, line []byte) (size int64, err error) {
 		}
 	}
 	n, err := f.Write(line)
+	if err == nil {
+		err = s.sync(f)
+	}
+	if err == nil && size == 0 { // its name may be new
+		err = s.syncDir()
+	}
 	return size + int64(n), err
+}
+
+// syncDir makes the name of the file last.
+func (s *Store) syncDir() error {
+	dir, err := os.Open(filepath.Dir(s.opt.Path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.sync(dir), dir.Close())
 }
 
 // compact leaves the older half out. The file is the old one or the new one, whatever happens.
@@ -173,8 +193,11 @@ func (s *Store) compact() error {
 	}
 	defer os.Remove(f.Name())
 	_, err = f.Write(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err = errors.Join(err, s.sync(f), f.Close()); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), s.opt.Path)
+	if err := os.Rename(f.Name(), s.opt.Path); err != nil {
+		return err
+	}
+	return s.syncDir()
 }

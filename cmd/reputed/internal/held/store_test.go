@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,7 +20,7 @@ import (
 )
 
 // newTestStore makes a store in a directory that is not there yet.
-func newTestStore(t *testing.T, most int64, failed func(error)) (s *Store, path string) {
+func newTestStore(t *testing.T, most int64, failed func(error), change ...func(*Store)) (s *Store, path string) {
 	t.Helper()
 	t.Cleanup(func() { goleak.VerifyNone(t) })
 	path = filepath.Join(t.TempDir(), "state", FileName)
@@ -26,6 +28,10 @@ func newTestStore(t *testing.T, most int64, failed func(error)) (s *Store, path 
 		failed = func(err error) { t.Error(err) }
 	}
 	s = newStore(Options{Path: path, Routes: routes, Failed: failed, Now: func() time.Time { return noon }}, most)
+	for _, set := range change {
+		set(s)
+	}
+	go s.run()
 	t.Cleanup(s.Close)
 	return s, path
 }
@@ -87,6 +93,78 @@ func TestTorn(t *testing.T) {
 	s.Close()
 	if entries, damaged := mustRead(t, path); len(entries) != 2 || damaged != 1 {
 		t.Errorf("%d entries, %d damaged", len(entries), damaged)
+	}
+}
+
+// What is held is remembered after a power cut: the line goes to the disk, and the name of the file when that is new.
+func TestSynced(t *testing.T) {
+	type synced struct {
+		name string
+		size int64
+	}
+	var all []synced
+	s, path := newTestStore(t, 300, nil, func(s *Store) {
+		s.sync = func(f *os.File) error {
+			info, err := f.Stat()
+			if err != nil {
+				return err
+			}
+			is := synced{filepath.Base(f.Name()), info.Size()}
+			if info.IsDir() {
+				is.size = 0
+			} else if is.name != FileName {
+				is.name = "new"
+			}
+			all = append(all, is)
+			return nil
+		}
+	})
+	for range 3 {
+		s.Append(Entry{Queue: "4Xk2bS1Vz9", Time: noon})
+	}
+	s.Close()
+	dir := filepath.Base(filepath.Dir(path))
+	const line = 104 // octets
+	want := []synced{
+		{FileName, line}, {dir, 0}, {FileName, 2 * line},
+		{FileName, 3 * line}, {"new", line}, {dir, 0}, // too large: the older half is left out
+	}
+	if !slices.Equal(all, want) {
+		t.Errorf("%v, want %v", all, want)
+	}
+}
+
+// An entry that may not be on the disk is told of.
+func TestNotSynced(t *testing.T) {
+	var lost []error
+	broken := errors.New("input/output error")
+	s, _ := newTestStore(t, maxFile, func(err error) { lost = append(lost, err) }, func(s *Store) {
+		s.sync = func(*os.File) error { return broken }
+	})
+	s.Message(record())
+	s.Close()
+	if len(lost) != 1 || !errors.Is(lost[0], ErrLost) || !errors.Is(lost[0], broken) {
+		t.Error(lost)
+	}
+}
+
+// Root reads the file of the daemon's user: what that puts there cannot make it wait, read elsewhere, or read for ever.
+func TestReadOnlyOurs(t *testing.T) {
+	for why, put := range map[string]func(path string) error{
+		"a link":      func(path string) error { return os.Symlink("/etc/hostname", path) },
+		"a pipe":      func(path string) error { return syscall.Mkfifo(path, 0o600) },
+		"a directory": func(path string) error { return os.Mkdir(path, 0o700) },
+		"far too large": func(path string) error {
+			return errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, maxRead+1))
+		},
+	} {
+		path := filepath.Join(t.TempDir(), FileName)
+		if err := put(path); err != nil {
+			t.Fatal(err)
+		}
+		if entries, _, err := Read(path); !errors.Is(err, ErrNotOurs) || entries != nil {
+			t.Errorf("%s: %v", why, err)
+		}
 	}
 }
 
