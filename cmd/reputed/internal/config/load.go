@@ -22,7 +22,7 @@ func Load(file string, text []byte, host Host) (*Config, error) {
 	c.readEgress(top)
 	c.readRewrites(top.tables("rewrite"))
 	c.DNS.read(top.table("dns"))
-	c.Signing.read(top.table("signing"))
+	c.Signing.read(top.table("signing"), c.Hostname)
 	c.readDomains(top.tables("domain"))
 	c.Policy.read(top.table("policy"), len(c.Egress))
 	c.Log.read(top.table("log"))

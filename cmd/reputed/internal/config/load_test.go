@@ -23,6 +23,7 @@ var same = cmp.Options{
 	cmpopts.EquateComparable(mail.Domain{}, netip.Addr{}, netip.Prefix{}, netip.AddrPort{}, dnsbl.Pattern{}),
 	cmpopts.IgnoreUnexported(config.DNSBL{}, dnsbl.List{}),
 	cmp.Comparer(func(a, b dnsbl.Key) bool { return a.IsZero() == b.IsZero() }), // nothing tells more of a secret
+	cmp.Comparer(func(a, b config.Secret) bool { return a.IsZero() == b.IsZero() }),
 }
 
 func load(t *testing.T, text string) *config.Config {
@@ -227,6 +228,7 @@ func written(t *testing.T, c *config.Config) *config.Config {
 		t.Fatal(err)
 	}
 	text := bytes.ReplaceAll(b.Bytes(), []byte("key = \"{key}\"\n"), []byte("key = \"s3cr3t\"\n"))
+	text = bytes.ReplaceAll(text, []byte("tsig_secret = \"{secret}\"\n"), []byte("tsig_secret = \"c2VjcmV0\"\n"))
 	again, err := config.Load("written", text, config.Host{})
 	if err != nil {
 		t.Fatalf("%v in:\n%s", err, text)
@@ -278,6 +280,25 @@ expire = "90m"
 on_foreign_from = "defer"
 on_no_key = "reject"
 rsa = "go"
+rotate = "180d"
+queue_lifetime = "36h"
+on_unpublished = "sign"
+selector = "{host}-{date}.{random}"
+watch = true # as it is by default: keys that rotate are watched
+watch_via = "resolver"
+[[signing.publish]]
+zone = "bücher.example"
+server = "192.0.2.53"
+tsig_name = "reputed."
+tsig_algorithm = "hmac-sha512"
+tsig_secret = "c2VjcmV0IHNlY3JldCBzZWNyZXQ="
+tsig_secret_file = ""
+ttl = "90s"
+[[signing.publish]]
+zone = "example.org"
+server = "[2001:db8::53]:5353"
+tsig_name = "Key_1.Example.org"
+tsig_secret_file = "/etc/a \"b\"//c"
 [[domain]]
 name = "example.org"
 sign_as = "example.net"

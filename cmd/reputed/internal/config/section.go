@@ -52,10 +52,16 @@ func (d *document) syntax(err error) {
 		e.Text += " (a text stands in quotes)"
 	}
 	e.Text = "not valid toml: " + plain(e.Text)
-	if last := parse.LastKey; strings.EqualFold(last[strings.LastIndexByte(last, '.')+1:], "key") { // of a list
+	if secretive(parse.LastKey) {
 		e.Text = "not valid toml, at a key or behind it (it may be a secret, so none of it is shown; a text stands in quotes)"
 	}
 	d.errs = append(d.errs, e)
+}
+
+// secretive tells whether the value of a key may be a secret: the key of a list, or that of a name server.
+func secretive(key string) bool {
+	last := strings.ToLower(key[strings.LastIndexByte(key, '.')+1:])
+	return last == "key" || strings.Contains(last, "secret")
 }
 
 // plain gives a message of the TOML library as ours are written: lower case at the start, no full stop, and nothing
@@ -95,18 +101,25 @@ func (d *document) finish() error {
 	return d.errs
 }
 
-// meant guesses what an unknown key was to be: a key of another section, or one of this section with a slip.
+// meant guesses what an unknown key was to be: one of this section with a slip, or a key of another section. Of several
+// sections it is rather one that this one lies below.
 func (d *document) meant(s *section, key string) string {
+	if w := nearest(key, s.known); w != "" && distance(strings.ToLower(key), w) == 1 {
+		return didYouMean(key, s.known)
+	}
+	var home *section
 	for _, other := range d.sections {
-		switch {
-		case !slices.Contains(other.known, key):
-		case other.path == "":
-			return " (write it at the top of the file, before the first [section])"
-		default:
-			return fmt.Sprintf(" (it belongs in %s)", other.title())
+		if slices.Contains(other.known, key) && (home == nil || strings.HasPrefix(s.path, other.path+".")) {
+			home = other
 		}
 	}
-	return didYouMean(key, s.known)
+	switch {
+	case home == nil:
+		return didYouMean(key, s.known)
+	case home.path == "":
+		return " (write it at the top of the file, before the first [section])"
+	}
+	return fmt.Sprintf(" (it belongs in %s)", home.title())
 }
 
 // didYouMean gives the parenthesis for a word with a slip.

@@ -13,7 +13,7 @@ import (
 	"reputed/policy/mail"
 )
 
-// Duration is a time span, written as in "1s" or "168h".
+// Duration is a time span, written as in "1s", "168h" or "7d".
 type Duration time.Duration
 
 // String gives the span without the zeros at its end: "168h", not "168h0m0s".
@@ -31,19 +31,48 @@ func (d Duration) String() string {
 // MarshalText writes [Duration.String].
 func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
+// Days is a time span as people plan with, written as in "180d".
+type Days time.Duration
+
+// String gives whole days as in "180d", and what is no number of days as [Duration] does.
+func (d Days) String() string {
+	if n := time.Duration(d) / day; n != 0 && n*day == time.Duration(d) {
+		return strconv.FormatInt(int64(n), 10) + "d"
+	}
+	return Duration(d).String()
+}
+
+// MarshalText writes [Days.String].
+func (d Days) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
 // between gives the parser of a span within bounds.
-func between(least, most Duration) func(string) (Duration, error) {
-	return func(s string) (Duration, error) {
-		d, err := time.ParseDuration(s)
+func between[D interface {
+	~int64
+	fmt.Stringer
+}](least, most D) func(string) (D, error) {
+	return func(s string) (D, error) {
+		d, err := parseSpan(s)
 		if err != nil {
 			return 0, fmt.Errorf("%q is not a time span (a number with its unit, such as \"500ms\", \"2s\", \"5m\" or "+
-				"\"168h\")", s)
+				"\"7d\")", s)
 		}
-		if Duration(d) < least || Duration(d) > most {
+		if D(d) < least || D(d) > most {
 			return 0, fmt.Errorf("%q is out of bounds (from %v to %v)", s, least, most)
 		}
-		return Duration(d), nil
+		return D(d), nil
 	}
+}
+
+// parseSpan is [time.ParseDuration], but for whole days, of 24 hours, that may stand first: "180d", "1d12h".
+func parseSpan(s string) (time.Duration, error) {
+	if days, rest, ok := strings.Cut(s, "d"); ok {
+		n, err := strconv.ParseInt(days, 10, 32)
+		if err != nil {
+			return 0, err
+		}
+		s = fmt.Sprintf("%dh%s", n*24, rest)
+	}
+	return time.ParseDuration(s)
 }
 
 // Permissions are the bits of a file's mode, written in octal as in "0660".

@@ -110,6 +110,26 @@ func (p *printer) signing(g *Signing) {
 	p.text("on_foreign_from", g.OnForeignFrom)
 	p.text("on_no_key", g.OnNoKey)
 	p.text("rsa", g.RSA)
+	p.text("rotate", g.Rotate)
+	p.text("queue_lifetime", g.QueueLifetime)
+	p.text("on_unpublished", g.OnUnpublished)
+	p.text("selector", g.Selector)
+	p.bool("watch", g.Watch)
+	p.text("watch_via", g.WatchVia)
+	for i := range g.Publish {
+		p.publish(&g.Publish[i])
+	}
+}
+
+func (p *printer) publish(u *Publish) {
+	p.table("[[signing.publish]]")
+	p.text("zone", u.Zone)
+	p.quoted("server", u.Server)
+	p.text("tsig_name", u.TSIGName)
+	p.text("tsig_algorithm", u.TSIGAlgorithm)
+	p.text("tsig_secret", u.TSIGSecret)
+	p.quoted("tsig_secret_file", u.TSIGSecretFile)
+	p.text("ttl", u.TTL)
 }
 
 func (p *printer) domain(d *Domain) {
