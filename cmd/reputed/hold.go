@@ -28,7 +28,8 @@ func holdCommand(e *env) *cobra.Command {
 which messages those are and why, and release them once the rule does not hold them any more. What others
 put into the hold queue is counted, and never touched.
 
-A message that you put on hold again by hand, after reputed had held it once, counts as held by reputed.`,
+A message that you put on hold again by hand, after reputed had held it once, counts as held by reputed. So does
+one that others (another milter, a restriction) put on hold as well: Postfix does not tell, and it is released.`,
 	}
 	cmd.AddCommand(holdListCommand(e), holdReleaseCommand(e))
 	return cmd
@@ -56,10 +57,12 @@ func holdListCommand(e *env) *cobra.Command {
 		Use:   "list",
 		Short: "list the messages that reputed had Postfix hold",
 		Long: `List the messages in Postfix's hold queue that reputed put there: since when, by which rule, and whether that
-rule still holds them now. For a listed address the running daemon is asked; SPF is evaluated again.
+rule still holds them now. For a listed address the running daemon is asked; SPF is evaluated again. What others
+put on hold is counted, and shown when it waits too long, since it may be a message that reputed forgot.
 
-Exit status: 0 no message waits too long; 1 one does; 64 wrong arguments; 66 or 78 the configuration cannot
-be read or has errors; 69 the queue cannot be read; 77 the list of held messages may not be read.`,
+Exit status: 0 no message waits too long; 1 one does, whoever holds it; 64 wrong arguments; 66 or 78 the
+configuration cannot be read or has errors; 69 the queue cannot be read; 77 the list of held messages may not
+be read.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a, _, err := flags.look(cmd.Context(), e, configFlag(cmd))
@@ -100,13 +103,15 @@ func (f *holdFlags) look(ctx context.Context, e *env, file string) (*holdAnswer,
 	if err != nil {
 		return nil, postfix, status{exitUnavailable, err}
 	}
-	a := &holdAnswer{At: e.now(), Held: []heldMessage{}, File: store, Damaged: damaged, Max: seconds(f.limit(cfg))}
+	a := &holdAnswer{
+		At: e.now(), Held: []heldMessage{}, Strange: []strange{}, File: store, Damaged: damaged, Max: seconds(f.limit(cfg)),
+	}
 	j := newJudge(ctx, e, cfg, cmp.Or(f.socket, cfg.Status.Socket, live.DefaultSocket))
 	defer j.close()
 	for _, q := range queue {
 		entry, ours := held.Find(entries, q.ID, q.Arrived)
 		if !ours {
-			a.Others++
+			a.addOther(&q)
 			continue
 		}
 		a.add(&entry, j.message(&entry))
@@ -139,9 +144,9 @@ func holdReleaseCommand(e *env) *cobra.Command {
 whose queue ids are named, or all of them, whatever the rule says. What reputed did not put on hold is never
 released. As the timer reputed-hold.timer it runs every five minutes.
 
-Exit status: 0 done, and no message that stays waits too long; 1 one does, or an ID is not held by reputed
-and nothing was released; 64 wrong arguments; 66 or 78 the configuration cannot be read or has errors; 69
-the queue cannot be read or changed; 77 only root may do that.`,
+Exit status: 0 done, and no message of reputed's that stays waits too long; 1 one does, or an ID is not held
+by reputed and nothing was released; 64 wrong arguments; 66 or 78 the configuration cannot be read or has
+errors; 69 the queue cannot be read or changed; 77 only root may do that.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if what.ids = args; what.all && len(args) > 0 {
 				return status{exitUsage, errors.New("name queue ids, or --all, not both")}

@@ -201,6 +201,28 @@ func TestHoldNothing(t *testing.T) {
 	}
 }
 
+// What waits too long and is not in the store may be a message that was forgotten, and is told of; the timer, which
+// can do nothing about it, does not fail for it.
+func TestHoldForgotten(t *testing.T) {
+	h := newHeldHost(t, nil, "")
+	for i := range 12 {
+		h.queued("hold", fmt.Sprintf("FORGOT%02d", i), hour(10))
+	}
+	h.queued("hold", "OTHERS1", hour(12)) // not for long
+	code, stdout, stderr := h.run("list", "--max", "2h")
+	if code != exitFailed || stderr != "" {
+		t.Errorf("exit %d: %s", code, stderr)
+	}
+	golden(t, filepath.Join("testdata", "hold", "forgotten.txt"), stdout)
+	code, stdout, _ = h.run("release", "--max", "2h")
+	if code != exitOK || !strings.Contains(stdout, "on hold too long, and not in our store") {
+		t.Errorf("exit %d: %s", code, stdout)
+	}
+	if code, stdout, _ = h.run("list", "--max", "3h"); code != exitOK || strings.Contains(stdout, "FORGOT") {
+		t.Errorf("exit %d: %s", code, stdout)
+	}
+}
+
 // What other programs rely on.
 func TestHoldJSON(t *testing.T) {
 	h := newHeldHost(t, listedReport(), "")
@@ -218,20 +240,24 @@ func TestHoldListing(t *testing.T) {
 	zen := live.Listing{List: "zen", Acts: true, State: dnsbl.Listed, Severity: dnsbl.Block, Meaning: "spam"}
 	with := func(s dnsbl.State) live.Listing { return live.Listing{List: "zen", Acts: true, State: s} }
 	informs := live.Listing{List: "x", State: dnsbl.Unknown}
+	const isClear, notYet = "203.0.113.25 is not listed", "it is not known yet whether 203.0.113.25 is listed"
 	for _, tt := range []struct {
 		why  string
 		of   []live.Listing // of each address
 		want nowHeld
+		says string
 	}{
-		{"both listed", []live.Listing{zen, zen}, nowHolds},
-		{"one is clear: the other alone holds nothing", []live.Listing{zen, with(dnsbl.Clear)}, nowFree},
-		{"the first is", []live.Listing{with(dnsbl.Clear), zen}, nowFree},
-		{"of one nothing is known yet", []live.Listing{zen, with(dnsbl.Unknown)}, nowUnknown},
-		{"nothing is known of both", []live.Listing{with(dnsbl.Unknown), with(dnsbl.Unknown)}, nowUnknown},
-		{"of one, and the other is clear", []live.Listing{with(dnsbl.Unknown), with(dnsbl.Clear)}, nowFree},
-		{"the list refuses us: it will not tell", []live.Listing{with(dnsbl.Refused), with(dnsbl.Broken)}, nowFree},
-		{"a list that does not act", []live.Listing{informs, informs}, nowFree},
-		{"an egress without addresses", nil, nowUnknown},
+		{"both listed", []live.Listing{zen, zen}, nowHolds, "203.0.113.25 is on zen (spam)"},
+		{"one is clear: the other alone holds nothing", []live.Listing{zen, with(dnsbl.Clear)}, nowFree, isClear},
+		{"the first is", []live.Listing{with(dnsbl.Clear), zen}, nowFree, isClear},
+		{"of one nothing is known yet", []live.Listing{zen, with(dnsbl.Unknown)}, nowUnknown, notYet},
+		{"nothing is known of both", []live.Listing{with(dnsbl.Unknown), with(dnsbl.Unknown)}, nowUnknown, notYet},
+		{"of one, and the other is clear", []live.Listing{with(dnsbl.Unknown), with(dnsbl.Clear)}, nowFree, isClear},
+		{"the list refuses us: it will not tell", []live.Listing{with(dnsbl.Refused), with(dnsbl.Refused)}, nowFree,
+			"list zen refuses our resolver, so it holds nothing"},
+		{"it lists the world", []live.Listing{with(dnsbl.Broken), zen}, nowFree, "list zen is broken, so it holds nothing"},
+		{"a list that does not act", []live.Listing{informs, informs}, nowFree, isClear},
+		{"an egress without addresses", nil, nowUnknown, "no address of egress default is known"},
 	} {
 		e := live.Egress{Name: "default", Listed: len(tt.of) > 0}
 		for _, l := range tt.of {
@@ -242,8 +268,8 @@ func TestHoldListing(t *testing.T) {
 		}
 		j := &judge{daemon: &live.Report{Egresses: []live.Egress{e}}}
 		c := listedCause("default")
-		if got := j.listing(&c); got.now != tt.want {
-			t.Errorf("%s: %v (%s), want %v", tt.why, got.now, got.because, tt.want)
+		if got := j.listing(&c); got != (opinion{tt.want, tt.says}) {
+			t.Errorf("%s: %v (%s), want %v (%s)", tt.why, got.now, got.because, tt.want, tt.says)
 		}
 	}
 }

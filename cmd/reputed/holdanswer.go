@@ -13,7 +13,8 @@ type holdAnswer struct {
 	Max     int64         `json:"max_seconds"` // what waits longer waits too long
 	Held    []heldMessage `json:"held"`        // by reputed
 	Overdue int           `json:"overdue"`     // of them wait too long
-	Others  int           `json:"others"`      // messages on hold that reputed did not put there
+	Others  int           `json:"others"`      // messages on hold of which reputed does not know that it put them there
+	Strange []strange     `json:"others_overdue"`
 	Daemon  string        `json:"daemon_error,omitempty"`
 	File    string        `json:"file"`
 	Damaged int           `json:"damaged"` // lines of the file
@@ -33,6 +34,14 @@ type heldMessage struct {
 	Overdue    bool      `json:"overdue"`
 }
 
+// strange is a message that waits too long and is not in the store: others hold it, or its entry was lost.
+type strange struct {
+	Queue   string    `json:"queue"`
+	Arrived time.Time `json:"arrived"`
+	Age     int64     `json:"age_seconds"` // since then
+	Sender  string    `json:"sender"`      // as Postfix rewrote it
+}
+
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
 // add takes a message.
@@ -50,9 +59,17 @@ func (a *holdAnswer) add(e *held.Entry, o opinion) {
 	a.Held = append(a.Held, m)
 }
 
-// status gives the exit status.
+// addOther takes a message that is not in the store.
+func (a *holdAnswer) addOther(q *held.Queued) {
+	a.Others++
+	if age := seconds(a.At.Sub(q.Arrived)); age > a.Max {
+		a.Strange = append(a.Strange, strange{q.ID, q.Arrived.UTC(), age, q.Sender})
+	}
+}
+
+// status gives the exit status of a list.
 func (a *holdAnswer) status() error {
-	if a.Overdue > 0 {
+	if a.Overdue+len(a.Strange) > 0 {
 		return status{code: exitFailed}
 	}
 	return nil
@@ -85,7 +102,27 @@ func (a *holdAnswer) print(p printer) {
 	if free > 0 {
 		p.printf("\nto release what is free: reputed hold release\n")
 	}
+	a.printStrange(p)
 	a.printTroubles(p)
+}
+
+// mostStrange is how many are shown: in JSON are all.
+const mostStrange = 10
+
+func (a *holdAnswer) printStrange(p printer) {
+	if len(a.Strange) == 0 {
+		return
+	}
+	p.printf("\n%s\n", p.paint(red, "on hold too long, and not in our store, so held by others, or forgotten:"))
+	var rows [][]cell
+	for _, s := range a.Strange[:min(len(a.Strange), mostStrange)] {
+		rows = append(rows, []cell{{s.Queue, plain}, {ago(a.At, s.Arrived), red}, {"<" + printable(s.Sender) + ">", plain}})
+	}
+	p.table("  ", rows)
+	if more := len(a.Strange) - mostStrange; more > 0 {
+		p.printf("  and %d more\n", more)
+	}
+	p.printf("to look at one: postcat -q ID; to release it: postsuper -H ID\n")
 }
 
 func (n nowHeld) colour() colour { return [...]colour{green, amber, red}[n] }
@@ -123,8 +160,12 @@ func (a *holdAnswer) rest(p printer) error {
 	if len(a.Held) > 0 {
 		p.printf("%s on hold\n", count(len(a.Held), "message")+stay(len(a.Held)))
 	}
+	a.printStrange(p)
 	a.printTroubles(p)
-	return a.status()
+	if a.Overdue > 0 { // what others hold is their business: a timer that fails for that would fail for ever
+		return status{code: exitFailed}
+	}
+	return nil
 }
 
 func stay(n int) string {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"reputed/cmd/reputed/internal/config"
@@ -188,7 +189,7 @@ func (j *judge) listing(c *held.Cause) opinion {
 		case slices.ContainsFunc(a.Listings, notKnown):
 			unsure = a.Addr
 		default:
-			return opinion{nowFree, a.Addr.String() + " is not listed"}
+			return opinion{nowFree, whyFree(a)}
 		}
 	}
 	if unsure.IsValid() {
@@ -202,6 +203,25 @@ func (j *judge) listing(c *held.Cause) opinion {
 
 // notKnown tells that it may yet turn out to be listed. A list that refuses us or is broken will not tell.
 func notKnown(l live.Listing) bool { return l.Acts && l.State == dnsbl.Unknown }
+
+// whyFree tells why an address that is on no list that may act holds nothing: lists may not tell.
+func whyFree(a *live.Address) string {
+	var silent []string
+	for i := range a.Listings {
+		l := &a.Listings[i]
+		switch {
+		case !l.Acts:
+		case l.State == dnsbl.Refused:
+			silent = append(silent, "list "+l.List+" refuses our resolver, so it holds nothing")
+		case l.State == dnsbl.Broken:
+			silent = append(silent, "list "+l.List+" is broken, so it holds nothing")
+		}
+	}
+	if len(silent) > 0 {
+		return strings.Join(silent, "; ")
+	}
+	return a.Addr.String() + " is not listed"
+}
 
 func stillListed(e *live.Egress) string {
 	a := &e.Addresses[0]

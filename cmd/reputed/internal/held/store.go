@@ -68,7 +68,9 @@ func newStore(o Options, most int64) *Store {
 	if o.Routes == nil {
 		o.Routes = func() policy.Routes { return nil }
 	}
-	return &Store{opt: o, most: most, sync: (*os.File).Sync, entries: make(chan Entry, maxWaiting), ended: make(chan struct{})}
+	return &Store{
+		opt: o, most: most, sync: (*os.File).Sync, entries: make(chan Entry, maxWaiting), ended: make(chan struct{}),
+	}
 }
 
 // Message takes the record of a message, and remembers it if it is held. It never waits.
