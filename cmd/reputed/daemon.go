@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -192,6 +194,7 @@ func (d *daemon) listing(ev dnsbl.Event) {
 	if ev.List != nil {
 		text("list", ev.List.ID)
 		text("subject", ev.Subject.String())
+		text("code", codes(ev.Codes))
 		text("reason", ev.Text) // what the list says, in its own words
 		if ev.Change == dnsbl.BecameListed {
 			text("lookup", ev.List.LookupURL)
@@ -202,4 +205,15 @@ func (d *daemon) listing(ev dnsbl.Event) {
 		attrs = append(attrs, slog.Time("since", ev.Since))
 	}
 	d.log.LogAttrs(context.Background(), level, ev.String(), attrs...)
+}
+
+// codes gives what a list answered, such as "127.0.0.4,127.0.0.11".
+func codes(of []dnsbl.Match) string {
+	var all []string
+	for _, m := range of {
+		if a := m.Answer.String(); !slices.Contains(all, a) {
+			all = append(all, a)
+		}
+	}
+	return strings.Join(all, ",")
 }
