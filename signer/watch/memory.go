@@ -1,0 +1,252 @@
+package watch
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"reputed/policy/mail"
+	"reputed/signer"
+)
+
+// memory is what is kept over a restart, and of keys that are not watched any more, for a while.
+type memory struct {
+	path    string
+	keys    map[signer.ID]*keyMemory // of what is not watched
+	dirty   bool                     // there is something to write
+	written time.Time
+	failing bool // it could not be written last time
+}
+
+// stateFile is the form of the state file.
+type stateFile struct {
+	Version int                                        `json:"version"`
+	Keys    map[mail.Domain]map[mail.Domain]*keyMemory `json:"keys"` // by domain, by selector
+}
+
+const (
+	stateVersion = 1
+	maxState     = 64 << 20            // octets: more than all keys of a host need
+	maxText      = 4096                // octets of a text that is believed
+	keepFor      = 30 * 24 * time.Hour // a key that is not there may come back
+	longestTTL   = 7 * 24 * time.Hour  // what is believed of an answer
+)
+
+// keyMemory is what is kept of a key.
+type keyMemory struct {
+	Record   string        `json:"record,omitempty"`
+	Sighting sighting      `json:"sighting,omitzero"`
+	Since    time.Time     `json:"since,omitzero"`
+	Old      time.Duration `json:"old_negative,omitzero"` // nanoseconds, as all of them
+	Lagging  bool          `json:"lagging,omitempty"`
+	Result   string        `json:"result,omitempty"`
+	Via      string        `json:"via,omitempty"`
+	Reason   string        `json:"reason,omitempty"`
+	Advice   string        `json:"advice,omitempty"`
+	TTL      time.Duration `json:"ttl,omitzero"`
+	Negative time.Duration `json:"negative,omitzero"`
+	Looked   time.Time     `json:"looked,omitzero"`
+	Asked    time.Time     `json:"asked,omitzero"`
+	Next     time.Time     `json:"next,omitzero"`
+	Told     sighting      `json:"told,omitzero"`
+	ToldWhat string        `json:"told_result,omitempty"`
+	Maybe    sighting      `json:"maybe,omitzero"`
+	First    time.Time     `json:"first,omitzero"`
+	Unseen   bool          `json:"unseen,omitempty"`
+	State    signer.State  `json:"state,omitzero"`
+	Wrote    signer.State  `json:"wrote,omitzero"`
+	Wanted   signer.State  `json:"wanted,omitzero"`
+	Lost     time.Time     `json:"lost,omitzero"` // since when it is not watched
+}
+
+// sighting is a [signer.Sighting] that can be read back.
+type sighting signer.Sighting
+
+// MarshalText writes the word of [signer.Sighting.String].
+func (s sighting) MarshalText() ([]byte, error) { return []byte(signer.Sighting(s).String()), nil }
+
+// UnmarshalText reads it.
+func (s *sighting) UnmarshalText(text []byte) error {
+	for _, known := range []signer.Sighting{signer.Unknown, signer.Nowhere, signer.Partly, signer.Everywhere} {
+		if known.String() == string(text) {
+			*s = sighting(known)
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is not a sighting", text)
+}
+
+// recall reads the state file. The memory can be used in any case; the error says why it is empty.
+func recall(path string) (*memory, error) {
+	m := &memory{path: path, keys: map[signer.ID]*keyMemory{}}
+	if path == "" {
+		return m, nil
+	}
+	text, err := readBounded(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return m, nil
+	}
+	if err == nil {
+		if err = m.parse(text); err == nil {
+			return m, nil
+		}
+	}
+	aside := path + ".broken"
+	if moved := os.Rename(path, aside); moved != nil {
+		return m, fmt.Errorf("state file %s: %w", path, err)
+	}
+	return m, fmt.Errorf("state file %s: %w; it was set aside as %s", path, err, aside)
+}
+
+func readBounded(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxState+1))
+	if err == nil && len(text) > maxState {
+		err = errors.New("far too large")
+	}
+	return text, err
+}
+
+// parse reads what a state file holds.
+func (m *memory) parse(text []byte) error {
+	var file stateFile
+	if err := json.Unmarshal(text, &file); err != nil {
+		return err
+	}
+	if file.Version != stateVersion {
+		return fmt.Errorf("version %d is not known", file.Version)
+	}
+	for domain, keys := range file.Keys {
+		for selector, k := range keys {
+			if k != nil {
+				m.keys[signer.ID{Domain: domain, Selector: selector}] = k
+			}
+		}
+	}
+	return nil
+}
+
+// keep takes what is known of a key that is not watched any more.
+func (m *memory) keep(id signer.ID, e *entry, now time.Time) {
+	k := e.remembered()
+	k.Lost = now
+	m.keys[id] = k
+}
+
+func (e *entry) remembered() *keyMemory {
+	return &keyMemory{
+		Record: e.record, Sighting: sighting(e.seen.Sighting), Since: e.seen.Since, Old: e.seen.NegativeTTL,
+		Lagging: e.last.Lagging, Result: e.last.Result, Via: e.last.Via, Reason: e.last.Reason, Advice: e.last.Advice,
+		TTL: e.last.TTL, Negative: e.last.Negative, Looked: e.looked, Asked: e.asked, Next: e.next,
+		Told: sighting(e.told), ToldWhat: e.result, Maybe: sighting(e.maybe), First: e.first, Unseen: e.unseen,
+		State: e.life.State, Wrote: e.wrote, Wanted: e.wanted,
+	}
+}
+
+// restore makes an entry of what is kept, and takes it out of the memory; nil: nothing is. Nothing can have happened
+// later than now, and nothing need wait for longer than the longest interval: the clock may have been wrong.
+func (m *memory) restore(id signer.ID, now time.Time) *entry {
+	k := m.keys[id]
+	if k == nil {
+		return nil
+	}
+	delete(m.keys, id)
+	ttl := func(d time.Duration) time.Duration { return within(d, 0, longestTTL) }
+	e := &entry{
+		record: cut(k.Record), asked: past(k.Asked, now), looked: past(k.Looked, now), first: past(k.First, now),
+		next: past(k.Next, now.Add(latest)), told: signer.Sighting(k.Told), result: cut(k.ToldWhat),
+		maybe: signer.Sighting(k.Maybe), unseen: k.Unseen, wrote: k.Wrote, wanted: k.Wanted,
+	}
+	e.seen = signer.Seen{Sighting: signer.Sighting(k.Sighting), Since: past(k.Since, now), NegativeTTL: ttl(k.Old)}
+	e.last = Look{
+		Sighting: e.seen.Sighting, Lagging: k.Lagging, Result: cut(k.Result), Via: cut(k.Via), Reason: cut(k.Reason),
+		Advice: cut(k.Advice), TTL: ttl(k.TTL), Negative: ttl(k.Negative),
+	}
+	e.life.State = k.State
+	return e
+}
+
+// past gives a time, or the latest that it can be.
+func past(t, latest time.Time) time.Time {
+	if t.After(latest) {
+		return latest
+	}
+	return t
+}
+
+func cut(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxText)], "?") }
+
+// writeSoon writes the state file if it is time to.
+func (m *memory) writeSoon(entries map[signer.ID]*entry, now time.Time, urgent bool) error {
+	if !m.dirty || !urgent && now.Sub(m.written) < tick {
+		return nil
+	}
+	m.written = now
+	err := m.write(entries, now)
+	again := m.failing
+	m.failing = err != nil
+	if again { // it was said already
+		return nil
+	}
+	return err
+}
+
+// write writes the state file, whole or not at all.
+func (m *memory) write(entries map[signer.ID]*entry, now time.Time) error {
+	if m.path == "" {
+		return nil
+	}
+	text, err := json.Marshal(m.all(entries, now))
+	if err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(m.path), ".watch-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(append(text, '\n'))
+	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp.Name(), m.path); err != nil {
+		return err
+	}
+	m.dirty = false
+	return nil
+}
+
+// all gives what there is to write: what is watched, and what is kept. It forgets what was kept for long enough.
+func (m *memory) all(entries map[signer.ID]*entry, now time.Time) stateFile {
+	file := stateFile{Version: stateVersion, Keys: map[mail.Domain]map[mail.Domain]*keyMemory{}}
+	put := func(id signer.ID, k *keyMemory) {
+		if file.Keys[id.Domain] == nil {
+			file.Keys[id.Domain] = map[mail.Domain]*keyMemory{}
+		}
+		file.Keys[id.Domain][id.Selector] = k
+	}
+	for id, k := range m.keys {
+		switch {
+		case k.Lost.IsZero():
+			k.Lost = now
+		case now.Sub(k.Lost) > keepFor:
+			delete(m.keys, id)
+			continue
+		}
+		put(id, k)
+	}
+	for id, e := range entries {
+		put(id, e.remembered())
+	}
+	return file
+}
