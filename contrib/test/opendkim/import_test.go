@@ -4,6 +4,7 @@ package opendkim
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -176,7 +177,13 @@ func parseLetter(line string) (l letter) {
 func keyOf(t *testing.T, keys map[string][]byte, name string) []byte {
 	t.Helper()
 	if keys[name] == nil {
-		private, err := rsa.GenerateKey(rand.Reader, 2048)
+		var private any
+		var err error
+		if name == "ed25519" {
+			_, private, err = ed25519.GenerateKey(rand.Reader)
+		} else {
+			private, err = rsa.GenerateKey(rand.Reader, 2048)
+		}
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,7 +14,9 @@ type choice struct {
 	keys     []*keyTable
 	multiple bool // MultipleSignatures
 	dkimpy   bool // it is dkimpy-milter
-	exempt   dataset
+
+	algorithm string // SignatureAlgorithm
+	exempt    dataset
 
 	domains    dataset // Domain, without tables
 	subdomains bool

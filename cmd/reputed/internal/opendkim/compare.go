@@ -1,6 +1,7 @@
 package opendkim
 
 import (
+	"crypto/ed25519"
 	"fmt"
 	"slices"
 	"strings"
@@ -34,8 +35,7 @@ func (d Decision) equal(o Decision) bool {
 type Comparison struct {
 	Sender       mail.Address
 	Theirs, Ours Decision
-	Why          string  // of what OpenDKIM defers; "": it does not
-	Lines        []Place // of the signing table, that OpenDKIM follows
+	Why          string // OpenDKIM defers it; "": it does not
 }
 
 // Same tells whether they do the same.
@@ -60,8 +60,12 @@ func (im *importer) newComparer(o *Outcome) *comparer {
 	}
 	ring, _ := signer.NewRing(o.Config.Rules(), expected, keys) // what it lacks is in the report, with the key
 	unusable := func(k *key) string {
-		if err := im.load(k).err; err != nil {
-			return im.where(k) + ": " + err.Error()
+		l := im.load(k)
+		if l.err != nil {
+			return im.where(k) + ": " + l.err.Error()
+		}
+		if _, ed := l.private.(ed25519.PrivateKey); ed && im.choice.algorithm != "ed25519-sha256" && !im.dkimpy {
+			return im.where(k) + ": not a key for " + im.choice.algorithm + ", the SignatureAlgorithm"
 		}
 		return ""
 	}
@@ -74,9 +78,6 @@ func (c *comparer) compare(a mail.Address) Comparison {
 	v := c.choice.choose(a)
 	r.Why = v.fault
 	for _, w := range v.sign {
-		if w.line >= 0 {
-			r.Lines = append(r.Lines, c.choice.table.lines[w.line].at)
-		}
 		if r.Why == "" {
 			r.Why = c.unusable(&w.key)
 		}
@@ -251,8 +252,12 @@ func (im *importer) keyLine(at setting, k *key) {
 	if !placed {
 		im.note(at, Dropped, "no [[domain]] entry uses it, so it is not among the keys")
 	}
-	if k.algorithm == "rsa-sha1" {
+	switch k.algorithm {
+	case "":
+	case "rsa-sha1":
 		im.note(at, Different, "it signs rsa-sha256 here (RFC 8301)")
+	default:
+		im.note(at, Different, "the key has its algorithm; opendkim 2.11 does not take a fourth field, and defers the mail")
 	}
 }
 

@@ -57,6 +57,14 @@ func (im *importer) canonicalization() {
 
 // fields carries over which fields are signed.
 func (im *importer) fields() {
+	_, signSet := im.conf.get("SignHeaders")
+	_, overSet := im.conf.get("OversignHeaders")
+	if im.dkimpy && !signSet && !overSet {
+		at := setting{at: Place{File: im.conf.file}, name: "SignHeaders"}
+		im.note(at, Different, "dkimpy-milter has a list of its own; signing.headers and signing.oversign stay at their "+
+			"defaults")
+		return
+	}
 	sign := im.fieldList("SignHeaders", defaultSign, true)
 	omit := im.fieldList("OmitHeaders", defaultOmit, true)
 	over := im.fieldList("OversignHeaders", nil, false)

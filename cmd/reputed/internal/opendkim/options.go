@@ -6,7 +6,8 @@ import "strings"
 var counterparts = []struct{ why, names string }{
 	{"it is about verifying mail that comes in, which is left to others", `AllowSHA1Only AlwaysAddARHeader ATPS-Domains
 		ATPS-HashAlgorithm AuthservID AuthservIDWithJobID BogusKey CaptureUnknownErrors ClockDrift
-		DiagnosticDirectory DNSConnect DNSTimeout DomainKeysCompat KeepAuthResults MaximumSignaturesToVerify Minimum MinimumKeyBits MustBeSigned NoHeaderB
+		DiagnosticDirectory DNSConnect DNSTimeout DomainKeysCompat KeepAuthResults MaximumSignaturesToVerify Minimum
+		MinimumKeyBits MustBeSigned NoHeaderB
 		On-BadSignature On-DNSError On-KeyNotFound On-NoSignature On-Security Quarantine QueryCache RedirectFailuresTo
 		RemoveARAll RemoveARFrom ReportAddress ReportBccAddress ResolverConfiguration ResolverTracing SendReports SMTPURI
 		TrustAnchorFile TrustSignaturesFrom UnprotectedKey VBR-Certifiers VBR-PurgeFields VBR-TrustedCertifiers

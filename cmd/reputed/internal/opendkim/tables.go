@@ -9,6 +9,10 @@ import (
 // readChoice reads how OpenDKIM chooses keys: its tables or, without any, Domain, Selector and KeyFile.
 func (im *importer) readChoice() *choice {
 	c := &choice{multiple: im.flag("MultipleSignatures"), subdomains: im.flag("SubDomains"), dkimpy: im.dkimpy}
+	c.algorithm = "rsa-sha256"
+	if s, ok := im.conf.get("SignatureAlgorithm"); ok {
+		c.algorithm = strings.ToLower(s.value)
+	}
 	if s, ok := im.conf.get("Mode"); ok {
 		c.verifies = !strings.ContainsAny(s.value, "sS")
 	}
