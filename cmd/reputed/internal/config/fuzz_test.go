@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -78,6 +79,54 @@ func FuzzList(f *testing.F) {
 		}
 		if strings.Contains(shown.String(), secret) && !strings.Contains(id+zone+subject+poll+code+name+page, secret) {
 			t.Errorf("the key is shown: %s", &shown)
+		}
+	})
+}
+
+// Whatever stands in an entry, it is refused, or read back as it is written; and neither shows the secret.
+func FuzzPublish(f *testing.F) {
+	f.Add("example.org", "192.0.2.53", "reputed", "hmac-sha256", "s3cr", "1h")
+	f.Add("bücher.example", "[2001:db8::53]:5353", "k", "hmac-sha512", "", "1d12h")
+	f.Add("_domainkey.example.org.", "ns1.example.org:54", "Key_1.example.org", "", "=", "90s")
+	f.Add("example", "fe80::1%eth0", "k.", "hmac-md5", "\x00", "168h0m0s")
+	f.Add("192.0.2.1", ":", "{secret}", " ", "{secret}", "-1d")
+	f.Fuzz(func(t *testing.T, zone, server, name, algorithm, more, ttl string) {
+		const secret = "s3cr3tAA"
+		text := fmt.Sprintf("[[signing.publish]]\nzone = %s\nserver = %s\ntsig_name = %s\ntsig_algorithm = %s\n"+
+			"tsig_secret = %s\nttl = %s\n", escape(zone), escape(server), escape(name), escape(algorithm),
+			escape(secret+more), escape(ttl))
+		var shown strings.Builder
+		c, err := config.Load("f", []byte(text), host)
+		if err != nil {
+			shown.WriteString(err.Error())
+		} else {
+			_ = c.Write(&shown)
+			if diff := cmp.Diff(c, written(t, c), same); diff != "" {
+				t.Errorf("(-loaded +written)\n%s", diff)
+			}
+		}
+		if strings.Contains(shown.String(), secret) && !strings.Contains(zone+server+name+algorithm+ttl, secret) {
+			t.Errorf("the secret is shown: %s", &shown)
+		}
+	})
+}
+
+// A template that is taken makes selectors, whatever the host is called.
+func FuzzTemplate(f *testing.F) {
+	f.Add("s{date}-{random}", "mail.example.org")
+	f.Add("{host}.{date}", "xn--bcher-kva.example")
+	f.Add("{{date}}", "a")
+	f.Add("{host}{random}", "-")
+	f.Add("{da{random}te}", "date")
+	f.Fuzz(func(t *testing.T, template, hostname string) {
+		text := fmt.Sprintf("hostname = %s\nsigning.selector = %s\n", escape(hostname), escape(template))
+		c, err := config.Load("f", []byte(text), host)
+		if err != nil {
+			return
+		}
+		now := time.Date(2031, time.February, 28, 0, 0, 0, 0, time.UTC)
+		if s, err := c.Signing.Selector.Selector(now, "zzz222", c.Hostname); err != nil || len(s.String()) > 63 {
+			t.Errorf("%q for %v: %v, %v", template, c.Hostname, s, err)
 		}
 	})
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -105,7 +104,7 @@ func (p *Publish) read(s *section) {
 		s.wrong("zone", "every [[signing.publish]] has the zone that it changes (such as \"example.org\")")
 	}
 	text(s, "server", primary, &p.Server)
-	text(s, "tsig_name", domain, &p.TSIGName)
+	text(s, "tsig_name", tsigName, &p.TSIGName)
 	if !s.has("tsig_name") {
 		s.wrong("tsig_name", "the server takes changes that are signed, and knows the key by its name (such as \"reputed\")")
 	}
@@ -148,11 +147,21 @@ func primary(s string) (string, error) {
 	return net.JoinHostPort(host, strconv.FormatUint(n, 10)), nil
 }
 
-// secret parses a secret; empty is none. No error shows the text.
+// tsigName parses the name of a key. No error shows the text: it may be the secret, where the two were swapped.
+func tsigName(s string) (mail.Domain, error) {
+	d, err := domain(s)
+	if err != nil {
+		return d, errors.New("it is not the name of a key, which looks like a domain name (such as \"reputed\")")
+	}
+	return d, nil
+}
+
+// secret parses a secret; empty is none. White space around it is passed over. No error shows the text.
 func secret(s string) (Secret, error) {
 	if s == "" {
 		return Secret{}, nil
 	}
+	s = strings.TrimSpace(s)
 	if s == secretMark {
 		return Secret{}, fmt.Errorf("%q is what config show prints in the place of a secret (write the secret itself)", s)
 	}
@@ -178,7 +187,7 @@ func secretFile(s string) (string, error) {
 	if err != nil {
 		return "", errors.New("it is not an absolute path (it begins with /; a secret itself goes into tsig_secret)")
 	}
-	return filepath.Clean(p), nil
+	return p, nil
 }
 
 // recordTTL parses how long others may remember a record. A revoked key is trusted for so long.

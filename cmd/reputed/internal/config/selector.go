@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -20,13 +19,17 @@ const defaultTemplate Template = "s{date}-{random}"
 // String gives the template as it is written.
 func (t Template) String() string { return string(t) }
 
-// Selector makes a selector: of the month, in UTC as "202611"; of six random letters and digits; and of the first label of
-// the host's name. Whether it was used before is for the caller to see.
+// Selector makes a selector: of the month, in UTC as "202611"; of random, six letters and digits; and of the first label
+// of the host's name. Whether it was used before is for the caller to see.
 func (t Template) Selector(now time.Time, random string, host mail.Domain) (mail.Domain, error) {
+	return signer.ParseSelector(t.fill(now, random, host))
+}
+
+func (t Template) fill(now time.Time, random string, host mail.Domain) string {
 	first, _, _ := strings.Cut(host.String(), ".")
-	return signer.ParseSelector(strings.NewReplacer(
+	return strings.NewReplacer(
 		"{date}", now.UTC().Format("200601"), "{random}", random, "{host}", first,
-	).Replace(string(t)))
+	).Replace(string(t))
 }
 
 // varies tells whether two keys that are made in the same month get different selectors.
@@ -44,20 +47,19 @@ func template(host mail.Domain) func(string) (Template, error) {
 			return "", fmt.Errorf("%q gives every key the same name, and no name is used again (write {date}, {random} or both "+
 				"into it, such as %q)", s, defaultTemplate)
 		}
-		example, err := t.Selector(time.Date(2026, time.November, 1, 0, 0, 0, 0, time.UTC), "k7f3q9", host)
-		if errors.Is(err, signer.ErrSelector) && strings.ContainsAny(strings.NewReplacer(
-			"{date}", "", "{random}", "", "{host}", "").Replace(s), "{}") {
+		example := t.fill(time.Date(2026, time.November, 1, 0, 0, 0, 0, time.UTC), "k7f3q9", host)
+		if strings.ContainsAny(example, "{}") {
 			return "", fmt.Errorf("%q has something else in braces than {date}, {random} or {host}", s)
 		}
-		if err != nil {
-			return "", fmt.Errorf("%q gives names such as %w", s, err)
+		if _, err := signer.ParseSelector(example); err != nil {
+			return "", fmt.Errorf("%q gives names such as %q, and that is %w", s, example, signer.ErrSelector)
 		}
-		if n := len(example.String()); n > longestSelector {
-			return "", fmt.Errorf("%q gives names of %d octets (at most %d)", s, n, longestSelector)
+		if len(example) > longestSelector {
+			return "", fmt.Errorf("%q gives names of %d octets (at most %d)", s, len(example), longestSelector)
 		}
 		return t, nil
 	}
 }
 
-// longestSelector leaves room for any domain behind it.
+// longestSelector leaves room for any domain that people have.
 const longestSelector = 63

@@ -10,7 +10,8 @@ import (
 )
 
 // Write writes the configuration as TOML, with every key. Loaded again it gives the same configuration, on any host;
-// but the keys of lists are secrets: "{key}" stands for each, and Load refuses that until the key is put back.
+// but keys of lists and secrets of name servers are not shown: "{key}" and "{secret}" stand for them, and Load refuses
+// these until the real ones are put back.
 func (c *Config) Write(w io.Writer) error {
 	var p printer
 	p.text("hostname", c.Hostname)
