@@ -45,7 +45,7 @@ type cell struct {
 
 // take takes an answer. Base is the interval that it opens.
 func (c *cell) take(r Result, now time.Time, base time.Duration) {
-	c.last = Result{State: r.State, Reason: r.Reason, Remedy: r.Remedy}
+	c.last = Result{State: r.State, Reason: r.Reason, Remedy: r.Remedy, failed: r.failed}
 	if r.State != Clear && r.State != Listed {
 		return // what is known stays until it is stale
 	}

@@ -21,21 +21,49 @@ type resolving struct {
 	last     Result             // the last of them
 }
 
-// hear hears what came of a question to a list, before the list itself takes notice.
-func (v *resolving) hear(w *watch, r Result, now time.Time) {
+// hear hears what came of a question to a list, before the list itself takes notice. It tells whether this is the first
+// answer after a time in which there were none.
+func (v *resolving) hear(w *watch, r Result, now time.Time) (back bool) {
 	if !r.failed {
+		back = v.Health == Silent && v.lost > 0
 		v.answered, v.lost, v.where = now, 0, nil
-		return
+		return back
 	}
 	v.lost++
 	v.last = r
-	if w.missed > 0 { // it is dead since before
-		return
+	if w.missed > 0 || w.unheard() && !v.answered.IsZero() { // it is dead since before, though others answer
+		return false
 	}
 	if v.where == nil {
 		v.where = map[*operator]bool{}
 	}
 	v.where[w.operator] = true
+	return false
+}
+
+// resume makes up for a time in which the resolver was silent, which began after since. Lists that are not heard are
+// tested, and what was asked in vain is asked again: it had no answer, and most likely never reached the list.
+func (m *Monitor) resume(since, now time.Time) {
+	for _, w := range m.watches {
+		if w.unheard() {
+			m.test(w, now)
+		}
+		for _, c := range w.cells {
+			at := later(now, c.asked.Add(testApart))
+			if !c.last.failed || !c.asked.After(since) || !at.Before(c.next) {
+				continue
+			}
+			c.next = at
+			if w.health == Healthy {
+				w.operator.put(&c.question, at)
+			}
+		}
+	}
+}
+
+// unheard tells that there is no answer of a list that says what it thinks of us.
+func (w *watch) unheard() bool {
+	return w.health == Untested || w.health == Silent || w.health == Refusing && !w.coded
 }
 
 // silent tells that nobody answers any more.
@@ -106,7 +134,7 @@ func (m *Monitor) announce(w *watch, now time.Time) {
 		m.anew = true
 		m.turned(was, found.Health, Event{At: now, Since: now, Reason: found.Reason, Remedy: found.Remedy})
 	}
-	unheard := w.health == Silent || w.health == Refusing && !w.coded
+	unheard := w.unheard() && w.health != Untested
 	blamed := v.Health == Silent && unheard || v.Health == Refusing && w.refusesResolver() ||
 		v.Health == Faulty && w.health == Faulty && w.foreign
 	if w.health == w.told || blamed || unheard && w.missed == 0 { // the last: it speaks again

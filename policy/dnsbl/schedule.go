@@ -14,8 +14,8 @@ const (
 	jitter      = 0.1              // by which an interval may be longer
 	maxTTL      = 24 * time.Hour   // an answer is not believed for longer than that
 	testEvery   = 6 * time.Hour    // a healthy list is tested
-	retestEvery = time.Hour        // any other list is tested
-	testApart   = 10 * time.Minute // two tests of a list are at least so far apart
+	retestEvery = time.Hour        // a list that answers, but not as it should, is tested
+	testApart   = 10 * time.Minute // two tests of a list are at least so far apart; one that is not heard is tested so often
 	patience    = 10 * time.Second // for one answer
 )
 
@@ -25,10 +25,14 @@ func interval(l *List, ttl time.Duration, load int) time.Duration {
 	return max(l.MinPoll, min(ttl, maxTTL), time.Duration(load)*2*pace)
 }
 
-// testInterval gives the time between two tests.
+// testInterval gives the time between two tests. That a list was not heard is more often the fault of the resolver than
+// its own, and then the question never left this host.
 func testInterval(l *List, h Health) time.Duration {
-	if h == Healthy {
+	switch h {
+	case Healthy:
 		return max(testEvery, l.MinPoll)
+	case Untested, Silent:
+		return testApart
 	}
 	return max(retestEvery, l.MinPoll)
 }

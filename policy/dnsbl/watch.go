@@ -210,7 +210,10 @@ func (m *Monitor) take(a answer) {
 		m.changed[c.subject] = true
 		return
 	}
-	m.resolving.hear(w, a.result, now)
+	since := m.resolving.answered
+	if m.resolving.hear(w, a.result, now) {
+		m.resume(since, now)
+	}
 	switch q.task {
 	case askCell:
 		m.takeCell(c, a.result, now)
@@ -283,12 +286,20 @@ func (m *Monitor) takeTest(w *watch, r Result, now time.Time) {
 		w.reason, w.remedy = f.reason, f.remedy
 		m.anew = true
 	}
-	every := testInterval(w.list, w.health)
-	if f.health == Untested {
-		every = testInterval(w.list, Untested) // sooner, if it was healthy
-	}
-	w.next = w.begun.Add(spread(every, m.rand))
+	w.next = w.begun.Add(spread(m.untilTest(w, f), m.rand))
 	w.operator.put(&w.question, w.next)
+}
+
+// untilTest gives the time from a test with that finding to the next one.
+func (m *Monitor) untilTest(w *watch, f finding) time.Duration {
+	every := testInterval(w.list, w.health)
+	switch {
+	case w.unheard() && m.resolving.Health == Silent: // it may refuse us because the resolver does
+		return testApart
+	case f.health == Untested: // sooner, if it was healthy
+		return min(every, max(retestEvery, w.list.MinPoll))
+	}
+	return every
 }
 
 // turn gives a list another health, or the same again.
