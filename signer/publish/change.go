@@ -146,7 +146,7 @@ func (t task) done(there present) bool {
 
 // settle looks whether the server shows what it was told. A change whose answer got lost may have been made.
 func (s *server) settle(ctx context.Context, name mail.Domain, t task, failed error) error {
-	lost := errors.Is(failed, dns.ErrTimeout) || errors.Is(failed, dns.ErrNetwork)
+	lost := errors.Is(failed, dns.ErrTimeout) || errors.Is(failed, dns.ErrNetwork) || errors.Is(failed, dns.ErrMalformed)
 	if failed != nil && !lost {
 		return failed
 	}

@@ -1,8 +1,8 @@
 // Package publish brings the records of keys into the DNS, by updates of the zones that this host may change.
 //
 // [Publisher.Publish] puts the record of a key there, [Publisher.Revoke] empties its p=, [Publisher.Remove] takes it
-// away. Each looks at the primary of the zone first, changes what is to be changed there, and looks again: the answer to
-// an update proves nothing for a name that belongs to a zone further down. What is as it should be is left alone, so
+// away. Each looks at the primary of the zone first, changes what is to be changed there, and looks again: the answer
+// to an update proves nothing for a name that belongs to a zone further down. What is as it should be is left alone, so
 // that everything can be done again.
 //
 // The zone is the longest one of those given that holds the name of the key. Where that name is an alias (CNAME), the
@@ -20,8 +20,8 @@
 //
 // # Security
 //
-// A key of TSIG should be one that can change TXT records below _domainkey, and nothing else. What servers say is quoted
-// and cut before it gets into an error.
+// A key of TSIG should be one that can change TXT records below _domainkey, and nothing else. What servers say is
+// quoted and cut before it gets into an error.
 package publish
 
 import (
@@ -48,19 +48,19 @@ type Zone struct {
 // Options is what a [Publisher] needs.
 type Options struct {
 	Zones    []Zone
-	Resolver dns.Resolver  // finds primaries and their addresses, and aliases that lead into zones. Best one without a cache
+	Resolver dns.Resolver  // finds primaries and their addresses, and where aliases lead. Best one without a cache
 	Timeout  time.Duration // for one question or one change; 0: 5 s
 
 	At   func(netip.Addr) netip.AddrPort                                      // where a server listens; nil: at port 53
 	Dial func(ctx context.Context, network, address string) (net.Conn, error) // nil: as net.Dialer does
-	Now  func() time.Time                                                     // of the signatures of updates; nil: time.Now
+	Now  func() time.Time                                                     // when updates are signed; nil: time.Now
 }
 
 // What cannot be published is one of these, by errors.Is, or an error of [dns.Update]. Each text says what to do.
 var (
 	ErrOptions   = errors.New("a zone that cannot be changed")
 	ErrForeign   = errors.New("it is not the record of this key, and is left alone")
-	ErrRevoked   = errors.New("the key was revoked, and a selector is not used again: make a new key, with another selector")
+	ErrRevoked   = errors.New("the key was revoked, and a selector is not used again: make a new key")
 	ErrUnknown   = errors.New("it is not known which record is the key's own, so what is there is left alone")
 	ErrElsewhere = errors.New("the name is in no zone that may be changed here: configure that zone, or publish by hand")
 	ErrDelegated = errors.New("the name is not in the zone, which has handed it on: configure the zone that it is in")
@@ -113,8 +113,8 @@ func (p *Publisher) Revoke(ctx context.Context, id signer.ID, record string) (ou
 	return p.put(ctx, task{id: id, own: record, want: signer.Revocation})
 }
 
-// Remove takes away the record of a key, whether it is revoked or not. A record of "" is one that is not known any more:
-// only a revoked one is taken away then.
+// Remove takes away the record of a key, whether it is revoked or not. A record of "" is one that is not known any
+// more: only a revoked one is taken away then.
 func (p *Publisher) Remove(ctx context.Context, id signer.ID, record string) (ours bool, err error) {
 	return p.put(ctx, task{id: id, own: record})
 }

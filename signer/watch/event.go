@@ -11,7 +11,7 @@ import (
 type Change string
 
 const (
-	BecameUnseen Change = "unseen"    // nobody can see the record of a key that signs, or may have to: it is gone, or another
+	BecameUnseen Change = "unseen"    // nobody can see the record of a key that signs, or may have to
 	BecamePartly Change = "partly"    // some servers show something else
 	BecameSeen   Change = "seen"      // the record of a key can be seen again
 	Stepped      Change = "step"      // a key has come to another state

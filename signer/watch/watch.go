@@ -3,8 +3,8 @@
 //
 // It looks at the record of each key in the background, and keeps what it saw over restarts. Of a key that signs and
 // that nobody can see, everywhere, twice, an interval apart, it says so once, with the reason and what to do, and
-// [Snapshot.Unseen] has it, for [signer.Ring.Without]. So it does when the key can be seen again. When the DNS cannot be
-// asked, everything stays as it was.
+// [Snapshot.Unseen] has it, for [signer.Ring.Without]. So it does when the key can be seen again. When the DNS cannot
+// be asked, everything stays as it was.
 //
 // It takes the steps of [signer.Plan] that are due, publishes, revokes and removes records where it may, and says once
 // what somebody else has to do where it may not. [Hand.Apply] takes a step for it, and for whoever else wants to.
