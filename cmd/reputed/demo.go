@@ -173,7 +173,7 @@ id = "demo"
 name = "The Demo List"
 zone = "bl.demo.example"
 tier = "critical"
-min_poll = "1m"
+min_poll = "20m"
 lookup_url = "https://www.demo.example/lookup"
 codes = { "127.0.0.2" = { meaning = "spam source", severity = "block" } }
 `, demoHost, st.dir, st.dns.Addr(), demoDomain, mode)
@@ -259,7 +259,7 @@ func (st *stage) makeKeys() error {
 }
 
 func storeKey(dir, domain, selector string, private crypto.Signer) (string, error) {
-	id, err := newID(domain, selector, time.Time{})
+	id, err := newID(domain, selector)
 	if err != nil {
 		return "", err
 	}

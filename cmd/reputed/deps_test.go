@@ -28,6 +28,8 @@ var mayImport = map[string]string{
 	"policy/check":                  "policy policy/mail policy/spf policy/dnsbl",
 	"signer":                        "policy/mail",
 	"signer/keydir":                 "signer policy/mail",
+	"signer/watch":                  "signer signer/keydir policy/mail",
+	"signer/publish":                "signer policy/mail policy/dns",
 	"milter/wire":                   "",
 	"milter":                        "policy policy/mail milter/wire",
 	"milter/bridge":                 "policy/mail milter/wire",
