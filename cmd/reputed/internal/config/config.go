@@ -19,8 +19,8 @@
 // The file is written by the operator and trusted as such, but read as if it were not: every parser here is fuzzed.
 // Settings that would let strangers have their mail signed are refused: a milter socket that other hosts or all local
 // users can reach, a trusted network larger than any one network is. So is an egress that the world never sees: it would
-// have good mail refused. The keys of lists and the secrets of name servers are kept: nothing that is printed holds one,
-// neither [Config.Write] and the JSON of a [Config] nor an error.
+// have good mail refused. Nothing that is printed holds the key of a list or the secret of a name server, neither
+// [Config.Write] and the JSON of a [Config] nor an error.
 package config
 
 import (

@@ -40,8 +40,8 @@ func (a TSIGAlgorithm) String() string { return tsigAlgorithms[a] }
 // MarshalText writes [TSIGAlgorithm.String].
 func (a TSIGAlgorithm) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 
-// Secret is the secret of a TSIG key. It prints as "{secret}", whatever prints it. The zero value is none, and prints as
-// nothing.
+// Secret is the secret of a TSIG key. It prints as "{secret}", whatever prints it. The zero value is none, and prints
+// as nothing.
 type Secret struct{ text *string } // base64
 
 // secretMark is what is written in the place of a secret, and never read.
@@ -106,15 +106,16 @@ func (p *Publish) read(s *section) {
 	text(s, "server", primary, &p.Server)
 	text(s, "tsig_name", tsigName, &p.TSIGName)
 	if !s.has("tsig_name") {
-		s.wrong("tsig_name", "the server takes changes that are signed, and knows the key by its name (such as \"reputed\")")
+		s.wrong("tsig_name", "the server takes changes that are signed, and knows the key by its name (such as "+
+			"\"reputed\")")
 	}
 	text(s, "tsig_algorithm", choice(HMACSHA256, HMACSHA512), &p.TSIGAlgorithm)
 	text(s, "tsig_secret", secret, &p.TSIGSecret)
 	text(s, "tsig_secret_file", secretFile, &p.TSIGSecretFile)
 	switch {
 	case s.blank("tsig_secret") && s.blank("tsig_secret_file"):
-		s.wrong("tsig_secret_file", "the server takes changes that are signed, and there is no secret to sign with (the path "+
-			"of a file, or tsig_secret)")
+		s.wrong("tsig_secret_file", "the server takes changes that are signed, and there is no secret to sign with (the "+
+			"path of a file, or tsig_secret)")
 	case !s.blank("tsig_secret") && !s.blank("tsig_secret_file"):
 		s.wrong("tsig_secret_file", "the secret is in tsig_secret already, at line %d (one of both)",
 			s.at.kid("tsig_secret").line)
@@ -138,7 +139,8 @@ func primary(s string) (string, error) {
 	} else if d, err := domain(host); err == nil {
 		host = d.String()
 	} else {
-		return "", fmt.Errorf("%q is not a name server (such as \"ns1.example.org\", \"192.0.2.53\" or \"[2001:db8::53]:53\")", s)
+		return "", fmt.Errorf("%q is not a name server (such as \"ns1.example.org\", \"192.0.2.53\" or "+
+			"\"[2001:db8::53]:53\")", s)
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || n == 0 {
@@ -174,7 +176,7 @@ func secret(s string) (Secret, error) {
 	return Secret{&s}, nil
 }
 
-// shortSecret is how long the base64 of the shortest secrets is that tools make, of 24 octets. What is shorter and begins
+// shortSecret is how long the base64 of a secret of 24 octets is; tools make longer ones. What is shorter and begins
 // with a slash can be base64, but is a path.
 const shortSecret = 32
 

@@ -49,7 +49,8 @@ func TestPublishServer(t *testing.T) {
 		"NS1.Bücher.example.": "ns1.xn--bcher-kva.example:53",
 		"localhost:0053":      "localhost:53",
 	} {
-		c := load(t, "[[signing.publish]]\nzone = 'example.org'\ntsig_name = 'k'\ntsig_secret_file = '/k'\nserver = '"+server+"'")
+		c := load(t, "[[signing.publish]]\nzone = 'example.org'\ntsig_name = 'k'\ntsig_secret_file = '/k'\n"+
+			"server = '"+server+"'")
 		if got := c.Signing.Publish[0].Server; got != want {
 			t.Errorf("%q: %q, want %q", server, got, want)
 		}

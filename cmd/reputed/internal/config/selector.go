@@ -19,8 +19,8 @@ const defaultTemplate Template = "s{date}-{random}"
 // String gives the template as it is written.
 func (t Template) String() string { return string(t) }
 
-// Selector makes a selector: of the month, in UTC as "202611"; of random, six letters and digits; and of the first label
-// of the host's name. Whether it was used before is for the caller to see.
+// Selector makes a selector: of the month, in UTC as "202611"; of random, six small letters and digits; and of the
+// first label of the host's name. Whether it was used before is for the caller to see.
 func (t Template) Selector(now time.Time, random string, host mail.Domain) (mail.Domain, error) {
 	return signer.ParseSelector(t.fill(now, random, host))
 }
@@ -44,8 +44,8 @@ func template(host mail.Domain) func(string) (Template, error) {
 		t := Template(s)
 		if !t.varies() && !strings.Contains(s, "{date}") {
 			// RFC 6376, section 3.1: a selector of an old key is not reused.
-			return "", fmt.Errorf("%q gives every key the same name, and no name is used again (write {date}, {random} or both "+
-				"into it, such as %q)", s, defaultTemplate)
+			return "", fmt.Errorf("%q gives every key the same name, and no name is used again (write {date}, {random} or "+
+				"both into it, such as %q)", s, defaultTemplate)
 		}
 		example := t.fill(time.Date(2026, time.November, 1, 0, 0, 0, 0, time.UTC), "k7f3q9", host)
 		if strings.ContainsAny(example, "{}") {

@@ -22,7 +22,7 @@ type Signing struct {
 	OnForeignFrom    policy.Action           `json:"on_foreign_from"` // Log, Defer or Reject
 	OnNoKey          policy.Action           `json:"on_no_key"`       // Log, Defer or Reject
 	RSA              RSA                     `json:"rsa"`
-	Rotate           Days                    `json:"rotate"`         // how long a key signs; 0: until somebody asks for a new one
+	Rotate           Days                    `json:"rotate"`         // how long a key signs; 0: until somebody asks
 	QueueLifetime    Days                    `json:"queue_lifetime"` // how long the MTA keeps trying
 	OnUnpublished    Unpublished             `json:"on_unpublished"`
 	Selector         Template                `json:"selector"` // of new keys; never empty
@@ -138,7 +138,7 @@ func (g *Signing) read(s *section, host mail.Domain) {
 // readLives reads how keys live.
 func (g *Signing) readLives(s *section, host mail.Domain) {
 	text(s, "rotate", rotation, &g.Rotate)
-	text(s, "queue_lifetime", between(0, Days(100*day)), &g.QueueLifetime) // as long as Postfix has it: RetireTime adds to it
+	text(s, "queue_lifetime", between(0, Days(100*day)), &g.QueueLifetime)
 	text(s, "on_unpublished", choice(LastGood, SignOn), &g.OnUnpublished)
 	text(s, "selector", template(host), &g.Selector)
 	s.flag("watch", &g.Watch)
@@ -146,10 +146,11 @@ func (g *Signing) readLives(s *section, host mail.Domain) {
 	switch {
 	case g.Rotate == 0:
 	case !g.Watch:
-		s.wrong("rotate", "a new key signs when the dns shows its record, and nobody looks (watch = true, or rotate = \"0s\")")
+		s.wrong("rotate", "a new key signs when the dns shows its record, and nobody looks (watch = true, or rotate = "+
+			"\"0s\")")
 	case g.Rotate < Days(longestMonth) && !g.Selector.varies():
-		s.wrong("selector", "%q is the same name for a whole month, and every %v there is a new key (write {random} into it)",
-			g.Selector, g.Rotate)
+		s.wrong("selector", "%q is the same name for a whole month, and every %v there is a new key (write {random} "+
+			"into it)", g.Selector, g.Rotate)
 	}
 }
 
