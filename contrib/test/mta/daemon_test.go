@@ -78,6 +78,9 @@ socket_group = "postfix"
 		t.Cleanup(func() { empty.Close() })
 		text += fmt.Sprintf("[dns]\nservers = [%q]\n", empty.Addr())
 	}
+	if !strings.Contains(extra, "[status]") {
+		text += fmt.Sprintf("[status]\nsocket = %q\n", filepath.Join(dir, "status.sock"))
+	}
 	if !strings.Contains(extra, "[policy.dnsbl]") {
 		text += "[policy.dnsbl]\nwatch = []\n"
 	}
