@@ -94,12 +94,13 @@ type finding struct {
 	reason  string
 	remedy  string
 	foreign bool // an answer lay outside 127.0.0.0/8
+	coded   bool // it declines with an error code
 }
 
 // judge says what the answer to a question of a test means. Any code will do for what is listed: the test entries of
 // many lists have codes of their own.
 func (l *List) judge(p probe, r Result) finding {
-	f := finding{reason: r.Reason, remedy: r.Remedy, foreign: r.foreign}
+	f := finding{reason: r.Reason, remedy: r.Remedy, foreign: r.foreign, coded: r.Coded}
 	switch {
 	case r.foreign:
 		f.health = Faulty

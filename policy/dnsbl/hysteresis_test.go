@@ -1,6 +1,7 @@
 package dnsbl_test
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -253,4 +254,52 @@ func TestInterval(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An answer that comes while the list is being tested is not proved by that test, but by one that follows soon.
+func TestSecondAnswerDuringTest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, z, wishes := local(t)
+		for i := range 200 {
+			wishes.Addresses = append(wishes.Addresses, netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}))
+		}
+		v := watch(t, w, "", wishes)
+		v.pass(time.Hour)
+		w.put(func() {
+			for i := range 200 {
+				z.listed[fmt.Sprintf("%d.100.51.198", i)] = "127.0.0.2"
+			}
+			w.fault = func(name string) (dns.Answer, bool) {
+				if strings.HasPrefix(name, "reputed-") || strings.HasSuffix(name, ".0.0.127.bl.example.net") {
+					time.Sleep(9 * time.Second)
+				}
+				return dns.Answer{}, false
+			}
+		})
+		standing := func(state dnsbl.State, since time.Time) (n int) {
+			for _, a := range wishes.Addresses {
+				if l := v.Snapshot().Listings(a)[0]; l.State == state && l.Asked.After(since) {
+					n++
+				}
+			}
+			return n
+		}
+		for standing(dnsbl.Listed, time.Time{}) == 0 {
+			v.pass(time.Second)
+		}
+		tests := w.questions("", "2.0.0.127")
+		begun := tests[len(tests)-1].at
+		if n := standing(dnsbl.Listed, begun); n != 0 {
+			t.Errorf("%d listings are proved by a test that began before them", n)
+		}
+		during := standing(dnsbl.Clear, begun)
+		if during == 0 {
+			t.Fatal("no answer came during the test")
+		}
+		w.put(func() { clear(z.listed) }) // no other answer asks for that test
+		v.pass(11 * time.Minute)
+		if n := standing(dnsbl.Listed, begun); n < during {
+			t.Errorf("%d of %d are listed after another test", n, during)
+		}
+	})
 }

@@ -24,10 +24,10 @@ type cell struct {
 	explained bool      // the reason was asked for
 	negatives int       // in a row
 
-	first time.Time     // the first answer with a listing that is not confirmed; zero: there is none
-	gap   time.Duration // how far apart the second must be
-	twice bool          // it has come
-	fresh []Match       // the codes that it had
+	first  time.Time     // the first answer with a listing that is not confirmed; zero: there is none
+	gap    time.Duration // how far apart the second must be
+	second time.Time     // when it came; zero: it has not
+	fresh  []Match       // the codes that it had
 
 	told     State     // what the verdict was when it was last told
 	severity Severity  // what the severity of the listing was then
@@ -62,7 +62,7 @@ func (c *cell) take(r Result, now time.Time, base time.Duration) {
 }
 
 // drop forgets an answer that is not confirmed.
-func (c *cell) drop() { c.first, c.gap, c.twice, c.fresh = time.Time{}, 0, false, nil }
+func (c *cell) drop() { c.first, c.gap, c.second, c.fresh = time.Time{}, 0, time.Time{}, nil }
 
 func (c *cell) negative() {
 	c.drop()
@@ -82,18 +82,25 @@ func (c *cell) positive(r Result, now time.Time) {
 		c.drop()
 		return
 	}
-	if c.first.IsZero() {
+	switch {
+	case c.first.IsZero():
 		c.first, c.gap = now, confirmAfter
-	} else if now.Sub(c.first) >= c.gap {
-		c.twice = true
+	case c.second.IsZero() && now.Sub(c.first) >= c.gap:
+		c.second = now
 	}
 	c.gap = max(c.gap, r.TTL)
 	c.fresh = r.Codes
 }
 
-// confirm makes a listing of two answers, if the list has passed its tests since the first.
+// unsure tells that the list must pass its tests before its last answer that matters is believed. The test after the
+// first one shows soon that a list has gone wrong; that after the second shows that it was right then.
+func (c *cell) unsure(tested time.Time) bool {
+	return !c.first.IsZero() && tested.Before(later(c.first, c.second))
+}
+
+// confirm makes a listing of two answers, if the list has passed its tests since the second.
 func (c *cell) confirm(tested time.Time) {
-	if !c.twice || tested.Before(c.first) {
+	if c.second.IsZero() || c.unsure(tested) {
 		return
 	}
 	if c.told != Listed {

@@ -125,7 +125,7 @@ func (v *visit) probe(ctx context.Context, resolver dns.Resolver, probes []probe
 
 // result is what a test that is not passed makes of any question.
 func (f finding) result(l *List, s Subject) Result {
-	return Result{List: l, Subject: s, State: f.health.state(), Reason: f.reason, Remedy: f.remedy}
+	return Result{List: l, Subject: s, State: f.health.state(), Reason: f.reason, Remedy: f.remedy, Coded: f.coded}
 }
 
 // tell notes a result.

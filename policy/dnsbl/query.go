@@ -21,6 +21,7 @@ type Result struct {
 	TTL     time.Duration `json:"-"`                // how long the answer holds; 0 without an answer
 	Reason  string        `json:"reason,omitempty"` // when Unknown, Refused or Broken: why
 	Remedy  string        `json:"remedy,omitempty"` // what the operator of this host can do about that; may be empty
+	Coded   bool          `json:"coded,omitempty"`  // when Refused: with an error code, and not by a question that fails
 
 	failed  bool // there was no answer
 	foreign bool // an answer lay outside 127.0.0.0/8
@@ -159,7 +160,7 @@ func (l *List) codes(r *Result, records []dns.Record) {
 	var unknown []string
 	for _, record := range records {
 		if meaning, is := l.errorCode(record.Addr); is {
-			r.Codes, r.State = nil, Refused
+			r.Codes, r.State, r.Coded = nil, Refused, true
 			r.Reason = fmt.Sprintf("answers %v: %s", record.Addr, meaning)
 			r.Remedy = l.refusal()
 			return

@@ -8,15 +8,16 @@ import (
 
 // The numbers of the schedule.
 const (
-	pace        = time.Second      // no operator of lists is asked more often
-	perOperator = 2                // questions in flight at one operator
-	maxFlying   = 64               // questions in flight at all
-	jitter      = 0.1              // by which an interval may be longer
-	maxTTL      = 24 * time.Hour   // an answer is not believed for longer than that
-	testEvery   = 6 * time.Hour    // a healthy list is tested
-	retestEvery = time.Hour        // a list that answers, but not as it should, is tested
-	testApart   = 10 * time.Minute // two tests of a list are at least so far apart; one that is not heard is tested so often
-	patience    = 10 * time.Second // for one answer
+	pace         = time.Second      // no operator of lists is asked more often
+	perOperator  = 2                // questions in flight at one operator
+	maxFlying    = 64               // questions in flight at all
+	jitter       = 0.1              // by which an interval may be longer
+	maxTTL       = 24 * time.Hour   // an answer is not believed for longer than that
+	testEvery    = 6 * time.Hour    // a healthy list is tested
+	retestEvery  = time.Hour        // a list that answers, but not as it should, is tested
+	believeAfter = 2                // tests in a row that a list must pass which failed one
+	testApart    = 10 * time.Minute // two tests of a list are at least so far apart; one that is not heard is tested so often
+	patience     = 10 * time.Second // for one answer
 )
 
 // interval gives the time between two questions about the same: no less than the list, its answer and its operator ask

@@ -60,7 +60,7 @@ type cellMemory struct {
 	Negatives int           `json:"negatives,omitempty"`
 	First     time.Time     `json:"first,omitzero"`
 	Gap       time.Duration `json:"gap,omitzero"` // nanoseconds
-	Twice     bool          `json:"twice,omitempty"`
+	Second    time.Time     `json:"second,omitzero"`
 	Fresh     []netip.Addr  `json:"fresh,omitempty"`
 	Told      State         `json:"told,omitzero"`
 	Severity  Severity      `json:"severity,omitzero"`
@@ -153,7 +153,7 @@ func (w *watch) remembered() *listMemory {
 func (c *cell) remembered() cellMemory {
 	return cellMemory{
 		Verdict: c.verdict, Until: c.until, Codes: answers(c.codes), Text: c.text, Explained: c.explained,
-		Negatives: c.negatives, First: c.first, Gap: c.gap, Twice: c.twice, Fresh: answers(c.fresh),
+		Negatives: c.negatives, First: c.first, Gap: c.gap, Second: c.second, Fresh: answers(c.fresh),
 		Told: c.told, Severity: c.severity, Since: c.since, Asked: c.asked, Next: c.next,
 	}
 }
@@ -190,6 +190,9 @@ func (m *memory) restore(w *watch, now time.Time) {
 	latest := now.Add(spreadMost(testInterval(w.list, Healthy)))
 	w.health, w.told, w.reason, w.remedy = kept.Health, kept.Told, cut(kept.Reason), cut(kept.Remedy)
 	w.foreign, w.coded = kept.Foreign, kept.Coded
+	if w.health == Faulty {
+		w.doubts = believeAfter
+	}
 	w.since, w.begun, w.tested = past(kept.Since, now), past(kept.Begun, now), past(kept.Tested, now)
 	w.answered, w.next = past(kept.Answered, now), past(kept.Next, latest)
 }
@@ -212,7 +215,7 @@ func (m *memory) restoreCell(c *cell, now time.Time) {
 	c.text, c.explained, c.negatives = cut(kept.Text), kept.Explained, max(0, kept.Negatives)
 	c.until, c.since = past(kept.Until, now.Add(staleAfter*most)), past(kept.Since, now)
 	c.asked, c.next = past(kept.Asked, now), past(kept.Next, now.Add(most))
-	c.first, c.gap, c.twice = past(kept.First, now), min(max(kept.Gap, confirmAfter), maxTTL), kept.Twice
+	c.first, c.gap, c.second = past(kept.First, now), min(max(kept.Gap, confirmAfter), maxTTL), past(kept.Second, now)
 	if kept.Verdict == Clear || kept.Verdict == Listed && len(c.codes) > 0 {
 		c.verdict = kept.Verdict
 	}

@@ -22,7 +22,8 @@ type watch struct {
 	coded   bool // it is Refusing with an error code
 
 	begun    time.Time // the last test
-	tested   time.Time // the last test that was passed
+	tested   time.Time // when the last test that was passed began
+	doubts   int       // how many tests it must pass before it is believed again
 	next     time.Time // the next test
 	answered time.Time // the last answer to anything
 	missed   int       // questions without an answer since
@@ -231,11 +232,9 @@ func (m *Monitor) takeCell(c *cell, r Result, now time.Time) {
 	c.take(r, now, base)
 	c.next = c.asked.Add(spread(base, m.rand))
 	m.changed[c.subject] = true
-	unsure := !c.first.IsZero() && w.tested.Before(c.first)
-	if unsure || r.State == Refused || r.State == Broken {
+	if c.unsure(w.tested) || r.State == Refused || r.State == Broken {
 		m.test(w, now)
 	}
-	c.confirm(w.tested)
 	m.tell(c, now)
 	if w.health != Healthy {
 		return
@@ -280,7 +279,8 @@ func (m *Monitor) takeTest(w *watch, r Result, now time.Time) {
 	w.probes = nil
 	switch {
 	case f.health != Untested:
-		w.foreign, w.coded = f.foreign, !r.failed
+		f = w.weigh(f)
+		w.foreign, w.coded = f.foreign, f.coded
 		m.turn(w, f, now)
 	case w.health == Untested || w.health == Silent:
 		w.reason, w.remedy = f.reason, f.remedy
@@ -288,6 +288,9 @@ func (m *Monitor) takeTest(w *watch, r Result, now time.Time) {
 	}
 	w.next = w.begun.Add(spread(m.untilTest(w, f), m.rand))
 	w.operator.put(&w.question, w.next)
+	if slices.ContainsFunc(w.cells, func(c *cell) bool { return c.unsure(w.tested) }) { // it spoke after the test began
+		m.test(w, now)
+	}
 }
 
 // untilTest gives the time from a test with that finding to the next one.
@@ -296,10 +299,30 @@ func (m *Monitor) untilTest(w *watch, f finding) time.Duration {
 	switch {
 	case w.unheard() && m.resolving.Health == Silent: // it may refuse us because the resolver does
 		return testApart
+	case 0 < w.doubts && w.doubts < believeAfter:
+		return testApart
 	case f.health == Untested: // sooner, if it was healthy
 		return min(every, max(retestEvery, w.list.MinPoll))
 	}
 	return every
+}
+
+// weigh makes of the finding of a test what it means for a list that failed one before: such a list may list the world
+// on and off.
+func (w *watch) weigh(f finding) finding {
+	switch {
+	case f.health == Faulty || f.health != Healthy && w.doubts > 0:
+		w.doubts = believeAfter
+	case w.doubts > 0:
+		w.doubts--
+	}
+	if f.health != Healthy || w.doubts == 0 {
+		return f
+	}
+	return finding{
+		health: w.health, foreign: w.foreign, coded: w.coded,
+		reason: "failed its tests, has passed one since, and must pass another before it is believed",
+	}
 }
 
 // turn gives a list another health, or the same again.
@@ -317,9 +340,9 @@ func (m *Monitor) turn(w *watch, f finding, now time.Time) {
 		return
 	}
 	w.reason, w.remedy = "", ""
-	w.tested = now
+	w.tested = w.begun
 	for _, c := range w.cells {
-		c.confirm(now)
+		c.confirm(w.tested)
 		m.tell(c, now)
 	}
 	w.queueCells()
