@@ -32,7 +32,8 @@ signed for. Say where each is listed, what that means, and where to have it remo
 answer, why, and what to do about that: from them nothing is known.
 
 A list is tested before it is believed, and no operator of lists is asked more than once a second: with many
-addresses it takes a while. Interrupted, it says what it knows until then.
+addresses it takes a while. Interrupted, it says what it knows until then. Since when something is listed, one
+look cannot tell: a daemon that runs here and watches it can, and is asked.
 
 Exit status, the first that holds: 2 listed: on a list that is critical or important, with a code of severity
 block; 1 warn: on another list, or with a lesser code; 3 unknown: a critical list did not answer, or the look
@@ -84,6 +85,7 @@ func (q *listedQuestion) run(ctx context.Context, e *env, cfg *config.Config, ar
 		return err
 	}
 	answer := q.answer(ctx, e, newResolver(&cfg.DNS))
+	answer.addSince(ctx, cfg.Status.Socket)
 	if q.json {
 		if err := writeJSON(e.stdout, answer); err != nil {
 			return err

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"reputed/cmd/reputed/internal/config"
+	live "reputed/cmd/reputed/internal/status"
 	"reputed/policy/dns/dnstest"
 	"reputed/policy/dnsbl"
 )
@@ -46,6 +47,7 @@ type look struct {
 	config string                // its text
 	change func(*dnstest.Server) // of what the lists answer
 	args   []string
+	socket string // of a running daemon; "": there is none
 }
 
 // run runs it. Time passes at once, but for that which answers take.
@@ -63,7 +65,7 @@ func (l look) run(t *testing.T) (code int, stdout, stderr string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.DNS.Servers = []netip.AddrPort{server.AddrPort()}
+	cfg.DNS.Servers, cfg.Status.Socket = []netip.AddrPort{server.AddrPort()}, l.socket
 	if l.timeout == 0 {
 		l.timeout = time.Minute
 	}
@@ -141,6 +143,29 @@ func TestListedOutput(t *testing.T) {
 			}
 			golden(t, filepath.Join("testdata", "listed", tt.name+".txt"), stdout)
 		})
+	}
+}
+
+// Since when something is listed, a daemon that runs here knows of what it watches; without one nothing is said of it.
+func TestListedSince(t *testing.T) {
+	r := wellReport()
+	r.Egresses[0].Addresses[0].Listings = []live.Listing{
+		{List: "spamhaus-zen", State: dnsbl.Listed, Since: hour(3)}, {List: "uceprotect-1", State: dnsbl.Clear, Since: hour(4)},
+	}
+	r.Domains = []live.Domain{{Name: name("bad.example"), Listings: []live.Listing{
+		{List: "spamhaus-dbl", State: dnsbl.Listed, Since: hour(5)},
+	}}}
+	l := asking("spamhaus-zen,spamcop,spamhaus-dbl", "203.0.113.25", "bad.example")
+	l.socket = serveReport(t, r)
+	code, stdout, stderr := l.run(t)
+	if code != exitListed || stderr != "" {
+		t.Errorf("exit %d: %s", code, stderr)
+	}
+	golden(t, filepath.Join("testdata", "listed", "since.txt"), stdout)
+	l.json = true
+	_, stdout, _ = l.run(t)
+	if n := strings.Count(stdout, `"since":`); n != 2 || !strings.Contains(stdout, `"since": "2026-11-24T05:00:00Z"`) {
+		t.Errorf("%d times since: %s", n, stdout)
 	}
 }
 

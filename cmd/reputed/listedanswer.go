@@ -61,6 +61,7 @@ type onList struct {
 	Tier       dnsbl.Tier     `json:"tier"`
 	Severity   dnsbl.Severity `json:"severity"`
 	Codes      []dnsbl.Match  `json:"codes"`
+	Since      time.Time      `json:"since,omitzero"` // since when, if a daemon that runs here knows
 	Text       string         `json:"text,omitempty"` // what the list says
 	LookupURL  string         `json:"lookup_url,omitempty"`
 	RemovalURL string         `json:"removal_url,omitempty"`
@@ -183,10 +184,8 @@ func (a *listedAnswer) status() error {
 
 // print writes the answer for people.
 func (a *listedAnswer) print(p printer) {
-	listed := false
 	for i := range a.Subjects {
 		a.Subjects[i].print(p)
-		listed = listed || a.Subjects[i].Verdict >= standsWarn
 	}
 	if a.Refused != nil {
 		a.Refused.print(p)
@@ -200,9 +199,6 @@ func (a *listedAnswer) print(p printer) {
 		p.printf("the time was up before every list was asked: give it more, such as --timeout 5m\n")
 	case "interrupted":
 		p.printf("interrupted: what was not asked is not known\n")
-	}
-	if listed {
-		p.printf("one look does not tell since when something is listed\n")
 	}
 }
 
@@ -245,6 +241,9 @@ func (l *onList) rows() (rows [][]cell) {
 	}
 	for _, m := range l.Codes {
 		add(fmt.Sprintf("%s (%s)", printable(m.Meaning), m.Answer), plain)
+	}
+	if !l.Since.IsZero() {
+		add("since "+clock(l.Since), plain)
 	}
 	if l.Text != "" {
 		add("says: "+printable(l.Text), faint)
