@@ -32,8 +32,9 @@ type env struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	now            func() time.Time
-	addresses      func() []netip.Addr // of this host's interfaces
-	haste          int                 // how many times faster than time what works beside the messages goes; 0: as time does
+	addresses      func() []netip.Addr             // of this host's interfaces
+	authority      func(netip.Addr) netip.AddrPort // where the server of an address listens; nil: at port 53
+	haste          int                             // how many times faster than time what works beside the messages goes; 0: as time does
 }
 
 // haste sets env.haste of the program that tests with servers of their own build, and of no other:

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"reputed/signer"
+	"reputed/signer/keydir"
+)
+
+func keysRevokeCommand(e *env) *cobra.Command {
+	var yes, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "revoke SELECTOR",
+		Short: "destroy a key at once, as after a breach, and print the record that says so",
+		Long: `Destroy the private key, and print the record to publish in place of its own: one with an empty p=, which
+says that the key is not to be used. Where several domains have a key of that selector, name the one by its
+record: s1._domainkey.example.org
+
+It cannot be undone. Mail that is signed with the key fails verification from the moment on when the record is
+published, mail that is still on its way too. For a key that nobody has stolen there is a way without harm:
+reputed keys rotate DOMAIN
+
+Without --yes it only says what would happen. Run again, it prints the record again.
+
+With --json: an object with domain, selector, algorithm, bits, state, since and publish.
+
+Exit status: 0 revoked; 64 wrong arguments, or without --yes; 66 or 78 the configuration cannot be read or has
+errors; 70 the key could not be destroyed; 75 somebody else is changing the keys of the domain; 77 the
+directory of keys may not be written to.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			set, err := openKeys(configFlag(cmd))
+			if err != nil {
+				return err
+			}
+			id, err := set.one(args[0])
+			if err != nil {
+				return err
+			}
+			if !yes {
+				for _, line := range set.meaning(id) {
+					fmt.Fprintf(e.stderr, "reputed: %s\n", line)
+				}
+				return status{exitUsage, fmt.Errorf("nothing was done; to revoke the key: reputed keys revoke %s --yes", args[0])}
+			}
+			return revokeKey(e, set, id, asJSON)
+		},
+	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "do it")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// meaning says what it means to revoke a key.
+func (s *keySet) meaning(id signer.ID) []string {
+	lines := []string{
+		fmt.Sprintf("the private key of %s is destroyed, and cannot be had back", id),
+		"mail signed with it fails from the moment on when the record is published, mail still on its way too",
+	}
+	return append(lines, s.left(id)...)
+}
+
+// left says what signs for the domain without the key.
+func (s *keySet) left(id signer.ID) []string {
+	var others []*signer.Key
+	was := signer.None
+	for _, k := range s.found.Keys {
+		switch {
+		case k.ID() == id:
+			was = k.State()
+		case k.ID().Domain == id.Domain:
+			others = append(others, k)
+		}
+	}
+	if was != signer.Active {
+		return nil
+	}
+	for _, k := range others {
+		if k.State() == signer.Active {
+			return []string{fmt.Sprintf("%s signs on with %s", id.Domain, k.ID().Selector)}
+		}
+	}
+	for _, k := range others {
+		if k.State().Fresh() {
+			return []string{fmt.Sprintf("nothing signs for %s then, until every server shows %s: reputed keys verify %s",
+				id.Domain, k.ID().Selector, k.ID())}
+		}
+	}
+	return []string{fmt.Sprintf("nothing signs for %s then; before or after it: reputed keys new %s", id.Domain, id.Domain)}
+}
+
+// revokeKey does it, from whatever state the key is in.
+func revokeKey(e *env, set *keySet, id signer.ID, asJSON bool) error {
+	var life signer.Life
+	var err error
+	for from := signer.Created; from < signer.Revoked; from++ {
+		life, err = keydir.SetState(set.cfg.Signing.Keys, keydir.Change{
+			ID: id, From: from, To: signer.Revoked, At: e.now(), Why: "revoked by hand",
+		})
+		if !errors.Is(err, keydir.ErrMoved) {
+			break
+		}
+	}
+	if errors.Is(err, keydir.ErrMoved) && life.State > signer.Revoked {
+		return status{exitUsage, fmt.Errorf("%s is %s already: there is nothing left to revoke", id, life.State)}
+	}
+	if err != nil {
+		return errKeys(err)
+	}
+	record := signer.Publication{ID: id, Text: signer.Revocation}
+	if asJSON {
+		return writeJSON(e.stdout, storedKey{keyFace: newKeyFace(life), Publish: record})
+	}
+	fmt.Fprintf(e.stderr, "reputed: revoked %s; its private key is destroyed\n", id)
+	for _, line := range set.left(id) {
+		fmt.Fprintf(e.stderr, "reputed: %s\n", line)
+	}
+	fmt.Fprintf(e.stderr, "reputed: publish this record in place of the one that is there, and have the daemon forget the key: "+
+		"systemctl reload reputed\n")
+	return written(fmt.Fprint(e.stdout, record.ZoneFile()))
+}
