@@ -19,5 +19,12 @@ func (c clock) now() time.Time {
 
 // until gives how long to sleep until a time of this clock.
 func (c clock) until(t time.Time) time.Duration {
-	return t.Sub(c.now()) / max(c.speed, 1)
+	if c.speed <= 1 {
+		return time.Until(t)
+	}
+	return max(t.Sub(c.now())/c.speed, time.Millisecond)
 }
+
+// brink gives how old a look may be when a step is taken because of it: just as long as it takes to do so, if the clock
+// goes very fast.
+func (c clock) brink() time.Duration { return max(brink, c.speed*50*time.Millisecond) }

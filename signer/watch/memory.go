@@ -188,7 +188,7 @@ func cut(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxText)],
 
 // writeSoon writes the state file if it is time to.
 func (m *memory) writeSoon(entries map[signer.ID]*entry, now time.Time, urgent bool) error {
-	if !m.dirty || !urgent && now.Sub(m.written) < tick {
+	if !m.dirty || !urgent && now.Sub(m.written) < writeEvery {
 		return nil
 	}
 	m.written = now

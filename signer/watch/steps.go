@@ -66,21 +66,35 @@ func (j *job) do(ctx context.Context) answer {
 }
 
 // next gives what is to be done now; nil: nothing. It tells when to look again.
+//
+// A step that cannot be taken yet holds up those that rest on it: what else is to become of the key, and that others
+// give way to it.
 func (w *Watch) next(now time.Time, soon func(time.Time)) *job {
 	if w.busy {
 		return nil
+	}
+	var held []*job
+	waits := func(j *job) bool {
+		return slices.ContainsFunc(held, func(h *job) bool {
+			return h.step.ID == j.step.ID || h.step.ID.Domain == j.step.ID.Domain && j.step.To == signer.Retiring
+		})
 	}
 	hand := Hand{
 		Dir: w.wishes.Dir, UID: w.wishes.UID, Publisher: w.wishes.Publisher, Now: w.clock.now, Selector: w.o.Selector,
 	}
 	for _, j := range append(w.records(), w.steps(now, soon)...) {
 		j.hand = hand
-		if a := w.attempts[j.name()]; a != nil && a.next.After(now) {
+		a := w.attempts[j.name()]
+		switch tried := a != nil && a.next.After(now); {
+		case tried:
 			soon(a.next)
-			continue
-		}
-		if j.entry == nil || !j.move() || w.ready(j, now) {
+		case !j.move():
 			return j
+		case !waits(j) && (j.entry == nil || w.ready(j, now)):
+			return j
+		}
+		if j.move() {
+			held = append(held, j)
 		}
 	}
 	return nil
@@ -168,7 +182,7 @@ func (w *Watch) ready(j *job, now time.Time) bool {
 		default:
 			continue
 		}
-		if now.Sub(e.looked) <= brink && e.blind == 0 {
+		if now.Sub(e.looked) <= w.clock.brink() && e.blind == 0 {
 			continue
 		}
 		ready = false

@@ -294,19 +294,25 @@ func (w *Watch) take(a answer) {
 	e.next = e.asked.Add(spread(e.interval(now), w.rand))
 }
 
-// tick is the longest sleep.
-const tick = time.Minute
+// How long the watch sleeps at most, and how often it writes what it knows.
+const (
+	longestSleep = 10 * time.Minute
+	writeEvery   = 10 * time.Minute // and at once when something is told
+)
 
 // dispatch begins what is due, and says when to look again.
 func (w *Watch) dispatch(launch func(func(context.Context) answer)) time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := w.clock.now()
-	wake := now.Add(tick)
+	wake := now.Add(longestSleep)
 	soon := func(t time.Time) {
 		if t.Before(wake) {
 			wake = t
 		}
+	}
+	if w.memory.dirty {
+		soon(w.memory.written.Add(writeEvery))
 	}
 	if j := w.next(now, soon); j != nil {
 		w.busy = true
