@@ -21,6 +21,7 @@ import (
 	"reputed/policy"
 	"reputed/policy/dns"
 	"reputed/policy/dnsbl"
+	"reputed/signer/watch"
 )
 
 // daemon is the wiring diagram: what serve runs, and demo too.
@@ -31,18 +32,21 @@ import (
 //	                               ▲
 //	       DNS client ─► cache ─► SPF
 //	              └─► monitor ─► listings
+//	              └─► watch of keys ─► setup
 type daemon struct {
 	current atomic.Pointer[setup]
 	server  *milter.Server
 	dns     *dns.Cache
 	client  *dns.Client // of the cache
 	lists   *dnsbl.Monitor
+	watch   *watch.Watch // of keys; nil: not wanted
 	held    *held.Store
 	mail    *maillog.Log
 	log     *slog.Logger
 	started time.Time
 	reloads live.Reloads
 
+	changing sync.Mutex   // held while one setup is made to take the place of another
 	statusAt net.Listener // where reports are given; nil: nowhere
 }
 
@@ -50,10 +54,16 @@ type daemon struct {
 func newDaemon(e *env, cfg *config.Config, log *slog.Logger) (*daemon, error) {
 	d := &daemon{log: log, mail: maillog.New(log), client: newResolver(&cfg.DNS), started: e.now()}
 	d.dns = dns.NewCache(d.client, dns.CacheOptions{})
+	if cfg.Signing.Watch {
+		d.watch = d.newWatch(e, cfg)
+	}
 	s, err := d.setUp(e, cfg)
 	if err != nil {
 		d.dns.Close()
 		return nil, err
+	}
+	if d.watch != nil {
+		d.watch.Set(s.keyWishes)
 	}
 	d.lists, err = dnsbl.NewMonitor(dnsbl.Options{
 		Resolver: newResolver(&cfg.DNS), // not the cache: it would ask ahead, and more often than lists allow
@@ -90,13 +100,22 @@ func (d *daemon) close() {
 
 func (d *daemon) site() *milter.Site { return d.current.Load().site }
 
-// setUp makes of a configuration what the daemon works with. Listings come from the monitor, which outlives it.
+// setUp makes of a configuration what the daemon works with. What services know comes from them, as they outlive it.
 func (d *daemon) setUp(e *env, cfg *config.Config) (*setup, error) {
-	return newSetup(e, cfg, d.dns, func(a netip.Addr) []dnsbl.Listing { return d.lists.Snapshot().Listed(a) })
+	k := known{resolver: d.dns, listed: func(a netip.Addr) []dnsbl.Listing { return d.lists.Snapshot().Listed(a) }}
+	if d.watch != nil {
+		k.unseen = d.watch.Snapshot().Unseen()
+	}
+	if was := d.current.Load(); was != nil {
+		k.lives = was.keys.lives
+	}
+	return newSetup(e, cfg, k)
 }
 
 // reload puts a new configuration in place, or leaves everything as it is when its keys are worse than those in use.
 func (d *daemon) reload(e *env, cfg *config.Config) error {
+	d.changing.Lock()
+	defer d.changing.Unlock()
 	s, err := d.setUp(e, cfg)
 	if err != nil {
 		return err
@@ -119,6 +138,9 @@ func (d *daemon) swap(s *setup) {
 	d.current.Store(s)
 	if err := d.lists.Set(s.wishes); err != nil {
 		d.log.Warn("not everything is watched at block lists", "err", err)
+	}
+	if d.watch != nil {
+		d.watch.Set(s.keyWishes)
 	}
 }
 
@@ -161,6 +183,13 @@ func (d *daemon) startServices() (stop func()) {
 			server := live.Server{Report: d.report, Log: d.log}
 			if err := server.Serve(ctx, d.statusAt); err != nil {
 				d.log.Warn("the status socket failed", "err", err)
+			}
+		})
+	}
+	if d.watch != nil {
+		services.Go(func() {
+			if err := d.watch.Run(ctx); err != nil {
+				d.log.Warn("what is known of keys is not kept for the next start", "err", err)
 			}
 		})
 	}

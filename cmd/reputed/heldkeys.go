@@ -20,18 +20,24 @@ type heldKeys struct {
 	absent  bool         // there is no such directory
 	err     error        // the directory cannot be read, so it is not known whom to sign for
 	ring    *signer.Ring // usable, whatever else is wrong
-	broken  []error      // files and directories that cannot be used, and selectors named in vain
-	weak    []error      // keys that work and should be replaced
-	keyless []string     // From domains, as in [[domain]], that should be signed for and cannot be
+	lives   map[signer.ID]signer.Life
+	broken  []error  // files and directories that cannot be used, and selectors named in vain
+	weak    []error  // keys that work and should be replaced
+	keyless []string // From domains, as in [[domain]], that should be signed for and cannot be
 }
 
-// loadKeys reads the keys and matches them with the configured domains.
-func loadKeys(cfg *config.Config) *heldKeys {
-	found := keydir.Load(cfg.Signing.Keys, keydir.Options{})
+// loadKeys reads the keys and matches them with the configured domains. What was known of them stands in for states that
+// cannot be read.
+func loadKeys(cfg *config.Config, known map[signer.ID]signer.Life) *heldKeys {
+	found := keydir.Load(cfg.Signing.Keys, keydir.Options{Known: known})
 	ring, err := signer.NewRing(cfg.Rules(), found.Domains, found.Keys)
 	h := &heldKeys{
 		dir: cfg.Signing.Keys, absent: found.Absent, err: found.Unreadable,
 		ring: ring, broken: append(found.Problems, each(err)...), weak: found.Warnings,
+		lives: map[signer.ID]signer.Life{},
+	}
+	for _, l := range found.Lives() {
+		h.lives[l.ID] = l
 	}
 	for _, d := range found.Domains {
 		h.expect(d.String(), d)
@@ -83,6 +89,12 @@ func (h *heldKeys) report(log *slog.Logger, onNoKey policy.Action) {
 	for _, name := range h.keyless {
 		log.Error("no usable key: mail from this domain "+fate+" until there is one", "domain", name, "directory", h.dir)
 	}
+	for _, k := range h.ring.Keys() {
+		if k.State().Fresh() {
+			log.Info("a key does not sign yet: it waits until every name server of its zone shows its record",
+				"key", k.ID().Domain.String()+"/"+k.ID().Selector.String(), "see", "reputed keys list")
+		}
+	}
 }
 
 // worse tells what would be worse than it was. What was wrong before is no reason: it would keep the good keys of other
@@ -116,7 +128,8 @@ func (h *heldKeys) worse(was *heldKeys) error {
 func (h *heldKeys) gone(was *heldKeys) (names []string) {
 	for _, k := range was.ring.Keys() {
 		d := k.ID().Domain
-		if name := d.String(); h.ring.Choose(d).Status == signer.Foreign && !slices.Contains(names, name) {
+		signed := was.ring.Choose(d).Status == signer.Usable
+		if name := d.String(); signed && h.ring.Choose(d).Status == signer.Foreign && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}

@@ -69,6 +69,8 @@ func untilRestart(started, now *config.Config) (names []string) {
 		"dns.timeout":         now.DNS.Timeout == started.DNS.Timeout,
 		"log.format":          now.Log.Format == started.Log.Format,
 		"status.socket":       now.Status.Socket == started.Status.Socket,
+		"signing.watch":       now.Signing.Watch == started.Signing.Watch,
+		"signing.watch_via":   now.Signing.WatchVia == started.Signing.WatchVia,
 	} {
 		if !same {
 			names = append(names, name)

@@ -138,7 +138,11 @@ func trusted(o *config.Outbound) string {
 func keyNames(ring *signer.Ring) string {
 	var names []string
 	for _, k := range ring.Keys() {
-		names = append(names, k.ID().Domain.String()+"/"+k.ID().Selector.String()+"/"+k.Algorithm())
+		name := k.ID().Domain.String() + "/" + k.ID().Selector.String() + "/" + k.Algorithm()
+		if k.State() != signer.Active {
+			name += "/" + k.State().String()
+		}
+		names = append(names, name)
 	}
 	if len(names) == 0 {
 		return "none"

@@ -18,6 +18,7 @@ import (
 	"reputed/policy/mail"
 	"reputed/policy/spf"
 	"reputed/signer"
+	"reputed/signer/watch"
 )
 
 // setup is what one configuration comes to. It does not change.
@@ -27,17 +28,34 @@ type setup struct {
 	keys   *heldKeys
 	routes policy.Routes
 	dnsbl  *check.DNSBL
-	wishes dnsbl.Wishes // what is to be watched
+	wishes dnsbl.Wishes // what is to be watched at lists
+
+	keyWishes watch.Wishes // how the keys are to be looked after
 }
 
-// newSetup reads the keys. It fails only where the program itself is broken.
-func newSetup(e *env, cfg *config.Config, resolver dns.Resolver, listed func(netip.Addr) []dnsbl.Listing) (*setup, error) {
+// known is what those who build a setup know, besides the configuration.
+type known struct {
+	resolver dns.Resolver
+	listed   func(netip.Addr) []dnsbl.Listing
+	lives    map[signer.ID]signer.Life // of keys, for those whose state cannot be read
+	unseen   map[signer.ID]bool        // keys that nobody can see
+}
+
+// newSetup reads the keys, and the secrets of zones that may be changed. It fails where one of those cannot be used, and
+// where the program itself is broken.
+func newSetup(e *env, cfg *config.Config, k known) (*setup, error) {
 	lists, err := cfg.Policy.DNSBL.Choose()
 	if err != nil {
 		return nil, err
 	}
-	s := &setup{cfg: cfg, keys: loadKeys(cfg), routes: routes(e, cfg)}
-	s.dnsbl = &check.DNSBL{Listed: listed, Acts: lists.Acts, Reach: check.NewReach(lists.Watched)}
+	s := &setup{cfg: cfg, keys: loadKeys(cfg, k.lives), routes: routes(e, cfg)}
+	if cfg.Signing.OnUnpublished == config.LastGood {
+		s.keys.ring = s.keys.ring.Without(k.unseen)
+	}
+	if err := s.lookAfterKeys(e); err != nil {
+		return nil, err
+	}
+	s.dnsbl = &check.DNSBL{Listed: k.listed, Acts: lists.Acts, Reach: check.NewReach(lists.Watched)}
 	s.wishes = dnsbl.Wishes{Lists: lists.Watched, Addresses: addresses(s.routes), Domains: signedDomains(s.keys.ring)}
 	ring := s.keys.ring
 	sign := signer.New(ring, cfg.Signing.Options(e.now))
@@ -46,7 +64,7 @@ func newSetup(e *env, cfg *config.Config, resolver dns.Resolver, listed func(net
 		Rewrites: cfg.Rewrites(),
 		Holds:    ring.Holds,
 		SPF: &check.SPF{
-			Checker:  &spf.Checker{Resolver: resolver, Receiver: cfg.Hostname.String(), Now: e.now},
+			Checker:  &spf.Checker{Resolver: k.resolver, Receiver: cfg.Hostname.String(), Now: e.now},
 			Deadline: time.Duration(cfg.Policy.SPF.Deadline),
 		},
 		DNSBL: s.dnsbl,
@@ -65,6 +83,19 @@ func newSetup(e *env, cfg *config.Config, resolver dns.Resolver, listed func(net
 		OnError: cfg.Milter.OnError,
 	}
 	return s, nil
+}
+
+// lookAfterKeys says what the watch of keys is to do.
+func (s *setup) lookAfterKeys(e *env) error {
+	g := &s.cfg.Signing
+	s.keyWishes = watch.Wishes{
+		Dir: g.Keys, Rotate: time.Duration(g.Rotate), Queue: time.Duration(g.QueueLifetime), Bars: s.keys.ring.Bars,
+	}
+	p, err := newPublisher(e, s.cfg)
+	if err == nil && p != nil {
+		s.keyWishes.Publisher = p
+	}
+	return err
 }
 
 // siteRules says what findings lead to.

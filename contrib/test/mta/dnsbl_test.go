@@ -97,7 +97,7 @@ codes = { "127.0.0.2" = { meaning = "spam source", severity = "block" } }
 name = "example.org"
 subdomains = true
 `, egress4, egress6, w.unbound.Addr()))
-	w.keys = records(w.daemon.run("keys", "new", "example.org"))
+	w.keys = w.daemon.newKeys("example.org")
 	w.daemon.start()
 	recipe, err := os.ReadFile("../../postfix/outbound-relay.cf")
 	if err != nil {

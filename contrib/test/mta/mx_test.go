@@ -37,7 +37,7 @@ func newMX(t *testing.T) *relay {
 	dir := postfix.NewDir(t)
 	r := &relay{t: t, sink: sink.Start(t)}
 	r.daemon = newDaemon(t, dir, "[[domain]]\nname = \"example.org\"\nsubdomains = true\n")
-	r.keys = records(r.daemon.run("keys", "new", "example.org"))
+	r.keys = r.daemon.newKeys("example.org")
 	r.daemon.start()
 	master, err := os.ReadFile("../../postfix/mx-with-submission.master.cf")
 	if err != nil {

@@ -42,8 +42,8 @@ subdomains = true
 [[domain]]
 name = "broken.example"
 `)
-	r.keys = records(r.daemon.run("keys", "new", "example.org", "example.net", "xn--bcher-kva.example", "sub.example.com"))
-	for name, text := range records(r.daemon.run("keys", "new", "--ed25519", "--selector", "ed", "two.example")) {
+	r.keys = r.daemon.newKeys("example.org", "example.net", "xn--bcher-kva.example", "sub.example.com")
+	for name, text := range r.daemon.newKeys("--ed25519", "--selector", "ed", "two.example") {
 		r.keys[name] = text
 	}
 	r.daemon.start()
@@ -272,7 +272,7 @@ func (r *relay) brokenKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.daemon.logLine("client=local", "sender=<dee@broken.example>", "decision=defer")
-	for name, text := range records(r.daemon.run("keys", "new", "broken.example")) {
+	for name, text := range r.daemon.newKeys("broken.example") {
 		r.keys[name] = text
 	}
 	r.daemon.signal(syscall.SIGHUP)

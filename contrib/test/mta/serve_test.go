@@ -31,7 +31,7 @@ func solo(t *testing.T) *daemon {
 	if err := os.WriteFile(d.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d.run("keys", "new", "example.org")
+	d.newKeys("example.org")
 	return d
 }
 
@@ -202,7 +202,7 @@ func TestKeyProblems(t *testing.T) {
 	if err != nil || len(keys) != 1 {
 		t.Fatal(keys, err)
 	}
-	d.run("keys", "new", "example.net", "--ed25519", "--selector", "bad")
+	d.newKeys("example.net", "--ed25519", "--selector", "bad")
 	bad := filepath.Join(filepath.Dir(d.config), "keys", "example.net", "bad.pem")
 	if err := os.Chmod(bad, 0o644); err != nil {
 		t.Fatal(err)

@@ -70,7 +70,7 @@ name = "example.org"
 subdomains = true
 `, a.unbound.Addr()))
 	domains := []string{"example.org", "forgotten.example", "soft.example", "v4only.example", "broken.example", "dark.example"}
-	a.keys = records(a.daemon.run(append([]string{"keys", "new"}, domains...)...))
+	a.keys = a.daemon.newKeys(domains...)
 	a.daemon.start()
 	recipe, err := os.ReadFile("../../postfix/outbound-relay.cf")
 	if err != nil {

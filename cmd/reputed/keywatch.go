@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"reputed/cmd/reputed/internal/config"
+	"reputed/policy/dkim"
+	"reputed/policy/dns"
+	"reputed/policy/mail"
+	"reputed/signer"
+	"reputed/signer/watch"
+)
+
+// newWatch makes what looks after the records of the keys. It knows what it knew when the daemon stopped; what it is to
+// do comes with the setup.
+func (d *daemon) newWatch(e *env, cfg *config.Config) *watch.Watch {
+	return watch.New(watch.Options{
+		Wishes: watch.Wishes{Dir: cfg.Signing.Keys},
+		Looker: keyLooker{newLookerVia(e, cfg)},
+		State:  filepath.Join(cfg.StateDir, "watch.json"),
+		Selector: func(_ mail.Domain, at time.Time) (mail.Domain, error) {
+			now := d.current.Load().cfg
+			return now.Signing.Selector.Selector(at, randomLabel(), now.Hostname)
+		},
+		Event:  d.keyEvent,
+		Keys:   func() { d.refresh(e, "key files have changed") },
+		Unseen: func(map[signer.ID]bool) { d.refresh(e, "what the DNS shows of keys has changed") },
+		Speed:  e.haste,
+	})
+}
+
+// randomLabel gives what stands for {random} in selectors.
+func randomLabel() string { return strings.ToLower(rand.Text()[:6]) }
+
+// newLookerVia asks those about records of keys whom the configuration names.
+func newLookerVia(e *env, cfg *config.Config) *dkim.Looker {
+	resolver := newResolver(&cfg.DNS)
+	l := &dkim.Looker{Resolver: resolver}
+	if cfg.Signing.WatchVia != config.ViaResolver {
+		l.Authority = dns.NewAuthority(dns.AuthorityOptions{
+			Resolver: resolver, Timeout: 3 * time.Duration(cfg.DNS.Timeout), At: e.authority, // farther away than the resolver
+		})
+	}
+	if cfg.Signing.WatchVia == config.ViaAuthority {
+		l.Resolver = nil
+	}
+	return l
+}
+
+// keyLooker shows the watch what package dkim finds.
+type keyLooker struct{ looker *dkim.Looker }
+
+// Look is watch.Looker.
+func (l keyLooker) Look(ctx context.Context, k watch.Key) watch.Look {
+	want := dkim.Want{Domain: k.ID.Domain, Selector: k.ID.Selector}
+	var seen dkim.Seen
+	if record, err := dkim.Parse(k.Record); err == nil && record.Public != nil {
+		want.Public = record.Public
+		seen = l.looker.Look(ctx, want)
+	} else {
+		seen = remains(l.looker.Look(ctx, want))
+	}
+	return watch.Look{
+		Sighting: sightings[seen.Sighting], Lagging: len(seen.Lagging) > 0,
+		Result: string(seen.Result), Via: string(seen.Via), Reason: seen.Reason, Advice: seen.Advice,
+		TTL: seen.TTL, Negative: seen.Negative,
+	}
+}
+
+// keyEvent logs what has become of a key, or what somebody has to do for it.
+func (d *daemon) keyEvent(ev watch.Event) {
+	level := slog.LevelInfo
+	switch ev.Change {
+	case watch.BecameUnseen, watch.Failed:
+		level = slog.LevelError
+	case watch.BecamePartly, watch.Wanted, watch.LostMemory:
+		level = slog.LevelWarn
+	}
+	attrs := []slog.Attr{slog.String("event", "key "+string(ev.Change))}
+	if !ev.ID.Domain.IsZero() {
+		attrs = append(attrs, slog.String("key", ev.ID.Domain.String()+"/"+ev.ID.Selector.String()), slog.String("state", ev.State.String()))
+	}
+	if ev.Look.Via != "" {
+		attrs = append(attrs, slog.String("via", ev.Look.Via))
+	}
+	d.log.LogAttrs(context.Background(), level, ev.String(), attrs...)
+}
+
+// refresh reads the keys again, with the configuration as it is. What would be worse is refused as at a reload.
+func (d *daemon) refresh(e *env, why string) {
+	d.changing.Lock()
+	defer d.changing.Unlock()
+	was := d.current.Load()
+	s, err := d.setUp(e, was.cfg)
+	if err == nil {
+		err = s.keys.worse(was.keys)
+	}
+	if err != nil {
+		d.log.Error("keys as before: those in their directory cannot be used", "why", why, "err", err)
+		return
+	}
+	d.current.Store(s)
+	if before, now := keyNames(was.keys.ring), keyNames(s.keys.ring); before != now {
+		d.log.Info("keys have changed", "why", why, "keys", now)
+	}
+	if err := d.lists.Set(s.wishes); err != nil {
+		d.log.Warn("not everything is watched at block lists", "err", err)
+	}
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"reputed/cmd/reputed/internal/config"
+	"reputed/policy/dns"
+	"reputed/signer/publish"
+)
+
+// newPublisher makes what changes records of keys; nil when the configuration names no zone that may be changed. It
+// reads the files of secrets.
+func newPublisher(e *env, cfg *config.Config) (*publish.Publisher, error) {
+	if len(cfg.Signing.Publish) == 0 {
+		return nil, nil
+	}
+	o := publish.Options{Resolver: newResolver(&cfg.DNS), At: e.authority}
+	for i := range cfg.Signing.Publish {
+		p := &cfg.Signing.Publish[i]
+		secret, err := tsigSecret(p)
+		if err != nil {
+			return nil, fmt.Errorf("zone %s: %w", p.Zone, err)
+		}
+		o.Zones = append(o.Zones, publish.Zone{
+			Name: p.Zone, Server: p.Server, TTL: time.Duration(p.TTL),
+			TSIG: dns.TSIG{Name: p.TSIGName.String(), Algorithm: dns.Algorithm(p.TSIGAlgorithm.String()), Secret: secret},
+		})
+	}
+	return publish.New(o)
+}
+
+// tsigSecret gives the secret of an entry, from its file if that is where it is. A file that others can read is not
+// used: whoever has the secret can publish keys.
+func tsigSecret(p *config.Publish) (dns.Secret, error) {
+	if p.TSIGSecretFile == "" {
+		return dns.ParseSecret(p.TSIGSecret.Reveal())
+	}
+	info, err := os.Stat(p.TSIGSecretFile)
+	if err != nil {
+		return dns.Secret{}, err
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return dns.Secret{}, fmt.Errorf("%s: mode %04o lets others at the secret (chmod 0600 %s)", p.TSIGSecretFile,
+			info.Mode().Perm(), p.TSIGSecretFile)
+	}
+	text, err := os.ReadFile(p.TSIGSecretFile)
+	if err != nil {
+		return dns.Secret{}, err
+	}
+	secret, err := dns.ParseSecret(string(text))
+	if err != nil {
+		return dns.Secret{}, fmt.Errorf("%s: %w", p.TSIGSecretFile, err)
+	}
+	return secret, nil
+}
