@@ -49,7 +49,7 @@ func ParseHeaders(defaults, list []string) ([]string, error) {
 	if deltas != 0 && deltas != len(list) {
 		return nil, errors.New("either every entry begins with + or -, to change the defaults, or none does")
 	}
-	var names []string
+	names := []string{} // an empty list is one, and not the defaults
 	if deltas > 0 {
 		names = slices.Clone(defaults)
 	}

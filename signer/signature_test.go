@@ -309,6 +309,9 @@ func TestParseHeaders(t *testing.T) {
 			t.Errorf("%q: %q, %v", tt.list, got, err)
 		}
 	}
+	if got, _ := signer.ParseHeaders(defaults, []string{}); got == nil {
+		t.Error("an empty list is none, which stands for the defaults")
+	}
 	for _, name := range append(signer.DefaultSign(), signer.DefaultOversign()...) {
 		if _, err := signer.ParseHeaders(nil, []string{name}); err != nil {
 			t.Errorf("default: %v", err)
