@@ -22,14 +22,14 @@ func keysCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "keys",
 		Short: "make keys, and see to it that the world can see them",
-		Long: `A key is made (created), its record is published in the DNS, and it signs (active) when every server of the zone
-shows the record. When a newer key has taken over, its record stays for mail that is still on its way
+		Long: `A key is made (created), its record is published in the DNS, and it signs (active) when every server of its
+zone shows the record. When a newer key has taken over, its record stays for mail that is still on its way
 (retiring); then it is revoked: the private key is destroyed, and the record says so.
 
 The daemon takes these steps. The verbs below make keys, print what is to be published, and say how it stands.`,
 	}
 	cmd.AddCommand(keysNewCommand(e), keysRecordCommand(e), keysListCommand(e), keysVerifyCommand(e),
-		keysRevokeCommand(e), keysImportCommand(e))
+		keysPublishCommand(e), keysRotateCommand(e), keysRevokeCommand(e), keysImportCommand(e))
 	return cmd
 }
 
@@ -237,7 +237,8 @@ func (s *keySet) domainOf(path string) (mail.Domain, bool) {
 	return d, err == nil
 }
 
-// keyProblem is something that keeps a key from being used, or should be mended. Its JSON is a promise to other programs.
+// keyProblem is something that keeps a key from being used, or should be mended. Its JSON is a promise to other
+// programs.
 type keyProblem struct {
 	Path   string `json:"path,omitempty"`
 	Text   string `json:"text"`

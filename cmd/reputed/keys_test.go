@@ -21,8 +21,8 @@ import (
 	"reputed/signer/keydir"
 )
 
-// keysWorld is a directory of keys, two servers of example.org, one of keys.example.net, and a resolver that knows where
-// they are.
+// keysWorld is a directory of keys, two servers of example.org, one of keys.example.net, and a resolver that knows
+// where they are.
 type keysWorld struct {
 	t                       *testing.T
 	one, two, net, resolver *dnstest.Server
@@ -74,11 +74,21 @@ func (w *keysWorld) must(err error) {
 	}
 }
 
-// configure writes the configuration.
+// configure writes the configuration: with more sections, or more keys of [signing].
 func (w *keysWorld) configure(more string) {
 	w.t.Helper()
-	text := fmt.Sprintf("hostname = \"mx1.example.org\"\n[signing]\nkeys = %q\n[dns]\nservers = [%q]\ntimeout = \"150ms\"\n%s",
-		w.dir, w.resolver.Addr(), more)
+	signing := ""
+	if !strings.HasPrefix(strings.TrimSpace(more), "[") {
+		signing, more = more, ""
+	}
+	text := fmt.Sprintf(`hostname = "mx1.example.org"
+[signing]
+keys = %q
+%s
+[dns]
+servers = [%q]
+timeout = "150ms"
+%s`, w.dir, signing, w.resolver.Addr(), more)
 	w.must(os.WriteFile(w.config, []byte(text), 0o600))
 }
 
@@ -95,8 +105,8 @@ func testID(t *testing.T, selector string) signer.ID {
 	return signer.ID{Domain: d, Selector: s}
 }
 
-// generate gives the key of a selector: Ed25519, and the same each time, but RSA of 1024 bits for weak... and of 2048 for
-// rsa...
+// generate gives the key of a selector: Ed25519, and the same each time, but RSA of 1024 bits for weak... and of 2048
+// for rsa...
 func (w *keysWorld) generate(selector string) crypto.Signer {
 	w.t.Helper()
 	if k := w.private[selector]; k != nil {
@@ -119,8 +129,8 @@ func (w *keysWorld) generate(selector string) crypto.Signer {
 	return w.private[selector]
 }
 
-// add puts a key into the directory, from "SELECTOR STATE=AGE...": when it came to each state, before now. "SELECTOR" by
-// itself is one that was imported.
+// add puts a key into the directory, from "SELECTOR STATE=AGE...": when it came to each state, before now. "SELECTOR"
+// by itself is one that was imported.
 func (w *keysWorld) add(text string) {
 	w.t.Helper()
 	words := strings.Fields(text)
@@ -150,7 +160,8 @@ func (w *keysWorld) add(text string) {
 	}
 }
 
-// line gives the record of "SELECTOR", or of "SELECTOR WHAT": other (another key), testing, service, revoked, or a text.
+// line gives the record of "SELECTOR", or of "SELECTOR WHAT": other (another key), testing, service, revoked, or a
+// text.
 func (w *keysWorld) line(text string) string {
 	w.t.Helper()
 	name, what, _ := strings.Cut(text, " ")
@@ -196,7 +207,7 @@ func (w *keysWorld) set(s *dnstest.Server, serial int, lines ...string) {
 func (w *keysWorld) run(args ...string) (code int, stdout, stderr string) {
 	w.t.Helper()
 	e, out, errs := testEnv("")
-	e.now = func() time.Time { return w.now }
+	e.now, e.haste = func() time.Time { return w.now }, 500
 	e.authority = func(a netip.Addr) netip.AddrPort {
 		return map[string]netip.AddrPort{
 			"198.51.100.1": w.one.AddrPort(), "198.51.100.2": w.two.AddrPort(), "198.51.100.3": w.net.AddrPort(),

@@ -92,7 +92,7 @@ func readKey(e *env, file, domain, selector string) (*signer.Key, crypto.Signer,
 // What is wrong with a file that should hold a private key. None of these errors quotes it.
 var (
 	errNoPEM     = errors.New("there is no PEM block in it")
-	errTwoPEM    = errors.New("there is more than one PEM block in it (write the one with the private key into a file of its own)")
+	errTwoPEM    = errors.New("there is more than one PEM block in it (write the private key into a file of its own)")
 	errEncrypted = errors.New("the key is encrypted (decrypt it: openssl pkey -in OLD -out NEW)")
 	errPublic    = errors.New("a public key, where the private one is needed")
 	errBroken    = errors.New("the key is damaged, or not an RSA or Ed25519 key")

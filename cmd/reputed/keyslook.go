@@ -17,19 +17,30 @@ import (
 // manyLooks is how many keys are looked for at once.
 const manyLooks = 8
 
-// lookAtKeys finds out what the DNS shows of keys, until all are found or somebody interrupts it. A key that is removed
-// is not looked for.
+// lookAtKeys finds out what the DNS shows of keys, until all are found or somebody interrupts it, and says how far it
+// is.
 func lookAtKeys(ctx context.Context, e *env, s *keySet, lives []signer.Life) map[signer.ID]dkim.Seen {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	lives = slices.DeleteFunc(slices.Clone(lives), func(l signer.Life) bool { return l.State == signer.Removed })
-	looker, line := newLookerVia(e, s.cfg), e.progress()
+	line := e.progress()
 	line.show("asking about " + count(len(lives), "key"))
+	defer line.clear()
+	return s.looks(ctx, newLookerVia(e, s.cfg), lives, func(done int, id signer.ID, seen dkim.Seen) {
+		line.show(fmt.Sprintf("%d of %d: %s: %s", done, len(lives), id, seen.Sighting))
+	})
+}
+
+// looks looks for keys, some at once, and tells of each. A key that is removed is not looked for.
+func (s *keySet) looks(ctx context.Context, looker *dkim.Looker, lives []signer.Life,
+	each func(done int, id signer.ID, seen dkim.Seen)) map[signer.ID]dkim.Seen {
 	seen := make(map[signer.ID]dkim.Seen, len(lives))
 	var mu sync.Mutex
 	var running sync.WaitGroup
 	free := make(chan struct{}, manyLooks)
 	for _, l := range lives {
+		if l.State == signer.Removed {
+			continue
+		}
 		free <- struct{}{}
 		running.Go(func() {
 			defer func() { <-free }()
@@ -37,11 +48,10 @@ func lookAtKeys(ctx context.Context, e *env, s *keySet, lives []signer.Life) map
 			mu.Lock()
 			defer mu.Unlock()
 			seen[l.ID] = of
-			line.show(fmt.Sprintf("%d of %d: %s: %s", len(seen), len(lives), l.ID, of.Sighting))
+			each(len(seen), l.ID, of)
 		})
 	}
 	running.Wait()
-	line.clear()
 	return seen
 }
 

@@ -38,7 +38,7 @@ a NAME of your own, {host} stands for the first label of this host's name, {date
 for six characters: with {host}-{date}-{random} each host has keys of its own.
 
 The key does not sign before every server of the zone shows its record: the daemon looks, and then uses it.
-Until then mail is signed as before.
+Until then mail is signed as before. In a zone of [[signing.publish]] the daemon publishes the record, too.
 
 With --json: an array with an object for each key: domain, selector, algorithm, bits, state, since, path and
 publish (the record: name, type, ttl, value, strings).
@@ -126,12 +126,18 @@ func makeKeys(e *env, cfg *config.Config, ids []signer.ID, want newKey, asJSON b
 
 // adviseNew says what comes next.
 func adviseNew(e *env, cfg *config.Config, made []storedKey) {
-	what, command := "this record", "reputed keys verify "+made[0].Domain.String()
+	what, named := "this record", " "+made[0].Domain.String()
 	if len(made) > 1 {
-		what, command = "these records", "reputed keys verify"
+		what, named = "these records", ""
 	}
-	fmt.Fprintf(e.stderr, "reputed: publish %s; the daemon signs with a key when every server of its zone shows it\n", what)
-	fmt.Fprintf(e.stderr, "reputed: to see whether they do: %s\n", command)
+	const then = "the daemon signs with a key when every server of its zone shows it"
+	if slices.ContainsFunc(made, func(k storedKey) bool { return !publishes(cfg, k.Publish.ID) }) {
+		fmt.Fprintf(e.stderr, "reputed: publish %s; %s\n", what, then)
+	} else {
+		fmt.Fprintf(e.stderr, "reputed: the daemon publishes %s, as does: reputed keys publish%s\n", what, named)
+		fmt.Fprintf(e.stderr, "reputed: %s\n", then)
+	}
+	fmt.Fprintf(e.stderr, "reputed: to see whether they do: reputed keys verify%s\n", named)
 	ring, _ := signer.NewRing(cfg.Rules(), nil, nil) // without keys: what it lacks is no news
 	for _, k := range made {
 		if ring.Bars(k.Publish.ID) {
@@ -139,6 +145,12 @@ func adviseNew(e *env, cfg *config.Config, made []storedKey) {
 				k.Domain, k.Selector)
 		}
 	}
+}
+
+// publishes tells whether the configuration lets us change the zone that the record of a key is in.
+func publishes(cfg *config.Config, id signer.ID) bool {
+	name, err := mail.ParseDomain(id.String())
+	return err == nil && cfg.Signing.Publisher(name) != nil
 }
 
 // makeKey makes one key.

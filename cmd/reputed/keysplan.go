@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"reputed/policy/mail"
@@ -118,5 +117,9 @@ func (f *keyFace) since() string {
 
 // title names a key and says what it is.
 func (f *keyFace) title() string {
-	return fmt.Sprintf("%s._domainkey.%s (%s)", f.Selector, f.Domain, strings.Join([]string{f.State.String(), f.kind()}, ", "))
+	id := signer.ID{Domain: f.Domain, Selector: f.Selector}
+	if f.Algorithm == "" {
+		return fmt.Sprintf("%s (%s)", id, f.State)
+	}
+	return fmt.Sprintf("%s (%s, %s)", id, f.State, f.kind())
 }

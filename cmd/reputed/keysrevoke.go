@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -15,9 +16,9 @@ func keysRevokeCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "revoke SELECTOR",
 		Short: "destroy a key at once, as after a breach, and print the record that says so",
-		Long: `Destroy the private key, and print the record to publish in place of its own: one with an empty p=, which
-says that the key is not to be used. Where several domains have a key of that selector, name the one by its
-record: s1._domainkey.example.org
+		Long: `Destroy the private key, and publish, where [[signing.publish]] has the zone, or print a record in place of
+its own: one with an empty p=, which says that the key is not to be used. Where several domains have a key of
+that selector, name the one by its record: s1._domainkey.example.org
 
 It cannot be undone. Mail that is signed with the key fails verification from the moment on when the record is
 published, mail that is still on its way too. For a key that nobody has stolen there is a way without harm:
@@ -27,9 +28,9 @@ Without --yes it only says what would happen. Run again, it prints the record ag
 
 With --json: an object with domain, selector, algorithm, bits, state, since and publish.
 
-Exit status: 0 revoked; 64 wrong arguments, or without --yes; 66 or 78 the configuration cannot be read or has
-errors; 70 the key could not be destroyed; 75 somebody else is changing the keys of the domain; 77 the
-directory of keys may not be written to.`,
+Exit status: 0 revoked; 1 revoked, and the record could not be changed; 64 wrong arguments, or without --yes;
+66 or 78 the configuration cannot be read or has errors; 70 the key could not be destroyed; 75 somebody else
+is changing the keys of the domain; 77 the directory of keys may not be written to.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			set, err := openKeys(configFlag(cmd))
@@ -46,7 +47,7 @@ directory of keys may not be written to.`,
 				}
 				return status{exitUsage, fmt.Errorf("nothing was done; to revoke the key: reputed keys revoke %s --yes", args[0])}
 			}
-			return revokeKey(e, set, id, asJSON)
+			return revokeKey(cmd.Context(), e, set, id, asJSON)
 		},
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "do it")
@@ -89,11 +90,12 @@ func (s *keySet) left(id signer.ID) []string {
 				id.Domain, k.ID().Selector, k.ID())}
 		}
 	}
-	return []string{fmt.Sprintf("nothing signs for %s then; before or after it: reputed keys new %s", id.Domain, id.Domain)}
+	const alone = "nothing signs for %s then; before or after it: reputed keys new %s"
+	return []string{fmt.Sprintf(alone, id.Domain, id.Domain)}
 }
 
 // revokeKey does it, from whatever state the key is in.
-func revokeKey(e *env, set *keySet, id signer.ID, asJSON bool) error {
+func revokeKey(ctx context.Context, e *env, set *keySet, id signer.ID, asJSON bool) error {
 	var life signer.Life
 	var err error
 	for from := signer.Created; from < signer.Revoked; from++ {
@@ -110,15 +112,37 @@ func revokeKey(e *env, set *keySet, id signer.ID, asJSON bool) error {
 	if err != nil {
 		return errKeys(err)
 	}
+	ours, failed := emptyRecord(ctx, e, set, id)
 	record := signer.Publication{ID: id, Text: signer.Revocation}
 	if asJSON {
-		return writeJSON(e.stdout, storedKey{keyFace: newKeyFace(life), Publish: record})
+		return errors.Join(writeJSON(e.stdout, storedKey{keyFace: newKeyFace(life), Publish: record}), failed)
 	}
 	fmt.Fprintf(e.stderr, "reputed: revoked %s; its private key is destroyed\n", id)
 	for _, line := range set.left(id) {
 		fmt.Fprintf(e.stderr, "reputed: %s\n", line)
 	}
-	fmt.Fprintf(e.stderr, "reputed: publish this record in place of the one that is there, and have the daemon forget the key: "+
-		"systemctl reload reputed\n")
-	return written(fmt.Fprint(e.stdout, record.ZoneFile()))
+	if ours {
+		fmt.Fprintf(e.stderr, "reputed: its record is emptied at the primary of the zone; to see that every server has it: "+
+			"reputed keys verify %s\n", id)
+		return nil
+	}
+	fmt.Fprintf(e.stderr, "reputed: publish this record in place of the one that is there\n")
+	return errors.Join(written(fmt.Fprint(e.stdout, record.ZoneFile())), failed)
+}
+
+// emptyRecord has the record of a key say that it is revoked, where we may change it. The key is gone, whatever comes
+// of that.
+func emptyRecord(ctx context.Context, e *env, set *keySet, id signer.ID) (ours bool, err error) {
+	record := ""
+	if k := set.key(id); k != nil {
+		record = k.Record()
+	}
+	publisher, err := newPublisher(e, set.cfg)
+	if publisher != nil && err == nil {
+		ours, err = publisher.Revoke(ctx, id, record)
+	}
+	if err != nil {
+		return false, status{exitFailed, fmt.Errorf("the key is destroyed, and its record is not changed: %w", err)}
+	}
+	return ours, nil
 }

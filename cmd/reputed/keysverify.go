@@ -12,13 +12,7 @@ import (
 	"reputed/signer"
 )
 
-func keysVerifyCommand(e *env) *cobra.Command {
-	var asJSON bool
-	var servers []string
-	cmd := &cobra.Command{
-		Use:   "verify [DOMAIN|SELECTOR...]",
-		Short: "ask every server of the zones whether it shows the keys as they are",
-		Long: `Ask every authoritative server of the zone of each key, or of those of the domains and selectors named, and
+const keysVerifyHelp = `Ask every authoritative server of the zone of each key, or of those of the domains and selectors named, and
 hold what it shows against the private key: the key, nothing, another key, a revoked one, several records, a
 wildcard, or a record that receivers cannot use. No cache is asked, unless none of the servers can be: then
 the resolver has to do. Say for each key how it stands, what each server shows where they do not all show the
@@ -33,7 +27,15 @@ Exit status, the first that holds: 2 wrong: mail is signed with a key that not e
 no usable key, or a key that was revoked by hand can still be seen; 1 warn: something is to be done, as to
 publish a new key, or some servers are silent; 3 unknown: the DNS did not answer, or there are no keys; 0 ok.
 64 wrong arguments; 66 or 78 the configuration cannot be read or has errors; 77 the directory of keys may not
-be read.`,
+be read.`
+
+func keysVerifyCommand(e *env) *cobra.Command {
+	var asJSON bool
+	var servers []string
+	cmd := &cobra.Command{
+		Use:   "verify [DOMAIN|SELECTOR...]",
+		Short: "ask every server of the zones whether it shows the keys as they are",
+		Long:  keysVerifyHelp,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			set, err := openKeysAt(configFlag(cmd), servers)
 			if err != nil {
@@ -112,7 +114,8 @@ func (a *keysAnswer) read(set *keySet, chosen []signer.Life, seen map[signer.ID]
 		}
 		j := judgeKey(l, &of)
 		k := keyAnswer{
-			keyFace: newKeyFace(l), Verdict: j.verdict, Result: of.Result, Reason: of.Reason + j.means, Advice: j.advice, DNS: of,
+			keyFace: newKeyFace(l), Verdict: j.verdict,
+			Result: of.Result, Reason: of.Reason + j.means, Advice: j.advice, DNS: of,
 		}
 		if j.publish {
 			p := set.publication(l)
@@ -120,6 +123,9 @@ func (a *keysAnswer) read(set *keySet, chosen []signer.Life, seen map[signer.ID]
 				p.Alias, _ = mail.ParseDomain(of.At) // zero, which is the name itself, if it can be no name of a record
 			}
 			k.Publish = &p
+			if of.Result.Missing() && publishes(set.cfg, l.ID) {
+				k.Advice = append(k.Advice, "reputed keys publish "+l.ID.Selector.String())
+			}
 		}
 		a.Keys = append(a.Keys, k)
 	}

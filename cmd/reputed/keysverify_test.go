@@ -30,8 +30,10 @@ func TestKeysVerify(t *testing.T) {
 		{"revoked", "an active key that the DNS calls revoked", []string{"s1"}, func(w *keysWorld) { w.both("s1 revoked") },
 			nil, 2},
 		{"several", "two records", []string{"s1"}, func(w *keysWorld) { w.both("s1", "s1 other") }, nil, 2},
-		{"wildcard", "the name has no record of its own", []string{"s1"}, func(w *keysWorld) { w.both("* v=spf1 -all") }, nil, 2},
-		{"testing", "receivers are told not to rely on it", []string{"s1"}, func(w *keysWorld) { w.both("s1 testing") }, nil, 1},
+		{"wildcard", "the name has no record of its own", []string{"s1"},
+			func(w *keysWorld) { w.both("* v=spf1 -all") }, nil, 2},
+		{"testing", "receivers are told not to rely on it", []string{"s1"},
+			func(w *keysWorld) { w.both("s1 testing") }, nil, 1},
 		{"service", "a record that is not for mail", []string{"s1"}, func(w *keysWorld) { w.both("s1 service") }, nil, 2},
 		{"weak", "1024 bits", []string{"weak1"}, func(w *keysWorld) { w.both("weak1") }, nil, 1},
 		{"lagging", "one server has an older copy of the zone", []string{"s1"}, func(w *keysWorld) {
@@ -44,7 +46,8 @@ func TestKeysVerify(t *testing.T) {
 			drop(w.two)
 			w.must(w.resolver.Set(keysDelegations + w.line("s1")))
 		}, nil, 0},
-		{"unknown", "nobody answers", []string{"s1"}, func(w *keysWorld) { drop(w.one); drop(w.two); drop(w.resolver) }, nil, 3},
+		{"unknown", "nobody answers", []string{"s1"},
+			func(w *keysWorld) { drop(w.one); drop(w.two); drop(w.resolver) }, nil, 3},
 		{"created", "a new key is yet to be published", []string{"s2 created=1h"}, nil, nil, 1},
 		{"created-seen", "a new key is published", []string{"s2 created=1h"}, func(w *keysWorld) { w.both("s2") }, nil, 0},
 		{"created-other", "a new key, and something else stands there", []string{"s2 created=1h"},
@@ -73,6 +76,8 @@ func TestKeysVerify(t *testing.T) {
 			w.both("s1")
 			w.configure("[[domain]]\nname = \"example.com\"\n")
 		}, nil, 2},
+		{"publishable", "nothing is published, where we may", []string{"s1"},
+			func(w *keysWorld) { w.configure(may) }, nil, 2},
 		{"keyless-new", "a domain of the configuration, whose first key is not published", []string{"s1 created=1h"},
 			func(w *keysWorld) { w.configure("[[domain]]\nname = \"example.org\"\n") }, nil, 2},
 		{"none", "there are no keys", nil, nil, nil, 3},
@@ -137,7 +142,8 @@ func TestKeysVerifyJSON(t *testing.T) {
 		t.Fatalf("exit %d: %s", code, stdout)
 	}
 	s1, s2 := got.Keys[0], got.Keys[1]
-	if s1.Selector != "s1" || s1.State != "active" || s1.Verdict != "wrong" || s1.Result != "nxdomain" || s1.Publish != nil ||
+	if s1.Selector != "s1" || s1.State != "active" || s1.Verdict != "wrong" ||
+		s1.Result != "nxdomain" || s1.Publish != nil ||
 		s1.DNS.Sighting != "partly" || strings.Join(s1.DNS.Lagging, " ") != "ns2.example.org" || len(s1.DNS.Servers) != 2 ||
 		s1.DNS.Servers[0].Address != "198.51.100.1" || s1.DNS.Servers[0].Serial != 8 {
 		t.Errorf("%+v", s1)
@@ -158,7 +164,8 @@ func TestKeysUsage(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{"verify", "s9"}, exitUsage, `there is no key of a domain or selector "s9" in DIR/keys (see: reputed keys list)`},
+		{[]string{"verify", "s9"}, exitUsage,
+			`there is no key of a domain or selector "s9" in DIR/keys (see: reputed keys list)`},
 		{[]string{"list", "a b"}, exitUsage, `"a b" is neither a domain nor a selector`},
 		{[]string{"verify", "--server", "localhost"}, exitUsage, "--server localhost: write an address and a port"},
 		{[]string{"record", "--format", "bind"}, exitUsage, "--format bind: there are zone, value, strings, nsupdate, json"},
