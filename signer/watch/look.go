@@ -25,6 +25,7 @@ const ViaResolver = "resolver"
 const (
 	maxFlying   = 8                // looks at once
 	patience    = 20 * time.Second // for one look
+	workTime    = time.Minute      // for one step, or one change of a record
 	jitter      = 0.1              // by which an interval may be longer
 	firstWithin = 20 * time.Second // new keys are looked for
 	soonest     = 5 * time.Minute  // between two looks for a key that signs, or has
@@ -114,7 +115,7 @@ func (e *entry) judge(before string, now time.Time) (Event, bool) {
 			return Event{}, false
 		}
 	case was == signer.Unknown && found == signer.Everywhere:
-		e.told, e.unseen = found, false
+		e.told, e.maybe, e.unseen = found, signer.Unknown, false
 		return Event{}, false
 	case found != e.maybe:
 		e.maybe, e.first = found, now

@@ -134,6 +134,45 @@ func TestHysteresis(t *testing.T) {
 	})
 }
 
+// What was seen once, at the beginning, and not again, counts for nothing later.
+func TestSeenOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{}
+		h := newHost(t, w)
+		key := h.key("s1", signer.Active, day)
+		for range 3 {
+			w.set(key.ID(), "")
+			h.forget()
+			if h.Watch == nil {
+				h.start()
+			}
+			h.until(time.Hour, "a look", func() bool { return len(w.lookedFor(key.ID())) == 1 })
+			w.set(key.ID(), key.Record())
+			pass(time.Hour)
+			if len(h.told()) != 0 {
+				t.Errorf("%q", h.told())
+			}
+		}
+	})
+}
+
+// A key whose record is there already when it is made is nothing to speak of.
+func TestPublishedBefore(t *testing.T) {
+	for _, publisher := range []watch.Publisher{nil, &world{foreign: true}} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHost(t, &world{negative: time.Hour})
+			h.opt.Publisher = publisher
+			h.key("s1", signer.Active, day)
+			h.key("s2", signer.Created, time.Hour)
+			h.start()
+			h.mail(2 * time.Hour)
+			if got := h.told(watch.Wanted); len(got) != 0 || h.states() != "s1=retiring s2=active" {
+				t.Errorf("%q, %s", got, h.states())
+			}
+		})
+	}
+}
+
 // lookedFor gives when a key was looked for.
 func (w *world) lookedFor(id signer.ID) (at []time.Time) {
 	w.mu.Lock()

@@ -123,7 +123,8 @@ func TestRotationEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{delays: []time.Duration{0, time.Hour}, ttl: time.Hour, negative: 2 * time.Hour}
 		h := newHost(t, w)
-		h.opt.Publisher, h.opt.Rotate, h.opt.Selector = w, 60*day, numbered()
+		h.opt.Publisher, h.opt.Rotate, h.opt.Queue, h.opt.Selector = w, 60*day, 9*day, numbered()
+		h.opt.State = ""
 		h.key("s1", signer.Active, 59*day)
 		h.start()
 		began := time.Now()
@@ -142,10 +143,10 @@ func TestRotationEvents(t *testing.T) {
 			{day + 3*time.Hour, day + 4*time.Hour}, // an hour until all have it, and two to forget
 			{day + 3*time.Hour, day + 4*time.Hour},
 			{day + 3*time.Hour, day + 4*time.Hour},
-			{8*day + 3*time.Hour, 8*day + 4*time.Hour},
-			{8*day + 3*time.Hour, 8*day + 4*time.Hour},
-			{38*day + 3*time.Hour, 38*day + 4*time.Hour},
-			{38*day + 3*time.Hour, 38*day + 4*time.Hour},
+			{12*day + 3*time.Hour, 12*day + 4*time.Hour},
+			{12*day + 3*time.Hour, 12*day + 4*time.Hour},
+			{42*day + 3*time.Hour, 42*day + 4*time.Hour},
+			{42*day + 3*time.Hour, 42*day + 4*time.Hour},
 		} {
 			if at(i) < bounds[0] || at(i) > bounds[1] {
 				t.Errorf("%s after %v", h.told()[i], at(i))
@@ -246,9 +247,10 @@ func TestTwo(t *testing.T) {
 		w := &world{delays: []time.Duration{0, time.Hour}, ttl: time.Hour, negative: time.Hour}
 		one, two := newHost(t, w), newHost(t, w)
 		one.key("s1", signer.Active, 20*day)
-		one.opt.Publisher, one.opt.Rotate, one.opt.Selector, one.opt.Poll = w, 30*day, numbered(), time.Minute
-		two.opt.Publisher, two.opt.Rotate, two.opt.Selector, two.opt.Poll = w, 30*day, one.opt.Selector, time.Minute
+		one.opt.Publisher, one.opt.Rotate, one.opt.Selector, one.opt.Poll = w, 30*day, numbered(), 2*time.Minute
+		two.opt.Publisher, two.opt.Rotate, two.opt.Selector, two.opt.Poll = w, 30*day, one.opt.Selector, 3*time.Minute
 		two.dir, two.opt.Dir = one.dir, one.dir
+		one.opt.State, two.opt.State = "", ""
 		one.start()
 		two.start()
 		one.mail(50*day, two)

@@ -47,6 +47,8 @@ func (j *job) move() bool { return j.step.From != j.step.To }
 
 // do does the job.
 func (j *job) do(ctx context.Context) answer {
+	ctx, cancel := context.WithTimeout(ctx, workTime)
+	defer cancel()
 	a := answer{job: j, entry: j.entry}
 	switch {
 	case j.step.To != signer.None && j.move():
@@ -148,7 +150,7 @@ func (w *Watch) records() (jobs []*job) {
 		case e.record == "":
 			continue
 		case e.life.State.Fresh() && e.seen.Sighting < signer.Partly:
-			if w.wishes.Publisher == nil && e.wanted == signer.Published {
+			if w.wishes.Publisher == nil && (e.wanted == signer.Published || e.seen.Sighting == signer.Unknown) {
 				continue
 			}
 		case e.life.State == signer.Revoked && e.seen.Sighting > signer.Nowhere:
@@ -197,12 +199,12 @@ func (w *Watch) ready(j *job, now time.Time) bool {
 func (w *Watch) finish(a answer, now time.Time) {
 	j, name := a.job, a.job.name()
 	switch {
-	case errors.Is(a.err, context.Canceled):
+	case errors.Is(a.err, context.Canceled): // most likely the end
+		w.attempts[name] = &attempt{next: now.Add(firstRetry)}
 		return
 	case moved(a.err) || errors.Is(a.err, fs.ErrNotExist): // look again
 		w.attempts[name] = &attempt{next: now.Add(firstRetry)}
-		w.read()
-		w.news.keys = true
+		w.reread()
 		return
 	case a.err != nil:
 		w.fail(j, a.err, now)
@@ -216,8 +218,7 @@ func (w *Watch) finish(a answer, now time.Time) {
 	if j.step.To == signer.None || !j.move() {
 		return
 	}
-	w.read() // a step that failed may have been taken in part
-	w.news.keys = true
+	w.reread() // a step that failed may have been taken in part
 	if a.err == nil {
 		w.tell(Event{Change: Stepped, ID: a.done.Life.ID, State: j.step.To, Record: cmp.Or(a.done.Record, j.record),
 			Reason: j.step.Because})
@@ -252,16 +253,19 @@ func (w *Watch) wrote(a answer, now time.Time) {
 	default:
 		return
 	}
-	e.next = earlier(e.next, now.Add(time.Duration(w.rand.Int64N(int64(quickest)))))
-	if told := &e.wrote; a.done.ByHand {
-		told = &e.wanted
-		if *told != about {
-			*told = about
-			w.tell(Event{Change: Wanted, ID: j.step.ID, State: about, Record: text})
-		}
-	} else if *told != about {
+	if a.done.ByHand && about == signer.Published && e.seen.Sighting == signer.Unknown { // it may be there already
+		w.attempts[j.name()] = &attempt{next: now.Add(firstRetry)}
+		return
+	}
+	told, change := &e.wrote, Wrote
+	if a.done.ByHand {
+		told, change = &e.wanted, Wanted
+	} else {
+		e.next = earlier(e.next, now.Add(time.Duration(w.rand.Int64N(int64(quickest)))))
+	}
+	if *told != about {
 		*told = about
-		w.tell(Event{Change: Wrote, ID: j.step.ID, State: about, Record: text})
+		w.tell(Event{Change: change, ID: j.step.ID, State: about, Record: text})
 	}
 }
 

@@ -36,6 +36,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -187,14 +188,17 @@ func (w *Watch) arrange(records map[signer.ID]string, now time.Time) {
 	was := w.entries
 	w.entries = map[signer.ID]*entry{}
 	for _, l := range w.lives {
-		if l.State >= signer.Removed {
-			continue
-		}
 		record, there := records[l.ID]
 		e := was[l.ID]
 		delete(was, l.ID)
 		if e == nil {
 			e = w.memory.restore(l.ID, now)
+		}
+		if l.State >= signer.Removed {
+			if e != nil {
+				e.gone = true
+			}
+			continue
 		}
 		if e == nil || there && e.record != "" && e.record != record { // another key of the same name
 			e = &entry{next: now.Add(time.Duration(w.rand.Int64N(int64(firstWithin))))}
@@ -210,6 +214,9 @@ func (w *Watch) arrange(records map[signer.ID]string, now time.Time) {
 		w.memory.keep(id, e, now)
 		w.news.unseen = w.news.unseen || e.unseen
 	}
+	maps.DeleteFunc(w.attempts, func(n jobName, _ *attempt) bool {
+		return !n.id.Selector.IsZero() && w.entries[n.id] == nil
+	})
 	w.memory.dirty = true
 }
 
@@ -255,6 +262,14 @@ func (w *Watch) poll() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.files.changed(w.wishes.Dir) {
+		w.read()
+		w.news.keys = true
+	}
+}
+
+// reread takes in at once what has changed, as a step was taken.
+func (w *Watch) reread() {
+	if fingerprint(w.wishes.Dir) != w.files.known {
 		w.read()
 		w.news.keys = true
 	}

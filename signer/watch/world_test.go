@@ -287,6 +287,25 @@ func (h *host) key(name string, state signer.State, ago time.Duration) *signer.K
 	return key
 }
 
+// imported puts a key into the directory that is in use elsewhere: without a state.
+func (h *host) imported(name string) *signer.Key {
+	h.t.Helper()
+	id := ident(h.t, name)
+	_, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	key, err := signer.NewKey(id, private)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if _, err := keydir.Store(h.dir, id, private); err != nil {
+		h.t.Fatal(err)
+	}
+	h.world.put(func() { h.world.changes = append(h.world.changes, change{time.Now().Add(-day), id, key.Record()}) })
+	return key
+}
+
 func ident(t *testing.T, name string) signer.ID {
 	t.Helper()
 	selector, d, ok := strings.Cut(name, "@")
