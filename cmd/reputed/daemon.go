@@ -37,7 +37,8 @@ type daemon struct {
 	current atomic.Pointer[setup]
 	server  *milter.Server
 	dns     *dns.Cache
-	client  *dns.Client // of the cache
+	client  *dns.Client      // of the cache
+	servers []netip.AddrPort // that are asked; none: those of resolv.conf
 	lists   *dnsbl.Monitor
 	watch   *watch.Watch // of keys; nil: not wanted
 	held    *held.Store
@@ -52,7 +53,8 @@ type daemon struct {
 
 // newDaemon makes a daemon from a configuration. With an err among its keys it must not serve.
 func newDaemon(e *env, cfg *config.Config, log *slog.Logger) (*daemon, error) {
-	d := &daemon{log: log, mail: maillog.New(log), client: newResolver(&cfg.DNS), started: e.now()}
+	d := &daemon{log: log, mail: maillog.New(log), started: e.now()}
+	d.client, d.servers = newResolver(&cfg.DNS), cfg.DNS.Servers
 	d.dns = dns.NewCache(d.client, dns.CacheOptions{})
 	if cfg.Signing.Watch {
 		d.watch = d.newWatch(e, cfg)
@@ -211,7 +213,8 @@ func (d *daemon) listing(ev dnsbl.Event) {
 	switch {
 	case ev.Change == dnsbl.BecameListed && ev.Severity >= dnsbl.Block:
 		level = slog.LevelError
-	case ev.Change == dnsbl.BecameListed && ev.Severity < dnsbl.Warn, ev.Change == dnsbl.BecameClear, ev.Change == dnsbl.BecameHealthy:
+	case ev.Change == dnsbl.BecameListed && ev.Severity < dnsbl.Warn,
+		ev.Change == dnsbl.BecameClear, ev.Change == dnsbl.BecameHealthy:
 		level = slog.LevelInfo
 	}
 	attrs := []slog.Attr{slog.String("event", ev.Change.String())}

@@ -277,33 +277,22 @@ func (l *onList) colour() colour {
 
 // printUnknown writes which lists did not answer, those with the same cause together.
 func (a *listedAnswer) printUnknown(p printer) {
-	type cause struct {
-		state          dnsbl.State
-		reason, remedy string
-	}
-	var causes []cause
-	lists := map[cause][]string{}
+	var unknown causes
 	for _, s := range a.Subjects {
 		for _, n := range s.Unknown {
-			c := cause{n.State, n.Reason, n.Remedy}
 			told := a.Refused != nil && n.State == dnsbl.Refused && slices.Contains(a.Refused.Lists, n.List)
-			if told || slices.Contains(lists[c], n.List) {
-				continue
+			if !told {
+				unknown.add(cause{n.State.String(), n.Reason, n.Remedy}, causing{id: n.List})
 			}
-			if lists[c] == nil {
-				causes = append(causes, c)
-			}
-			lists[c] = append(lists[c], n.List)
 		}
 	}
-	if len(causes) == 0 {
+	if len(unknown.all) == 0 {
 		return
 	}
 	p.printf("no answer, so nothing is known from them:\n")
 	var rows [][]cell
-	for _, c := range causes {
-		text := strings.Join(lists[c], ", ") + ": " + printable(c.reason)
-		rows = append(rows, []cell{{c.state.String(), amber}, {text, plain}})
+	for _, c := range unknown.all {
+		rows = append(rows, []cell{{c.state, amber}, {unknown.names(c) + ": " + printable(c.reason), plain}})
 		if c.remedy != "" {
 			rows = append(rows, []cell{{}, {printable(c.remedy), plain}})
 		}

@@ -17,7 +17,9 @@ func (d *daemon) report() *live.Report {
 		Egresses: live.Egresses(s.routes, known.Listings, s.dnsbl.Acts),
 		Domains:  live.Domains(s.wishes.Domains, known.DomainListings),
 		Lists:    live.Lists(known.Lists(), s.dnsbl.Acts),
-		Resolver: live.NewResolver(known.Resolver(), d.client.Stats(), d.dns.Stats()),
-		Keys:     live.Keys(s.keys.ring),
+		Resolver: live.NewResolver(known.Resolver(), live.Asked{
+			Servers: d.servers, Client: d.client.Stats(), Cache: d.dns.Stats(),
+		}),
+		Keys: live.Keys(s.keys.ring),
 	}
 }

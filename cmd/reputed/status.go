@@ -21,13 +21,14 @@ func statusCommand(e *env) *cobra.Command {
 		Use:   "status",
 		Short: "say how the running daemon does, and what to mend",
 		Long: `Ask the running daemon how it does, and print what to mend, the worst first; how much mail it saw; how the
-addresses that mail leaves from stand at the lists; how the resolver does; and the keys in use. Nothing is
-asked of the DNS.
+addresses that mail leaves from stand at the lists; how the resolver does; and the keys in use. What has one
+cause is told once: of what the resolver or a list is to blame for, there are only numbers elsewhere (--json
+has all of it). Nothing is asked of the DNS.
 
 Exit status: 0 all is well; 1 somebody should mend something; 2 an address that mail leaves from is on a
 list that may act, with a code for which receivers refuse mail; 3 something that mail may depend on is not
-known: the lists are being tested, the resolver is refused; 69 no daemon answers, or it may not be asked;
-70 the answer could not be printed. Of 1, 2 and 3 it is 2, then 1, then 3.`,
+known: the lists are being tested, the resolver is silent or refused; 69 no daemon answers, or it may not be
+asked; 70 the answer could not be printed. Of 1, 2 and 3 it is 2, then 1, then 3.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := getStatus(cmd.Context(), statusSocket(cmd, socket))
@@ -96,13 +97,12 @@ func printStatus(p printer, r *live.Report, problems []live.Problem) {
 		clock(r.Started), ago(r.At, r.Started))
 	p.printf("%s\n", printable(configLine(r)))
 	printProblems(p, problems)
-	p.printf("\nmail since the start\n")
-	p.table("  ", countRows(r))
+	printCounts(p, r)
 	for i := range r.Egresses {
-		printEgress(p, &r.Egresses[i])
+		printEgress(p, r, &r.Egresses[i])
 	}
-	printDomains(p, r.Domains)
-	printLists(p, r.Lists)
+	printDomains(p, r)
+	printLists(p, r)
 	printResolver(p, r)
 	printKeys(p, r.Keys)
 }
@@ -123,7 +123,7 @@ func configLine(r *live.Report) string {
 
 func printProblems(p printer, problems []live.Problem) {
 	if len(problems) == 0 {
-		p.printf("%s\n", p.paint(green, "all is well"))
+		p.printf("%s\n\n", p.paint(green, "all is well"))
 		return
 	}
 	p.printf("\n")
@@ -139,6 +139,7 @@ func printProblems(p printer, problems []live.Problem) {
 		}
 	}
 	p.table("", rows)
+	p.printf("\n")
 }
 
 // clock shows a time in UTC, as the log does.

@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +31,8 @@ func name(s string) mail.Domain {
 	return d
 }
 
+var local = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53")}
+
 // wellReport is of a daemon that does well.
 func wellReport() *live.Report {
 	isClear := live.Listing{List: "zen", Name: "Zen", Acts: true, State: dnsbl.Clear, Since: hour(1), Asked: hour(11), Next: hour(13)}
@@ -44,7 +48,7 @@ func wellReport() *live.Report {
 		}}},
 		Domains: []live.Domain{{Name: name("example.org"), Clear: 3, Listings: []live.Listing{}}},
 		Lists:   []live.List{{ID: "zen", Acts: true, Health: dnsbl.Healthy}, {ID: "psbl", Health: dnsbl.Healthy}},
-		Resolver: live.Resolver{Health: dnsbl.Healthy, Client: live.Client{Queries: 40, Found: 30, NXDomain: 8, Timeout: 2},
+		Resolver: live.Resolver{Servers: local, Health: dnsbl.Healthy, Client: live.Client{Queries: 40, Found: 30, NXDomain: 8, Timeout: 2},
 			Cache: live.Cache{Hits: 900, Misses: 38}},
 		Keys: []live.Key{{Domain: name("example.org"), Selector: name("s202611"), Algorithm: "rsa-sha256", Bits: 2048}},
 	}
@@ -70,19 +74,99 @@ func listedReport() *live.Report {
 	return r
 }
 
-// newReport is of one that has just begun, on defaults, behind a public resolver.
-func newReport() *live.Report {
+// publicReport is of one on defaults, behind a public resolver.
+func publicReport() *live.Report {
 	r := wellReport()
 	r.Started, r.Config, r.Reload, r.Mode = hour(12), "", live.Reload{}, "observe"
 	r.Counts = maillog.Counts{}
 	r.Egresses[0].Guessed = true
+	const refuses = "answers 127.255.255.254: the question came through a public resolver"
 	for i := range r.Egresses[0].Addresses {
 		a := &r.Egresses[0].Addresses[i]
-		a.Listings = []live.Listing{{List: "zen", Acts: true, State: dnsbl.Refused, Reason: "refuses public resolvers"}}
+		a.Listings = []live.Listing{{List: "zen", Acts: true, State: dnsbl.Refused, Reason: refuses, Remedy: "run unbound"}}
 	}
 	r.Domains, r.Keys = nil, nil
-	r.Lists[0].Health, r.Lists[0].Reason = dnsbl.Refusing, "refuses public resolvers"
-	r.Resolver = live.Resolver{Health: dnsbl.Refusing, Reason: "list zen refuses public resolvers", Remedy: "run unbound on this host"}
+	r.Lists[0].Health, r.Lists[0].Reason, r.Lists[0].Remedy = dnsbl.Refusing, refuses, "run unbound"
+	r.Resolver = live.Resolver{Health: dnsbl.Refusing, Since: hour(11), Reason: "list zen " + refuses, Remedy: "run unbound on this host"}
+	return r
+}
+
+// manyReport is of one that watches as much as the catalogue has, all of it alike.
+func manyReport(health dnsbl.Health, reason string) *live.Report {
+	r := wellReport()
+	r.Lists = nil
+	var all []live.Listing
+	for i := range 30 {
+		l := live.List{ID: fmt.Sprintf("list%d", i), Health: health, Reason: reason}
+		if i == 0 {
+			l.ID, l.Acts = "zen", true
+		}
+		r.Lists = append(r.Lists, l)
+		all = append(all, live.Listing{List: l.ID, Acts: l.Acts, Reason: reason})
+	}
+	for i := range r.Egresses[0].Addresses {
+		r.Egresses[0].Addresses[i].Listings = all[:22]
+	}
+	r.Domains = nil
+	for _, d := range []string{"example.org", "example.net", "example.com", "example.edu", "a.example"} {
+		r.Domains = append(r.Domains, live.Domain{Name: name(d), Listings: all[22:29]})
+	}
+	return r
+}
+
+// silentReport is of one whose resolver died at night.
+func silentReport() *live.Report {
+	r := manyReport(dnsbl.Untested, "")
+	r.At, r.Lists[1].Health = hour(3), dnsbl.Silent
+	r.Started = hour(2)
+	r.Resolver = live.Resolver{
+		Servers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:5399")}, Health: dnsbl.Silent, Since: hour(2).Add(24 * time.Minute),
+		Reason: "54 questions in a row had no answer; the last: list zen: the resolver cannot be reached",
+		Remedy: "see that the resolver in [dns] servers runs and reaches the world", Client: live.Client{Queries: 9, Network: 9},
+	}
+	return r
+}
+
+// newReport is of one that has just begun.
+func newReport() *live.Report {
+	r := manyReport(dnsbl.Untested, "")
+	r.Started, r.Counts = hour(12), maillog.Counts{}
+	for i := range r.Egresses[0].Addresses {
+		of := slices.Clone(r.Egresses[0].Addresses[i].Listings)
+		for n := range of {
+			of[n].Reason = "the list is being tested"
+		}
+		r.Egresses[0].Addresses[i].Listings = of
+	}
+	r.Resolver = live.Resolver{Servers: local}
+	return r
+}
+
+// brokenReport is of one where a list that acts lists the world, and others have troubles of their own.
+func brokenReport() *live.Report {
+	r := manyReport(dnsbl.Healthy, "")
+	of := r.Egresses[0].Addresses[0].Listings // of the second address, too
+	for i := range of {
+		of[i].State = dnsbl.Clear
+	}
+	for i := range r.Domains {
+		for n := range r.Domains[i].Listings {
+			r.Domains[i].Listings[n].State = dnsbl.Clear
+		}
+	}
+	spoil := func(n int, h dnsbl.Health, s dnsbl.State, reason, remedy string) {
+		r.Lists[n].Health, r.Lists[n].Reason, r.Lists[n].Remedy = h, reason, remedy
+		of[n].State, of[n].Reason, of[n].Remedy = s, reason, remedy
+	}
+	spoil(0, dnsbl.Faulty, dnsbl.Broken, "lists 127.0.0.1, which it must not, and so may list the world",
+		"nothing to do here; it is left out until it recovers")
+	for n := range 5 {
+		spoil(n+3, dnsbl.Silent, dnsbl.Unknown, "does not answer in time", "")
+	}
+	spoil(9, dnsbl.Unproven, dnsbl.Unknown, "lists a \x1b[31mname", "set test_listed")
+	for n := range 4 { // of lists that do as they should
+		of[n+12].State, of[n+12].Reason = dnsbl.Unknown, "not asked yet"
+	}
 	return r
 }
 
@@ -118,7 +202,10 @@ func TestStatus(t *testing.T) {
 	}{
 		{"well", wellReport(), exitOK},
 		{"listed", listedReport(), exitListed},
-		{"new", newReport(), exitWarn},
+		{"broken", brokenReport(), exitUnknown},
+		{"silent", silentReport(), exitUnknown},
+		{"new", newReport(), exitUnknown},
+		{"public", publicReport(), exitWarn},
 		{"smarthost", nothing, exitOK},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

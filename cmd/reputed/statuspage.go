@@ -9,13 +9,16 @@ import (
 	"reputed/policy/dnsbl"
 )
 
-// countRows says what became of messages. What there was none of is left faint.
-func countRows(r *live.Report) (rows [][]cell) {
+// printCounts says what became of messages; of what there was none, nothing.
+func printCounts(p printer, r *live.Report) {
+	var rows [][]cell
+	width := 0
 	add := func(n uint64, what, means string, c colour) {
-		if n == 0 {
-			c = faint
+		if n > 0 {
+			number := strconv.FormatUint(n, 10)
+			width = max(width, len(number))
+			rows = append(rows, []cell{{number, c}, {what, c}, {means, faint}})
 		}
-		rows = append(rows, []cell{{strconv.FormatUint(n, 10), c}, {what, c}, {means, faint}})
 	}
 	n := r.Counts
 	add(n.Signed, "signed", "ours, sent", plain)
@@ -25,18 +28,19 @@ func countRows(r *live.Report) (rows [][]cell) {
 	add(n.Rejected, "rejected", "ours, refused", amber)
 	add(n.Relayed, "relayed", "passing through", plain)
 	add(n.Foreign, "foreign", "of others, passed unseen", plain)
-	width := 0
-	for _, row := range rows {
-		width = max(width, len(row[0].text))
+	if len(rows) == 0 {
+		p.printf("%s: nothing yet\n", p.paint(bold, "mail since the start"))
+		return
 	}
 	for _, row := range rows { // numbers stand to the right
 		row[0].text = strings.Repeat(" ", width-len(row[0].text)) + row[0].text
 	}
-	return rows
+	p.printf("%s\n", p.paint(bold, "mail since the start"))
+	p.table("  ", rows)
 }
 
 // printEgress tells of each address on which lists it is, or may be; the others are counted.
-func printEgress(p printer, e *live.Egress) {
+func printEgress(p printer, r *live.Report, e *live.Egress) {
 	title := "egress " + printable(e.Name)
 	if e.Guessed {
 		title += ", guessed"
@@ -44,122 +48,121 @@ func printEgress(p printer, e *live.Egress) {
 	if !e.Via.IsZero() {
 		title += ", via " + e.Via.String()
 	}
-	p.printf("\n%s\n", title)
+	p.printf("%s\n", p.paint(bold, title))
+	var all standings
 	for i := range e.Addresses {
-		a := &e.Addresses[i]
-		printStanding(p, a.Addr.String(), a.Listings, 0)
+		all.add(r, e.Addresses[i].Addr.String(), e.Addresses[i].Listings, 0)
 	}
+	all.print(p)
 }
 
-func printDomains(p printer, domains []live.Domain) {
-	if len(domains) == 0 {
+func printDomains(p printer, r *live.Report) {
+	if len(r.Domains) == 0 {
 		return
 	}
-	p.printf("\ndomains signed for\n")
-	for i := range domains {
-		printStanding(p, domains[i].Name.String(), domains[i].Listings, domains[i].Clear)
+	p.printf("%s\n", p.paint(bold, "domains signed for"))
+	var all standings
+	for i := range r.Domains {
+		all.add(r, r.Domains[i].Name.String(), r.Domains[i].Listings, r.Domains[i].Clear)
 	}
-}
-
-// printStanding says how something stands: how much is clear, besides what is counted already, and what is not.
-func printStanding(p printer, what string, listings []live.Listing, clearOf int) {
-	var rows [][]cell
-	all := clearOf + len(listings)
-	for i := range listings {
-		l := &listings[i]
-		if l.State == dnsbl.Clear {
-			clearOf++
-		}
-		if l.State != dnsbl.Clear || l.Pending {
-			rows = append(rows, listingCells(l))
-		}
-	}
-	summary, c := fmt.Sprintf("clear on %d of %d lists", clearOf, all), green
-	switch {
-	case all == 0:
-		summary, c = "no list is watched for it", faint
-	case clearOf < all:
-		c = plain
-	}
-	p.printf("  %s: %s\n", what, p.paint(c, summary))
-	p.table("      ", rows)
-}
-
-// listingCells says how something stands at a list where it is not clear.
-func listingCells(l *live.Listing) []cell {
-	if l.State == dnsbl.Listed {
-		c := plain
-		switch {
-		case l.Severity >= dnsbl.Warn && l.Acts:
-			c = red
-		case l.Severity >= dnsbl.Warn:
-			c = amber
-		}
-		text := fmt.Sprintf("%s, since %s", l.Meaning, clock(l.Since))
-		if l.Text != "" {
-			text += ": " + l.Text
-		}
-		return []cell{{l.List, c}, {l.Severity.String(), c}, {printable(text), plain}}
-	}
-	if l.Pending {
-		const unsure = "one answer says that it is listed; a second must confirm it"
-		return []cell{{l.List, amber}, {"unsure", amber}, {unsure, plain}}
-	}
-	c := faint
-	if l.Acts {
-		c = amber
-	}
-	return []cell{{l.List, c}, {l.State.String(), c}, {printable(l.Reason), plain}}
+	all.print(p)
 }
 
 // printLists tells of those that are not believed, and why.
-func printLists(p printer, lists []live.List) {
-	var rows [][]cell
-	healthy := 0
-	for i := range lists {
-		l := &lists[i]
-		if l.Health == dnsbl.Healthy {
-			healthy++
-			continue
-		}
-		c := faint
-		if l.Acts {
-			c = amber
-		}
-		text := l.Reason
-		if l.Remedy != "" {
-			text += " (" + l.Remedy + ")"
-		}
-		rows = append(rows, []cell{{l.ID, c}, {l.Health.String(), c}, {printable(text), plain}})
-	}
-	if len(lists) == 0 {
-		p.printf("\nno list is watched\n")
+func printLists(p printer, r *live.Report) {
+	if len(r.Lists) == 0 {
+		p.printf("no list is watched\n")
 		return
 	}
-	p.printf("\nlists: %d of %d answer as they should\n", healthy, len(lists))
-	p.table("  ", rows)
+	healthy, blamed := 0, blamedLists{}
+	var others causes
+	for i := range r.Lists {
+		l := &r.Lists[i]
+		switch {
+		case l.Health == dnsbl.Healthy:
+			healthy++
+		case r.BlameFor(l) == live.BlameResolver:
+			blamed.add(l)
+		default:
+			others.add(cause{l.Health.String(), l.Reason, l.Remedy}, causing{l.ID, l.Acts})
+		}
+	}
+	line := fmt.Sprintf("%s: %d of %d answer", p.paint(bold, "lists"), healthy, len(r.Lists))
+	if text := blamed.String(); text != "" {
+		line += ": " + text + resolverBlamed(r) + blamed.acting()
+	} else {
+		line += " as they should"
+	}
+	p.printf("%s\n", line)
+	p.table("  ", others.rows())
+}
+
+// blamedLists are those that are not heard for the resolver's fault: how many of each health, and which of them act.
+type blamedLists struct {
+	healths []dnsbl.Health
+	count   [dnsbl.Faulty + 1]int
+	act     []string
+}
+
+func (b *blamedLists) add(l *live.List) {
+	if b.count[l.Health]++; b.count[l.Health] == 1 {
+		b.healths = append(b.healths, l.Health)
+	}
+	if l.Acts {
+		b.act = append(b.act, l.ID)
+	}
+}
+
+func (b *blamedLists) String() string {
+	var parts []string
+	for _, h := range b.healths {
+		parts = append(parts, fmt.Sprintf("%d %s", b.count[h], h))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// acting names those that act.
+func (b *blamedLists) acting() string {
+	switch len(b.act) {
+	case 0:
+		return ""
+	case 1:
+		return ", among them " + b.act[0] + ", which acts"
+	}
+	return ", among them " + strings.Join(b.act, ", ") + ", which act"
+}
+
+// resolverBlamed says, behind a number, that it is so for the resolver.
+func resolverBlamed(r *live.Report) string {
+	if r.Resolver.Health == dnsbl.Untested {
+		return " (being tested)"
+	}
+	return " (resolver " + r.Resolver.Health.String() + ")"
 }
 
 func printResolver(p printer, r *live.Report) {
 	v := &r.Resolver
-	p.printf("\nresolver")
+	p.printf("%s", p.paint(bold, v.Name()))
 	if len(r.Lists) > 0 {
 		c := amber
 		if v.Health == dnsbl.Healthy {
 			c = green
 		}
 		p.printf(": %s", p.paint(c, v.Health.String()))
+		if v.Health != dnsbl.Healthy && !v.Since.IsZero() {
+			p.printf(" since %s", live.Clock(r.At, v.Since))
+		}
 	}
 	p.printf("\n")
-	if v.Reason != "" {
+	if v.Health == dnsbl.Silent && v.Reason != "" { // else it is told among the problems
 		p.table("  ", [][]cell{{{printable(v.Reason), plain}}})
-	}
-	if v.Remedy != "" {
-		p.table("  ", [][]cell{{{printable(v.Remedy), plain}}})
 	}
 	answered := v.Client.Found + v.Client.NoData + v.Client.NXDomain
 	line := fmt.Sprintf("for SPF: %d queries, %d answered, %d without answer",
 		v.Client.Queries, answered, v.Client.Failed())
+	if v.Client.Queries == 0 {
+		line = "for SPF: nothing yet"
+	}
 	if asked := v.Cache.Hits + v.Cache.Misses; asked > 0 {
 		line += fmt.Sprintf("; %d of %d questions answered from memory", v.Cache.Hits, asked)
 	}
@@ -170,7 +173,7 @@ func printKeys(p printer, keys []live.Key) {
 	if len(keys) == 0 {
 		return
 	}
-	p.printf("\nkeys\n")
+	p.printf("%s\n", p.paint(bold, "keys"))
 	var rows [][]cell
 	for _, k := range keys {
 		size := cell{fmt.Sprintf("%d bits", k.Bits), plain}

@@ -143,10 +143,22 @@ func Lists(lists []dnsbl.ListHealth, acts func(*dnsbl.List) bool) []List {
 	return all
 }
 
+// Asked is whom questions to the DNS go to, and what became of them.
+type Asked struct {
+	Servers []netip.AddrPort // none: those of /etc/resolv.conf
+	Client  dns.ClientStats
+	Cache   dns.CacheStats
+}
+
 // NewResolver gives how questions to the DNS fare.
-func NewResolver(h dnsbl.ResolverHealth, client dns.ClientStats, cache dns.CacheStats) Resolver {
+func NewResolver(h dnsbl.ResolverHealth, asked Asked) Resolver {
+	servers := asked.Servers
+	if servers == nil {
+		servers = []netip.AddrPort{} // [] in JSON, not null
+	}
 	return Resolver{
-		Health: h.Health, Since: h.Since, Reason: h.Reason, Remedy: h.Remedy, Client: Client(client), Cache: Cache(cache),
+		Servers: servers, Health: h.Health, Since: h.Since, Reason: h.Reason, Remedy: h.Remedy,
+		Client: Client(asked.Client), Cache: Cache(asked.Cache),
 	}
 }
 

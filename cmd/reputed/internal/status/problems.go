@@ -37,6 +37,7 @@ func (r *Report) Problems() (all []Problem, worst Level) {
 		d := &r.Domains[i]
 		all = append(all, listed(d.Name.String(), d.Listings)...)
 	}
+	all = append(all, r.unknown()...)
 	all = append(all, r.ofResolver()...)
 	all = append(all, r.ofSite()...)
 	slices.SortStableFunc(all, func(a, b Problem) int { return cmp.Compare(b.Level, a.Level) })
@@ -54,9 +55,6 @@ func (r *Report) ofEgress(e *Egress) (all []Problem) {
 	for i := range e.Addresses {
 		a := &e.Addresses[i]
 		all = append(all, listed(a.Addr.String(), a.Listings)...)
-		if r.Resolver.Health == dnsbl.Healthy { // else that is the reason, and told once
-			all = append(all, unknown(a)...)
-		}
 	}
 	switch {
 	case len(e.Addresses) == 0 && e.Via.IsZero():
@@ -106,13 +104,44 @@ func listed(what string, listings []Listing) (all []Problem) {
 	return all
 }
 
-// unknown tells of lists that may act and of which is not known whether they list an address.
-func unknown(a *Address) []Problem {
-	var lists []string
-	var first *Listing
+// unknown tells of lists that may act and of which is not known whether they list addresses: those with the same cause
+// together, and none that the resolver is the cause of.
+func (r *Report) unknown() (all []Problem) {
+	type cause struct{ lists, reason, remedy string }
+	var causes []cause
+	addresses := map[cause][]string{}
+	for i := range r.Egresses {
+		for n := range r.Egresses[i].Addresses {
+			a := &r.Egresses[i].Addresses[n]
+			lists, first := r.silentFor(a)
+			if first == nil {
+				continue
+			}
+			c := cause{strings.Join(lists, ", "), first.Reason, first.Remedy}
+			if addresses[c] == nil {
+				causes = append(causes, c)
+			}
+			if name := a.Addr.String(); !slices.Contains(addresses[c], name) {
+				addresses[c] = append(addresses[c], name)
+			}
+		}
+	}
+	for _, c := range causes {
+		is := "is"
+		if len(addresses[c]) > 1 {
+			is = "are"
+		}
+		text := fmt.Sprintf("it is not known whether %s %s on %s: %s", Few(addresses[c]), is, c.lists, c.reason)
+		all = append(all, Problem{Unknown, text, c.remedy})
+	}
+	return all
+}
+
+// silentFor names the lists that may act and do not tell of an address, and gives what is known of the first.
+func (r *Report) silentFor(a *Address) (lists []string, first *Listing) {
 	for i := range a.Listings {
 		l := &a.Listings[i]
-		if !l.Acts || l.State == dnsbl.Clear || l.State == dnsbl.Listed {
+		if !l.Acts || l.State == dnsbl.Clear || l.State == dnsbl.Listed || r.Blame(l) == BlameResolver {
 			continue
 		}
 		if first == nil {
@@ -120,26 +149,95 @@ func unknown(a *Address) []Problem {
 		}
 		lists = append(lists, l.List)
 	}
-	if len(lists) == 0 {
-		return nil
-	}
-	text := fmt.Sprintf("it is not known whether %s is on %s: %s", a.Addr, strings.Join(lists, ", "), first.Reason)
-	return []Problem{{Unknown, text, first.Remedy}}
+	return lists, first
 }
 
+// Few names three of many, and counts the others.
+func Few(names []string) string {
+	if more := len(names) - 3; more > 1 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:3], ", "), more)
+	}
+	return strings.Join(names, ", ")
+}
+
+// ofResolver tells who is asked and does not answer as it should, and what that means for mail.
 func (r *Report) ofResolver() []Problem {
+	v := &r.Resolver
+	answers, is := "answers", "is"
+	if len(v.Servers) > 1 {
+		answers, is = "answer", "are"
+	}
+	text := "the " + v.Name()
 	switch {
-	case len(r.Lists) == 0 || r.Resolver.Health == dnsbl.Healthy:
+	case len(r.Lists) == 0 || v.Health == dnsbl.Healthy:
 		return nil
-	case r.Resolver.Health == dnsbl.Untested:
+	case v.Health == dnsbl.Untested:
 		return []Problem{{Unknown,
 			"the lists are being tested, so nothing is known of addresses yet", "ask again in some minutes"}}
+	case v.Health == dnsbl.Silent:
+		text += " " + answers + " nothing"
+	default:
+		text += " " + is + " " + v.Health.String()
 	}
-	text := "the resolver is " + r.Resolver.Health.String()
-	if r.Resolver.Reason != "" {
-		text += ": " + r.Resolver.Reason
+	if !v.Since.IsZero() {
+		text += " since " + Clock(r.At, v.Since)
 	}
-	return []Problem{{Unknown, text, r.Resolver.Remedy}}
+	if v.Health != dnsbl.Silent && v.Reason != "" {
+		text += " (" + v.Reason + ")"
+	}
+	return []Problem{{Unknown, text + ": " + r.meanwhile(), v.remedy()}}
+}
+
+// meanwhile tells what it means for mail that lists are not heard. What is not known refuses nothing.
+func (r *Report) meanwhile() string {
+	unheard := 0
+	for i := range r.Lists {
+		if r.Lists[i].Health != dnsbl.Healthy {
+			unheard++
+		}
+	}
+	switch unheard {
+	case 0:
+		return "what the lists said before counts until it is too old"
+	case len(r.Lists):
+		return "no list is known; no mail is refused for lists meanwhile"
+	}
+	return fmt.Sprintf("%d of %d lists not known; no mail is refused for those meanwhile", unheard, len(r.Lists))
+}
+
+// remedy says what to do. Of a server on this host, it can be said how to look.
+func (v *Resolver) remedy() string {
+	switch {
+	case v.Health != dnsbl.Silent:
+		return v.Remedy
+	case len(v.Servers) > 0 && v.Servers[0].Addr().IsLoopback():
+		return "see that it runs and reaches the world (systemctl status unbound), or set [dns] servers"
+	}
+	return "see that it runs, answers this host and reaches the world, or set [dns] servers"
+}
+
+// Name names the resolver by the servers that are asked.
+func (v *Resolver) Name() string {
+	var names []string
+	for _, s := range v.Servers {
+		names = append(names, s.String())
+	}
+	switch len(names) {
+	case 0:
+		return "resolver of /etc/resolv.conf"
+	case 1:
+		return "resolver " + names[0]
+	}
+	return "resolvers " + strings.Join(names, ", ")
+}
+
+// Clock shows a time in UTC, as the log does; of the day of a report the hours only.
+func Clock(now, t time.Time) string {
+	now, t = now.UTC(), t.UTC()
+	if now.Format(time.DateOnly) == t.Format(time.DateOnly) {
+		return t.Format("15:04Z")
+	}
+	return t.Format("2006-01-02 15:04Z")
 }
 
 // ofSite tells of configuration and keys.

@@ -116,12 +116,13 @@ type List struct {
 
 // Resolver is how questions to the DNS fare.
 type Resolver struct {
-	Health dnsbl.Health `json:"health"` // as the monitor of lists finds it
-	Since  time.Time    `json:"since,omitzero"`
-	Reason string       `json:"reason,omitempty"`
-	Remedy string       `json:"remedy,omitempty"`
-	Client Client       `json:"client"` // of SPF
-	Cache  Cache        `json:"cache"`  // of SPF
+	Servers []netip.AddrPort `json:"servers"` // that are asked; none: those of /etc/resolv.conf
+	Health  dnsbl.Health     `json:"health"`  // as the monitor of lists finds it
+	Since   time.Time        `json:"since,omitzero"`
+	Reason  string           `json:"reason,omitempty"`
+	Remedy  string           `json:"remedy,omitempty"`
+	Client  Client           `json:"client"` // of SPF
+	Cache   Cache            `json:"cache"`  // of SPF
 }
 
 // Client is dns.ClientStats.

@@ -113,6 +113,12 @@ func TestProblems(t *testing.T) {
 	guessed.Guessed = true
 	via := egress()
 	via.Via = domain("spf.esp.example")
+	silence := func(r *status.Report) {
+		r.Resolver.Health, r.Resolver.Since = dnsbl.Silent, at(10)
+		for i := range r.Lists {
+			r.Lists[i].Health = dnsbl.Silent
+		}
+	}
 	on25 := "203.0.113.25 is on critical (spam source) since 2026-11-24T03:00:00Z"
 	tests := []struct {
 		why    string
@@ -139,10 +145,28 @@ func TestProblems(t *testing.T) {
 		{"a list that matters does not answer", leaveBy(egress("203.0.113.29")), status.Unknown,
 			[]string{"it is not known whether 203.0.113.29 is on critical: no answer within 5s"}},
 		{"one that does not matter", leaveBy(egress("203.0.113.30")), status.Well, nil},
+		{"a list that matters answers nobody: told once for all addresses", leaveBy(egress("203.0.113.29", "203.0.113.31", "203.0.113.99")),
+			status.Unknown, []string{"it is not known whether 203.0.113.29, 203.0.113.31 are on critical: no answer within 5s"}},
 		{"the resolver is the reason, and told once", func(r *status.Report) {
 			leaveBy(egress("203.0.113.29"))(r)
-			r.Resolver.Health, r.Resolver.Reason = dnsbl.Refusing, "list critical refuses"
-		}, status.Unknown, []string{"the resolver is refused: list critical refuses"}},
+			silence(r)
+		}, status.Unknown, []string{
+			"the resolver 127.0.0.1:53 answers nothing since 10:00Z: no list is known; no mail is refused for lists meanwhile"}},
+		{"since yesterday, and there are several", func(r *status.Report) {
+			silence(r)
+			r.Resolver.Since, r.Resolver.Servers = at(-1), append(r.Resolver.Servers, netip.MustParseAddrPort("[2001:db8::1]:53"))
+		}, status.Unknown, []string{"the resolvers 127.0.0.1:53, [2001:db8::1]:53 answer nothing since 2026-11-23 23:00Z: " +
+			"no list is known; no mail is refused for lists meanwhile"}},
+		{"what was known is not old yet", func(r *status.Report) {
+			r.Resolver.Health = dnsbl.Silent
+		}, status.Unknown, []string{"the resolver 127.0.0.1:53 answers nothing: what the lists said before counts until it is too old"}},
+		{"a list refuses the resolver; another has a trouble of its own", func(r *status.Report) {
+			leaveBy(egress("203.0.113.29"))(r)
+			r.Lists[1].Health = dnsbl.Refusing
+			r.Resolver.Health, r.Resolver.Reason, r.Resolver.Servers = dnsbl.Refusing, "list minor answers 127.255.255.254: no", nil
+		}, status.Unknown, []string{"it is not known whether 203.0.113.29 is on critical: no answer within 5s",
+			"the resolver of /etc/resolv.conf is refused (list minor answers 127.255.255.254: no): " +
+				"1 of 2 lists not known; no mail is refused for those meanwhile"}},
 		{"at the start", func(r *status.Report) { r.Resolver.Health = dnsbl.Untested }, status.Unknown,
 			[]string{"the lists are being tested, so nothing is known of addresses yet"}},
 		{"no list is watched", func(r *status.Report) { r.Lists, r.Resolver.Health = nil, dnsbl.Untested }, status.Well, nil},
@@ -186,6 +210,29 @@ func TestRemedies(t *testing.T) {
 	if len(found) != 2 || found[0].Remedy != "find the cause, then ask for removal: https://critical.example/remove" ||
 		found[1].Remedy != "see https://minor.example/" {
 		t.Errorf("%+v", found)
+	}
+}
+
+// Of a resolver that is silent, it is said how to look; otherwise what was found at the lists.
+func TestResolverRemedy(t *testing.T) {
+	for _, tt := range []struct {
+		health dnsbl.Health
+		server string
+		want   string
+	}{
+		{dnsbl.Silent, "127.0.0.1:53", "see that it runs and reaches the world (systemctl status unbound), or set [dns] servers"},
+		{dnsbl.Silent, "192.0.2.1:53", "see that it runs, answers this host and reaches the world, or set [dns] servers"},
+		{dnsbl.Silent, "", "see that it runs, answers this host and reaches the world, or set [dns] servers"},
+		{dnsbl.Refusing, "192.0.2.1:53", "as found"},
+	} {
+		r := report(nil)
+		r.Resolver.Health, r.Resolver.Remedy, r.Resolver.Servers = tt.health, "as found", nil
+		if tt.server != "" {
+			r.Resolver.Servers = []netip.AddrPort{netip.MustParseAddrPort(tt.server)}
+		}
+		if found, _ := r.Problems(); len(found) != 1 || found[0].Remedy != tt.want {
+			t.Errorf("%v %s: %+v", tt.health, tt.server, found)
+		}
 	}
 }
 

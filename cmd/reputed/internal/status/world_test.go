@@ -58,6 +58,7 @@ var listings = map[string][]dnsbl.Listing{
 	"203.0.113.28": {on(critical, dnsbl.Info, "new"), clearOf(minor)},
 	"203.0.113.29": {silence(critical), clearOf(minor)},
 	"203.0.113.30": {silence(minor), clearOf(critical)},
+	"203.0.113.31": {silence(critical), clearOf(minor)},
 	"203.0.113.99": {clearOf(critical), clearOf(minor)},
 	"2001:db8::25": {on(minor, dnsbl.Block, "bad neighbourhood"), on(critical, dnsbl.Block, "snowshoe")},
 }
@@ -85,8 +86,10 @@ func report(change func(*status.Report)) *status.Report {
 		Domains: status.Domains([]mail.Domain{domain("example.org")},
 			func(mail.Domain) []dnsbl.Listing { return []dnsbl.Listing{clearOf(domains)} }),
 		Lists: status.Lists([]dnsbl.ListHealth{{List: critical, Health: dnsbl.Healthy, Tested: at(6)}, {List: minor, Health: dnsbl.Healthy}}, acts),
-		Resolver: status.NewResolver(dnsbl.ResolverHealth{Health: dnsbl.Healthy},
-			dns.ClientStats{Queries: 10, Found: 8, Timeout: 2}, dns.CacheStats{Hits: 90, Misses: 10}),
+		Resolver: status.NewResolver(dnsbl.ResolverHealth{Health: dnsbl.Healthy}, status.Asked{
+			Servers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53")},
+			Client:  dns.ClientStats{Queries: 10, Found: 8, Timeout: 2}, Cache: dns.CacheStats{Hits: 90, Misses: 10},
+		}),
 		Keys: []status.Key{{Domain: domain("example.org"), Selector: domain("s1"), Algorithm: "rsa-sha256", Bits: 2048}},
 	}
 	if change != nil {
