@@ -60,11 +60,14 @@ func TestFiles(t *testing.T) {
 			}, 1, 2},
 			{"everything goes", func() { do(os.RemoveAll(h.dir)) }, 1, 0},
 		} {
-			h.reads = 0
+			h.forget()
 			tt.do()
 			pass(16 * time.Second)
-			if h.reads != tt.reads || len(h.Snapshot().Keys) != tt.keys {
-				t.Errorf("%s: read %d times, %d keys", tt.what, h.reads, len(h.Snapshot().Keys))
+			h.mu.Lock()
+			reads := h.reads
+			h.mu.Unlock()
+			if reads != tt.reads || len(h.Snapshot().Keys) != tt.keys {
+				t.Errorf("%s: read %d times, %d keys", tt.what, reads, len(h.Snapshot().Keys))
 			}
 		}
 	})

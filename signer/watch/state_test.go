@@ -38,8 +38,8 @@ func TestRestart(t *testing.T) {
 		}
 		h.start()
 		pass(time.Minute)
-		if len(w.looks) != 0 || h.signs() != "s1" {
-			t.Errorf("asked at once: %v; signs with %s", w.looks, h.signs())
+		if looks := append(w.lookedFor(old.ID()), w.lookedFor(gone.ID())...); len(looks) != 0 || h.signs() != "s1" {
+			t.Errorf("asked at once: %v; signs with %s", looks, h.signs())
 		}
 		for i, k := range h.Snapshot().Keys {
 			was := before.Keys[i]

@@ -221,7 +221,12 @@ func newHost(t *testing.T, w *world) *host {
 			defer h.mu.Unlock()
 			h.events = append(h.events, e)
 		},
-		Keys:   func() { h.reads++; h.build() },
+		Keys: func() {
+			h.mu.Lock()
+			h.reads++
+			h.mu.Unlock()
+			h.build()
+		},
 		Unseen: func(map[signer.ID]bool) { h.build() },
 	}
 	return h
@@ -354,7 +359,7 @@ func (h *host) told(changes ...watch.Change) (lines []string) {
 // forget takes all events, and all looks.
 func (h *host) forget() {
 	h.mu.Lock()
-	h.events = nil
+	h.events, h.reads = nil, 0
 	h.mu.Unlock()
 	h.world.put(func() { h.world.looks = nil })
 }
