@@ -26,7 +26,7 @@ func keysImportCommand(e *env) *cobra.Command {
 		Use:   "import FILE DOMAIN",
 		Short: "take over a private key that is in use elsewhere",
 		Long: `Copy a private key in PEM, RSA or Ed25519, into the key directory. It is taken for one whose record is
-published, and signs at once (active): a running daemon uses it after: systemctl reload reputed
+published, and signs at once (active): a running daemon notices it within seconds.
 
 The selector is that of its record; without one given, the name of FILE without what stands behind the last
 dot is taken. What the DNS shows under that name is held against the key first. Where another key or none
@@ -156,6 +156,10 @@ func importKey(e *env, set *keySet, key *signer.Key, private crypto.Signer, asJS
 		fmt.Fprintf(e.stderr, "reputed: an RSA key of %d bits is weak; when it works: reputed keys rotate %s\n",
 			key.Bits(), key.ID().Domain)
 	}
-	fmt.Fprintf(e.stderr, "reputed: it signs for %s after: systemctl reload reputed\n", key.ID().Domain)
+	when := "after: systemctl reload reputed"
+	if set.cfg.Signing.Watch {
+		when = "a few seconds later, if the daemon runs"
+	}
+	fmt.Fprintf(e.stderr, "reputed: it signs for %s %s\n", key.ID().Domain, when)
 	return printRecord(e.stdout, key)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -120,26 +121,54 @@ func (list *keyList) print(p printer) {
 	var rows [][]cell
 	for i := range list.Keys {
 		k := &list.Keys[i]
-		row := []cell{
-			{k.Domain.String(), plain}, {k.Selector.String(), plain}, {k.kind(), plain}, {k.State.String(), k.colour()},
-			{k.since(), plain}, k.shown(), {"", plain},
-		}
+		next := ""
 		if k.Next != nil {
-			row[len(row)-1].text = printable(k.Next.next(list.At))
+			next = printable(k.Next.next(list.At))
 		}
-		rows = append(rows, row)
+		rows = append(rows, []cell{
+			{k.Domain.String(), plain}, {k.Selector.String(), plain}, {k.kind(), plain}, {k.State.String(), k.colour()},
+			{k.since(), plain}, k.shown(), {next, plain},
+		})
 	}
 	if len(rows) > 0 {
 		var head []cell
 		for _, name := range []string{"domain", "selector", "key", "state", "since", "dns", "next"} {
 			head = append(head, cell{name, faint})
 		}
-		p.table("", append([][]cell{head}, rows...))
+		p.table("", p.fold(append([][]cell{head}, rows...)))
 	}
 	if len(list.Problems) > 0 {
 		p.printf("\n")
 		printKeyProblems(p, list.Problems, amber)
 	}
+}
+
+// fold puts the last column of a table below the rest where a terminal has too little room for it.
+func (p printer) fold(rows [][]cell) [][]cell {
+	const room = 2 * leastWrapped
+	var widths []int
+	for _, row := range rows {
+		widths = append(widths, make([]int, len(row)-min(len(row), len(widths)))...)
+		for i, c := range row[:len(row)-1] {
+			widths[i] = max(widths[i], utf8.RuneCountInString(c.text)+2)
+		}
+	}
+	at := 0
+	for _, w := range widths {
+		at += w
+	}
+	if p.width == 0 || p.width-at >= room {
+		return rows
+	}
+	var folded [][]cell
+	for i, row := range rows {
+		last := row[len(row)-1]
+		folded = append(folded, row[:len(row)-1])
+		if last.text != "" && i > 0 { // the head of the column says nothing there
+			folded = append(folded, []cell{{"  " + rows[0][len(row)-1].text + ": " + last.text, last.colour}})
+		}
+	}
+	return folded
 }
 
 func (k *listedKey) colour() colour {

@@ -4,8 +4,12 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+
+	"reputed/policy/dkim"
+	"reputed/signer"
 )
 
 // The list, to the letter: testdata/keys/list-*.txt.
@@ -100,5 +104,29 @@ func TestKeysListJSON(t *testing.T) {
 	}
 	if _, stdout, _ = w.run("list", "--json", "--offline"); strings.Contains(stdout, `"dns"`) {
 		t.Errorf("asked: %s", stdout)
+	}
+}
+
+// On a terminal there are colours, and lines that fit: what comes next stands below, where it has no room beside.
+func TestKeysListTerminal(t *testing.T) {
+	w := newKeysWorld(t)
+	w.add("s202610-abcdef")
+	w.add("s202611-k7f3q9 created=1h")
+	w.both("s202610-abcdef")
+	set, err := openKeysAt(w.config, nil)
+	w.must(err)
+	list := keyList{At: w.now, Problems: []keyProblem{{"/keys/x.pem", "the file is empty", "remove it"}}}
+	list.read(set, set.lives, map[signer.ID]dkim.Seen{
+		testID(t, "s202610-abcdef"): {Sighting: dkim.All, Result: dkim.Match},
+		testID(t, "s202611-k7f3q9"): {Sighting: dkim.None, Result: dkim.NXDomain},
+	})
+	var b strings.Builder
+	list.print(printer{Writer: &b, coloured: true, width: 80})
+	w.golden("list-coloured.txt", b.String())
+	for line := range strings.Lines(b.String()) {
+		bare := regexp.MustCompile("\x1b\\[[0-9]*m|\n").ReplaceAllString(line, "")
+		if n := len([]rune(bare)); n > 80 {
+			t.Errorf("%d columns: %q", n, bare)
+		}
 	}
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,11 +14,12 @@ import (
 	"reputed/signer"
 )
 
-const keysVerifyHelp = `Ask every authoritative server of the zone of each key, or of those of the domains and selectors named, and
-hold what it shows against the private key: the key, nothing, another key, a revoked one, several records, a
-wildcard, or a record that receivers cannot use. No cache is asked, unless none of the servers can be: then
-the resolver has to do. Say for each key how it stands, what each server shows where they do not all show the
-key, and what to do; and tell of keys and domains that cannot sign.
+const keysVerifyHelp = `Ask every authoritative server of the zone of each key, or of those of the domains and selectors
+named, and hold what it shows against the private key: the key, nothing, another key, a revoked one, several
+records, a wildcard, or a record that receivers cannot use. No cache is asked, unless none of the servers can
+be, or [signing] watch_via says so: then the resolver has to do. Say for each key how it stands, what each
+server shows where they do not all show the key, and what to do; and tell of keys and domains that cannot
+sign.
 
 The first line is the whole in short, for monitoring (Nagios, Icinga).
 
@@ -41,17 +44,10 @@ func keysVerifyCommand(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			chosen, err := set.choose(args)
-			if err != nil {
+			a := &keysAnswer{At: e.now().UTC().Truncate(time.Second), Keys: []keyAnswer{}, lack: set.errNoKeys().Error()}
+			if err := a.ask(cmd.Context(), e, set, args); err != nil {
 				return err
 			}
-			a := &keysAnswer{At: e.now().UTC().Truncate(time.Second), Keys: []keyAnswer{}, lack: set.errNoKeys().Error()}
-			a.read(set, chosen, lookAtKeys(cmd.Context(), e, set, chosen))
-			if len(args) == 0 {
-				chosen = nil
-			}
-			a.Problems = set.problems(chosen)
-			a.judge()
 			if asJSON {
 				if err := writeJSON(e.stdout, a); err != nil {
 					return err
@@ -103,6 +99,37 @@ type keyAnswer struct {
 	Advice  []string            `json:"advice,omitempty"`  // what to do
 	Publish *signer.Publication `json:"publish,omitempty"` // the record that is to be there; absent: it is
 	DNS     dkim.Seen           `json:"dns"`
+}
+
+// ask looks at the keys that are named, or at all, and judges them. A domain may be named that should have keys and has
+// none: that is what a monitor is for.
+func (a *keysAnswer) ask(ctx context.Context, e *env, set *keySet, names []string) error {
+	chosen, all := []signer.Life{}, len(names) == 0
+	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		d, err := mail.ParseDomain(name)
+		if err != nil || len(set.of(d)) > 0 || set.ring.Choose(d).Status != signer.NoKey {
+			return false
+		}
+		found := set.problems([]signer.Life{{ID: signer.ID{Domain: d}}})
+		if len(found) == 0 { // it is below a domain of the configuration
+			found = []keyProblem{set.keyless(d.String(), d)}
+		}
+		a.Problems = append(a.Problems, found...)
+		return true
+	})
+	if all || len(names) > 0 {
+		var err error
+		if chosen, err = set.choose(names); err != nil {
+			return err
+		}
+	}
+	a.read(set, chosen, lookAtKeys(ctx, e, set, chosen))
+	if all {
+		chosen = nil
+	}
+	a.Problems = append(a.Problems, set.problems(chosen)...)
+	a.judge()
+	return nil
 }
 
 // read judges the keys.

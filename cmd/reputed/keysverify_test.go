@@ -76,6 +76,9 @@ func TestKeysVerify(t *testing.T) {
 			w.both("s1")
 			w.configure("[[domain]]\nname = \"example.com\"\n")
 		}, nil, 2},
+		{"keyless-named", "the same, by name", []string{"s1"}, func(w *keysWorld) {
+			w.configure("[[domain]]\nname = \"example.com\"\n")
+		}, []string{"example.com"}, 2},
 		{"publishable", "nothing is published, where we may", []string{"s1"},
 			func(w *keysWorld) { w.configure(may) }, nil, 2},
 		{"keyless-new", "a domain of the configuration, whose first key is not published", []string{"s1 created=1h"},
