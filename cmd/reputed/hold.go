@@ -60,9 +60,9 @@ func holdListCommand(e *env) *cobra.Command {
 rule still holds them now. For a listed address the running daemon is asked; SPF is evaluated again. What others
 put on hold is counted, and shown when it waits too long, since it may be a message that reputed forgot.
 
-Exit status: 0 no message waits too long; 1 one does, whoever holds it; 64 wrong arguments; 66 or 78 the
-configuration cannot be read or has errors; 69 the queue cannot be read; 77 the list of held messages may not
-be read.`,
+Exit status: 0 no message waits too long; 1 one does, whoever holds it; 64 wrong arguments; 66 the
+configuration or the list of held messages cannot be read; 69 the queue cannot be read; 77 the list of held
+messages may not be read; 78 the configuration has errors.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a, _, err := flags.look(cmd.Context(), e, configFlag(cmd))
@@ -145,8 +145,9 @@ whose queue ids are named, or all of them, whatever the rule says. What reputed 
 released. As the timer reputed-hold.timer it runs every five minutes.
 
 Exit status: 0 done, and no message of reputed's that stays waits too long; 1 one does, or an ID is not held
-by reputed and nothing was released; 64 wrong arguments; 66 or 78 the configuration cannot be read or has
-errors; 69 the queue cannot be read or changed; 77 only root may do that.`,
+by reputed and nothing was released; 64 wrong arguments; 66 the configuration or the list of held messages
+cannot be read; 69 the queue cannot be read or changed; 77 only root may do that; 78 the configuration has
+errors.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if what.ids = args; what.all && len(args) > 0 {
 				return status{exitUsage, errors.New("name queue ids, or --all, not both")}

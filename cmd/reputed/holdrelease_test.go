@@ -4,7 +4,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+
+	"reputed/cmd/reputed/internal/held"
 )
 
 // onHold names the messages of the fake queue that are on hold.
@@ -84,6 +87,13 @@ func TestHoldErrors(t *testing.T) {
 			exitUnavailable, `postsuper: exit status 1: "postsuper: fatal: no"`},
 		{"not JSON", func(h *heldHost) { h.write("queue", "-Queue ID-\n") }, []string{"list"}, exitUnavailable, "postqueue -j: invalid character"},
 		{"a configuration with errors", func(h *heldHost) { h.write("reputed.toml", "x = 1\n") }, []string{"list"}, exitConfig, "reputed.toml:1: "},
+		{"a pipe in the place of the list", func(h *heldHost) {
+			h.store.Close()
+			os.Remove(filepath.Join(h.dir, held.FileName))
+			if err := syscall.Mkfifo(filepath.Join(h.dir, held.FileName), 0o600); err != nil {
+				h.t.Fatal(err)
+			}
+		}, []string{"release"}, exitNoFile, "that is no list of held messages: "},
 		{"no configuration", func(h *heldHost) { os.Remove(h.args[1]) }, []string{"list"}, exitNoFile, "no such file"},
 	} {
 		t.Run(tt.why, func(t *testing.T) {
