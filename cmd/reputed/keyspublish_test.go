@@ -139,6 +139,7 @@ func TestKeysRotate(t *testing.T) {
 		{"publish", "it is published by an update", may, []string{"s1"}, nil, 0, 1},
 		{"failed", "the update is refused", strings.Replace(may, "c2Vj", "d2Vj", 1), []string{"s1"}, nil, 1, 1},
 		{"under-way", "a new key is on its way", "", []string{"s1", "s2 created=1h"}, nil, 0, 0},
+		{"under-way-dry", "the same, shown", "", []string{"s1", "s2 created=1h"}, []string{"--dry-run"}, 0, 0},
 		{"unsigned", "no key signs", "", []string{"s1 created=9h published=8h active=7h revoked=1h"}, nil, 1, 0},
 		{"none", "no keys", "", nil, nil, 1, 0},
 		{"barred", "the configuration names selectors", "[[domain]]\nname = \"example.org\"\nselectors = [\"s1\"]\n",

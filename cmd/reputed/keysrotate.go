@@ -214,8 +214,9 @@ func (r *rotation) make(ctx context.Context, e *env, cfg *config.Config, births 
 // print writes the plan for people.
 func (r *rotation) print(e *env, set *keySet, out *rotated) {
 	p := e.printer()
+	born := slices.ContainsFunc(out.Plan, func(s keyStep) bool { return s.To == signer.Created })
 	switch {
-	case r.dryRun:
+	case born:
 		p.printf("%s: what would happen\n", p.paint(bold, r.domain.String()))
 	case len(out.Made) == 0:
 		p.printf("%s: a new key is on its way already\n", p.paint(bold, r.domain.String()))
