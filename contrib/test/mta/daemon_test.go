@@ -108,9 +108,13 @@ func (d *daemon) run(args ...string) string {
 func (d *daemon) newKeys(args ...string) map[string]string {
 	d.t.Helper()
 	made := records(d.run(append([]string{"keys", "new"}, args...)...))
-	states, err := filepath.Glob(filepath.Join(filepath.Dir(d.config), "state", "keys", "*", "*.json"))
-	if err != nil || len(made) == 0 || len(states) < len(made) {
-		d.t.Fatalf("%d keys, the state of %d: %v", len(made), len(states), err)
+	var states []string
+	for _, state := range []string{"state", "."} {
+		found, _ := filepath.Glob(filepath.Join(filepath.Dir(d.config), state, "keys", "*", "*.json"))
+		states = append(states, found...)
+	}
+	if len(made) == 0 || len(states) < len(made) {
+		d.t.Fatalf("%d keys, the state of %d", len(made), len(states))
 	}
 	for _, s := range states {
 		if err := os.Remove(s); err != nil {

@@ -27,7 +27,9 @@ func solo(t *testing.T) *daemon {
 	d := &daemon{
 		t: t, config: filepath.Join(dir, "reputed.toml"), socket: filepath.Join(dir, "milter.sock"), log: &safeBuffer{},
 	}
-	text := fmt.Sprintf("state_dir = %q\n[milter]\nlisten = [\"unix:%s\"]\n", dir, d.socket)
+	// Nobody in the world is asked.
+	text := fmt.Sprintf("state_dir = %q\n[milter]\nlisten = [\"unix:%s\"]\n[dns]\nservers = [\"127.0.0.1:1\"]\n"+
+		"[policy.dnsbl]\nwatch = []\n[status]\nsocket = %q\n", dir, d.socket, filepath.Join(dir, "status.sock"))
 	if err := os.WriteFile(d.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
