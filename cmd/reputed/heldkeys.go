@@ -104,7 +104,7 @@ func (h *heldKeys) worse(was *heldKeys) error {
 		return fmt.Errorf("the keys cannot be read: %w", h.err)
 	}
 	var errs []error
-	if n := len(was.ring.Keys()); n > 0 && len(h.ring.Keys()) == 0 {
+	if n := len(was.ring.Keys()); n > 0 && len(h.ring.Keys()) == 0 && !h.revoked(was, mail.Domain{}) {
 		lack := "now none"
 		if h.absent {
 			lack = "now there is no such directory"
@@ -117,11 +117,28 @@ func (h *heldKeys) worse(was *heldKeys) error {
 		}
 	}
 	for _, name := range h.keyless {
-		if !slices.Contains(was.keyless, name) {
+		d, _ := mail.ParseDomain(strings.TrimPrefix(name, "*."))
+		if !slices.Contains(was.keyless, name) && (d.IsZero() || !h.revoked(was, d)) {
 			errs = append(errs, fmt.Errorf("there is no usable key for mail from %s", name))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// revoked tells whether all keys of a domain that were used (zero: of every domain) have been revoked. Whoever does that
+// wants them not to sign, and must not be asked to restart first.
+func (h *heldKeys) revoked(was *heldKeys, d mail.Domain) bool {
+	any := false
+	for _, k := range was.ring.Keys() {
+		if !d.IsZero() && k.ID().Domain != d {
+			continue
+		}
+		any = true
+		if h.lives[k.ID()].State < signer.Revoked {
+			return false
+		}
+	}
+	return any
 }
 
 // gone names the domains that were signed for, and are none of ours any more.

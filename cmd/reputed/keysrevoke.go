@@ -84,15 +84,14 @@ func (s *keySet) left(id signer.ID) []string {
 			return []string{fmt.Sprintf("%s signs on with %s", id.Domain, k.ID().Selector)}
 		}
 	}
-	lines := []string{"a running daemon does not give up the last key of a domain: after it, systemctl restart reputed"}
 	for _, k := range others {
 		if k.State().Fresh() {
 			const until = "nothing signs for %s then, until every server shows %s: reputed keys verify %s"
-			return append(lines, fmt.Sprintf(until, id.Domain, k.ID().Selector, k.ID()))
+			return []string{fmt.Sprintf(until, id.Domain, k.ID().Selector, k.ID())}
 		}
 	}
 	const alone = "nothing signs for %s then; before or after it: reputed keys new %s"
-	return append(lines, fmt.Sprintf(alone, id.Domain, id.Domain))
+	return []string{fmt.Sprintf(alone, id.Domain, id.Domain)}
 }
 
 // revokeKey does it, from whatever state the key is in.

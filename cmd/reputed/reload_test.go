@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"reputed/cmd/reputed/internal/config"
 	"reputed/policy/mail"
@@ -93,6 +94,17 @@ func (r *running) must(err error) {
 // breakKey makes a key file one that is not used.
 func (r *running) breakKey(name string) { r.must(os.Chmod(r.path(name+".pem"), 0o644)) }
 
+// revoke makes a key one that was revoked.
+func (r *running) revoke(name string) {
+	r.t.Helper()
+	d, s, _ := strings.Cut(name, "/")
+	_, err := keydir.SetState(r.path(""), keydir.Change{
+		ID:   signer.ID{Domain: domain(r.t, d), Selector: domain(r.t, s)},
+		From: signer.Active, To: signer.Revoked, At: time.Now(),
+	})
+	r.must(err)
+}
+
 func TestReload(t *testing.T) {
 	tests := []struct {
 		name    string
@@ -119,6 +131,14 @@ func TestReload(t *testing.T) {
 				r.must(os.WriteFile(r.path(""), nil, 0o600))
 			},
 			refused: "the keys cannot be read", usable: "example.org"},
+		{name: "the only key was revoked", keys: []string{"example.org/s1"}, toml: "[[domain]]\nname = \"example.org\"\n",
+			change: func(r *running) { r.revoke("example.org/s1") }, usable: ""},
+		{name: "one was revoked, and another is gone", keys: []string{"example.org/s1", "example.net/s1"},
+			change: func(r *running) {
+				r.revoke("example.org/s1")
+				r.must(os.RemoveAll(r.path("example.net")))
+			},
+			refused: "had 2 keys and now none", usable: "example.net example.org"},
 		{name: "there were no keys, and there are none", usable: "", change: func(*running) {}},
 		{name: "one domain of several is given up", keys: []string{"example.org/s1", "example.net/s1"},
 			change: func(r *running) { r.must(os.RemoveAll(r.path("example.net"))) }, usable: "example.org"},
