@@ -125,7 +125,8 @@ func TestApplyCreate(t *testing.T) {
 		if name := l.ID.Selector.String(); len(name) != len("s202611-k7f3q9") || !strings.HasPrefix(name, "s202611-") {
 			t.Error(name)
 		}
-		if l.State != signer.Created || !l.Since().Equal(at) || l.Why != s.Because || l.Algorithm != s.Algorithm || l.Bits != s.Bits {
+		if l.State != signer.Created || !l.Since().Equal(at) || l.Why != s.Because || l.Algorithm != s.Algorithm ||
+			l.Bits != s.Bits {
 			t.Errorf("%+v", l)
 		}
 		found := keydir.Load(h.dir, keydir.Options{})
@@ -141,7 +142,8 @@ func TestApplyCreate(t *testing.T) {
 			}
 		}
 	}
-	_, err := hand.Apply(t.Context(), signer.Step{ID: signer.ID{Domain: ident(t, "x@other.example").Domain}, To: signer.Created}, "")
+	other := signer.ID{Domain: ident(t, "x@other.example").Domain}
+	_, err := hand.Apply(t.Context(), signer.Step{ID: other, To: signer.Created}, "")
 	if !errors.Is(err, signer.ErrKeyType) {
 		t.Error(err)
 	}

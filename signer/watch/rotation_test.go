@@ -222,7 +222,8 @@ func TestAskedFor(t *testing.T) {
 			t.Fatal(got, h.told())
 		}
 		hand := watch.Hand{Dir: h.dir, Publisher: w, Selector: numbered()}
-		steps := signer.Plan(time.Now(), []signer.Life{h.Snapshot().Keys[0].Life}, h.Snapshot().Seen(), signer.PlanOptions{Asked: true})
+		s := h.Snapshot()
+		steps := signer.Plan(time.Now(), []signer.Life{s.Keys[0].Life}, s.Seen(), signer.PlanOptions{Asked: true})
 		done, err := hand.Apply(t.Context(), steps[0], "")
 		if err != nil || done.Life.State != signer.Created || done.Record == "" || done.Path == "" {
 			t.Fatal(done, err)
@@ -295,4 +296,66 @@ func TestCrash(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A record that goes just before its key would have begun to sign, or just before the last good key would have been
+// given up, is noticed in time: what a step rests on is looked at once more.
+func TestBrink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{ttl: 6 * time.Hour, negative: time.Hour}
+		h := newHost(t, w)
+		h.key("s1", signer.Active, 10*day)
+		fresh := h.key("s2", signer.Created, 9*day)
+		h.start()
+		h.until(2*time.Minute, "a look", func() bool {
+			k, _ := h.Snapshot().Key(fresh.ID())
+			return !k.Looked.IsZero()
+		})
+		k, _ := h.Snapshot().Key(fresh.ID())
+		var gone time.Time
+		for time.Until(k.Looked.Add(time.Hour)) > 0 { // a record that is there for each look but the last
+			if k, _ = h.Snapshot().Key(fresh.ID()); time.Until(k.Seen.Since.Add(time.Hour)) < 3*time.Minute && gone.IsZero() &&
+				k.Next.After(k.Seen.Since.Add(time.Hour)) {
+				gone = time.Now()
+				w.set(fresh.ID(), "")
+			}
+			if !gone.IsZero() && time.Since(gone) > 10*time.Minute {
+				break
+			}
+			pass(time.Second)
+		}
+		if gone.IsZero() {
+			t.Fatal("there was always a look in time")
+		}
+		h.mail(2 * time.Hour)
+		if got := h.states(); got != "s1=active s2=created" {
+			t.Errorf("%s", got)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{ttl: 6 * time.Hour, negative: time.Hour}
+		h := newHost(t, w)
+		h.key("s1", signer.Retiring, 7*day-40*time.Minute) // given up in 40 minutes
+		heir := h.key("s2", signer.Active, 7*day-40*time.Minute)
+		h.start()
+		pass(30 * time.Minute)
+		w.set(heir.ID(), "")
+		pass(3 * time.Hour)
+		if got := h.states(); got != "s1=retiring s2=active" || h.signs() != "s1" {
+			t.Fatalf("%s, signs with %s", got, h.signs())
+		}
+		w.set(heir.ID(), heir.Record())
+		h.until(20*time.Minute, "a first look", func() bool {
+			k, _ := h.Snapshot().Key(heir.ID())
+			return k.Look.Sighting == signer.Everywhere
+		})
+		pass(time.Minute)
+		if got := h.states(); got != "s1=retiring s2=active" || h.signs() != "s1" {
+			t.Errorf("the stand-in is given up while it signs: %s, signs with %s", got, h.signs())
+		}
+		h.mail(3 * time.Hour)
+		if got := h.states(); got != "s1=revoked s2=active" {
+			t.Errorf("%s", got)
+		}
+	})
 }

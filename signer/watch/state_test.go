@@ -27,7 +27,10 @@ func TestRestart(t *testing.T) {
 		pass(time.Hour)
 		w.set(gone.ID(), "")
 		h.until(5*time.Hour, "unseen", func() bool { return h.signs() == "s1" })
-		pass(time.Minute)
+		h.until(time.Hour, "quiet", func() bool { // no look falls due while it is started anew
+			soon := func(k watch.Standing) bool { return time.Until(k.Next) < 2*time.Minute }
+			return !slices.ContainsFunc(h.Snapshot().Keys, soon)
+		})
 		h.stop()
 		h.forget()
 		before := h.Snapshot()
