@@ -158,24 +158,6 @@ func (c *cell) remembered() cellMemory {
 	}
 }
 
-func answers(codes []Match) []netip.Addr {
-	addrs := make([]netip.Addr, len(codes))
-	for i, c := range codes {
-		addrs[i] = c.Answer
-	}
-	return addrs
-}
-
-// recodes gives the codes of answers, as the list has them now.
-func (l *List) recodes(addrs []netip.Addr) (codes []Match) {
-	for _, a := range addrs[:min(len(addrs), maxAnswers)] {
-		if _, is := l.errorCode(a); !is {
-			codes = append(codes, matches(l.Codes, a)...)
-		}
-	}
-	return codes
-}
-
 // restore gives a list what is kept of it. Nothing can have happened later than now, and nothing need wait for longer
 // than the longest interval: the clock may have been wrong.
 func (m *memory) restore(w *watch, now time.Time) {
@@ -211,20 +193,17 @@ func (m *memory) restoreCell(c *cell, now time.Time) {
 	}
 	delete(list.Cells, name)
 	most := spreadMost(interval(l, maxTTL, MaxAddresses+MaxDomains))
-	c.codes, c.fresh = l.recodes(kept.Codes), l.recodes(kept.Fresh)
 	c.text, c.explained, c.negatives = cut(kept.Text), kept.Explained, max(0, kept.Negatives)
 	c.until, c.since = past(kept.Until, now.Add(staleAfter*most)), past(kept.Since, now)
 	c.asked, c.next = past(kept.Asked, now), past(kept.Next, now.Add(most))
 	c.first, c.gap, c.second = past(kept.First, now), min(max(kept.Gap, confirmAfter), maxTTL), past(kept.Second, now)
-	if kept.Verdict == Clear || kept.Verdict == Listed && len(c.codes) > 0 {
+	if kept.Verdict == Clear || kept.Verdict == Listed {
 		c.verdict = kept.Verdict
 	}
 	if kept.Told == Clear || kept.Told == Listed {
 		c.told, c.severity = kept.Told, kept.Severity
 	}
-	if c.first.IsZero() || len(c.fresh) == 0 {
-		c.drop()
-	}
+	c.recode(kept.Codes, kept.Fresh)
 }
 
 // past gives a time, or the latest that it can be.

@@ -28,6 +28,7 @@ type watch struct {
 	answered time.Time // the last answer to anything
 	missed   int       // questions without an answer since
 	probes   []probe   // what is left of the test that is going on
+	void     bool      // that test tells nothing: it is not of the list as it is described now
 	question question  // of the test
 }
 
@@ -37,125 +38,6 @@ type answer struct {
 	question *question
 	result   Result
 	text     string // of askWhy
-}
-
-// arrange puts the watched lists and their subjects in place. What is not watched any more goes to the memory, and what
-// is new comes from there: so nothing is asked before its time.
-func (m *Monitor) arrange(lists []*List, subjects []Subject, now time.Time) {
-	old := m.watches
-	m.watches = nil
-	for _, l := range lists {
-		if l.NeedsKey() || slices.ContainsFunc(m.watches, func(w *watch) bool { return w.list.ID == l.ID }) {
-			continue
-		}
-		w := m.watchOf(l, old, now)
-		m.arrangeCells(w, subjects, now)
-		if len(w.cells) > 0 { // or there is nothing to ask it for
-			m.watches = append(m.watches, w)
-		}
-	}
-	for _, w := range old {
-		if !slices.Contains(m.watches, w) {
-			w.gone = true
-			m.memory.keep(w, w.cells)
-		}
-	}
-	m.cells = map[Subject][]*cell{}
-	for _, w := range m.watches {
-		for _, c := range w.cells {
-			m.cells[c.subject] = append(m.cells[c.subject], c)
-		}
-	}
-	m.queue(now)
-	m.anew = true
-}
-
-// watchOf gives what is known of a list: from those that are watched, from the memory, or nothing.
-func (m *Monitor) watchOf(l *List, old []*watch, now time.Time) *watch {
-	for _, w := range old {
-		if w.list.ID == l.ID && w.list.Zone == l.Zone && w.list.Domains == l.Domains {
-			if !l.Key.equal(w.list.Key) { // what was refused may be allowed now
-				w.next = later(now, w.begun.Add(testApart))
-			}
-			w.list = l
-			return w
-		}
-	}
-	w := &watch{list: l, since: now, answered: now}
-	w.question = question{task: askTest, watch: w, at: -1}
-	m.memory.restore(w, now)
-	return w
-}
-
-// arrangeCells does for the subjects of one list what arrange does for lists.
-func (m *Monitor) arrangeCells(w *watch, subjects []Subject, now time.Time) {
-	known := make(map[Subject]*cell, len(w.cells))
-	for _, c := range w.cells {
-		known[c.subject] = c
-	}
-	w.cells = nil
-	for _, s := range subjects {
-		if !w.list.Takes(s) {
-			continue
-		}
-		c := known[s]
-		if c == nil {
-			c = &cell{watch: w, subject: s}
-			c.question = question{task: askCell, watch: w, cell: c, at: -1}
-			c.why = question{task: askWhy, watch: w, cell: c, at: -1}
-			m.memory.restoreCell(c, now)
-		}
-		delete(known, s)
-		w.cells = append(w.cells, c)
-	}
-	var gone []*cell
-	for _, c := range known {
-		c.gone = true
-		gone = append(gone, c)
-	}
-	if len(gone) > 0 {
-		m.memory.keep(w, gone)
-	}
-}
-
-// queue puts all questions into the queues of their operators.
-func (m *Monitor) queue(now time.Time) {
-	for name, o := range m.operators {
-		for _, q := range o.queue {
-			q.at = -1
-		}
-		o.queue, o.load = nil, 0
-		if o.flying == 0 && !o.free.After(now) {
-			delete(m.operators, name)
-		}
-	}
-	for _, w := range m.watches {
-		o := m.operators[w.list.Operator]
-		if o == nil {
-			o = &operator{name: w.list.Operator}
-			m.operators[o.name] = o
-		}
-		w.operator = o
-		o.load += len(w.cells)
-		due := w.next
-		if len(w.probes) > 0 { // the test is going on
-			due = now
-		}
-		o.put(&w.question, due)
-		if w.health == Healthy {
-			w.queueCells()
-		}
-	}
-}
-
-// queueCells asks about the subjects, each at its time.
-func (w *watch) queueCells() {
-	for _, c := range w.cells {
-		w.operator.put(&c.question, c.next)
-		if c.wantsReason() {
-			w.operator.put(&c.why, c.asked)
-		}
-	}
 }
 
 // begin takes a question out of the queue, and gives what asks it: nil if it is not to be asked now.
@@ -217,7 +99,7 @@ func (m *Monitor) take(a answer) {
 	}
 	switch q.task {
 	case askCell:
-		m.takeCell(c, a.result, now)
+		m.takeCell(c, w.list.reread(a.result), now)
 	case askTest:
 		m.takeTest(w, a.result, now)
 	}
@@ -270,6 +152,12 @@ func (m *Monitor) test(w *watch, now time.Time) {
 
 // takeTest takes the answer to one question of a test.
 func (m *Monitor) takeTest(w *watch, r Result, now time.Time) {
+	if w.void {
+		w.void, w.probes = false, nil
+		w.next = later(now, w.begun.Add(testApart))
+		w.operator.put(&w.question, w.next)
+		return
+	}
 	f := w.list.judge(w.probes[0], r)
 	if f.health == Healthy && len(w.probes) > 1 {
 		w.probes = w.probes[1:]
