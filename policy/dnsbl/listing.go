@@ -35,6 +35,7 @@ type cell struct {
 
 	last  Result // the last answer, when it was none
 	asked time.Time
+	every time.Duration // the interval that the last answer opened
 	next  time.Time
 
 	question question
@@ -53,7 +54,7 @@ func (c *cell) take(r Result, now time.Time, base time.Duration) {
 		c.verdict, c.negatives = Unknown, 0
 		c.drop()
 	}
-	c.until = now.Add(staleAfter * base)
+	c.every, c.until = base, now.Add(staleAfter*base)
 	if r.State == Clear {
 		c.negative()
 		return
@@ -147,7 +148,7 @@ func (c *cell) listing(now time.Time) Listing {
 	case c.verdict == Unknown || now.After(c.until):
 		l.State, l.Reason, l.Remedy = c.unknown()
 	default:
-		l.State, l.Since = c.verdict, c.since
+		l.State, l.Since = c.verdict, past(c.since, now)
 	}
 	if l.State == Listed {
 		l.Codes, l.Text, l.Severity = c.codes, c.text, greatest(c.codes)

@@ -77,6 +77,8 @@ type Options struct {
 	Event    func(Event) // told of every change, by Run, one at a time; it should return soon; nil tells nobody
 	Rand     *rand.Rand  // used by the monitor alone; nil is a random one
 
+	Now func() time.Time // the clock of the host; nil is time.Now
+
 	// Speed is how many times faster than time the monitor's clock goes, for demonstrations and tests with lists of
 	// their own: no list of others allows it. 0: as time does.
 	Speed int
@@ -110,7 +112,7 @@ type Monitor struct {
 // error: it is set aside, and an event says so.
 func NewMonitor(o Options) (*Monitor, error) {
 	m := &Monitor{
-		clock: newClock(o.Speed), resolver: o.Resolver, event: o.Event, rand: o.Rand,
+		clock: newClock(o.Now, o.Speed), resolver: o.Resolver, event: o.Event, rand: o.Rand,
 		kick: make(chan struct{}, 1), answers: make(chan answer, maxFlying),
 		operators: map[string]*operator{}, changed: map[Subject]bool{},
 	}
@@ -207,6 +209,9 @@ func (m *Monitor) close() error {
 func (m *Monitor) report() {
 	m.mu.Lock()
 	now := m.clock.now()
+	if m.clock.set(now) {
+		m.redate(now)
+	}
 	if now.Sub(m.looked) >= tick {
 		m.lookForStale(now)
 	}
@@ -248,7 +253,7 @@ func (m *Monitor) publish(now time.Time) {
 		s.of = make(map[Subject]*standing, len(m.cells))
 		s.lists = make([]ListHealth, len(m.watches))
 		for i, w := range m.watches {
-			s.lists[i] = ListHealth{w.list, w.health, w.since, w.tested, w.next, w.reason, w.remedy}
+			s.lists[i] = ListHealth{w.list, w.health, past(w.since, now), w.tested, w.next, w.reason, w.remedy}
 		}
 		for subject := range m.cells {
 			s.of[subject] = m.standing(subject, now)

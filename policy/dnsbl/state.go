@@ -66,6 +66,7 @@ type cellMemory struct {
 	Severity  Severity      `json:"severity,omitzero"`
 	Since     time.Time     `json:"since,omitzero"`
 	Asked     time.Time     `json:"asked,omitzero"`
+	Every     time.Duration `json:"every,omitzero"` // nanoseconds
 	Next      time.Time     `json:"next,omitzero"`
 }
 
@@ -154,12 +155,12 @@ func (c *cell) remembered() cellMemory {
 	return cellMemory{
 		Verdict: c.verdict, Until: c.until, Codes: answers(c.codes), Text: c.text, Explained: c.explained,
 		Negatives: c.negatives, First: c.first, Gap: c.gap, Second: c.second, Fresh: answers(c.fresh),
-		Told: c.told, Severity: c.severity, Since: c.since, Asked: c.asked, Next: c.next,
+		Told: c.told, Severity: c.severity, Since: c.since, Asked: c.asked, Every: c.every, Next: c.next,
 	}
 }
 
-// restore gives a list what is kept of it. Nothing can have happened later than now, and nothing need wait for longer
-// than the longest interval: the clock may have been wrong.
+// restore gives a list what is kept of it. When something happened later than now, the clock was wrong or is: then what
+// is kept counts, and is proved at once. Nothing waits for longer than the list wants.
 func (m *memory) restore(w *watch, now time.Time) {
 	kept := m.lists[w.list.ID]
 	if kept == nil {
@@ -169,14 +170,16 @@ func (m *memory) restore(w *watch, now time.Time) {
 		delete(m.lists, w.list.ID)
 		return
 	}
-	latest := now.Add(spreadMost(testInterval(w.list, Healthy)))
 	w.health, w.told, w.reason, w.remedy = kept.Health, kept.Told, cut(kept.Reason), cut(kept.Remedy)
 	w.foreign, w.coded = kept.Foreign, kept.Coded
 	if w.health == Faulty {
 		w.doubts = believeAfter
 	}
-	w.since, w.begun, w.tested = past(kept.Since, now), past(kept.Begun, now), past(kept.Tested, now)
-	w.answered, w.next = past(kept.Answered, now), past(kept.Next, latest)
+	w.since, w.begun, w.tested = kept.Since, past(kept.Begun, now), past(kept.Tested, now)
+	w.answered, w.next = past(kept.Answered, now), past(kept.Next, w.begun.Add(spreadMost(testInterval(w.list, w.health))))
+	if kept.Begun.After(now) || kept.Tested.After(now) {
+		w.next = now
+	}
 }
 
 // restoreCell does the same for a subject, and takes it out of the memory.
@@ -192,10 +195,13 @@ func (m *memory) restoreCell(c *cell, now time.Time) {
 		return
 	}
 	delete(list.Cells, name)
-	most := spreadMost(interval(l, maxTTL, MaxAddresses+MaxDomains))
+	every := min(max(kept.Every, l.MinPoll), max(maxTTL, l.MinPoll))
 	c.text, c.explained, c.negatives = cut(kept.Text), kept.Explained, max(0, kept.Negatives)
-	c.until, c.since = past(kept.Until, now.Add(staleAfter*most)), past(kept.Since, now)
-	c.asked, c.next = past(kept.Asked, now), past(kept.Next, now.Add(most))
+	c.asked, c.every, c.since = past(kept.Asked, now), every, kept.Since
+	c.until = past(kept.Until, c.asked.Add(staleAfter*every+patience))
+	if c.next = past(kept.Next, c.asked.Add(spreadMost(every))); kept.Asked.After(now) {
+		c.next = now
+	}
 	c.first, c.gap, c.second = past(kept.First, now), min(max(kept.Gap, confirmAfter), maxTTL), past(kept.Second, now)
 	if kept.Verdict == Clear || kept.Verdict == Listed {
 		c.verdict = kept.Verdict
@@ -204,14 +210,6 @@ func (m *memory) restoreCell(c *cell, now time.Time) {
 		c.told, c.severity = kept.Told, kept.Severity
 	}
 	c.recode(kept.Codes, kept.Fresh)
-}
-
-// past gives a time, or the latest that it can be.
-func past(t, latest time.Time) time.Time {
-	if t.After(latest) {
-		return latest
-	}
-	return t
 }
 
 func cut(s string) string {

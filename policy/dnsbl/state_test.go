@@ -97,14 +97,18 @@ func TestStateUntrue(t *testing.T) {
 			v.want("which is not possible", id, dnsbl.Unknown, "")
 		}
 		for _, l := range v.Snapshot().Listings(one) {
-			if l.Asked.After(now) || l.Since.After(now) || l.Next.After(now.Add(27*time.Hour)) {
+			if l.Asked.After(now) || l.Since.After(now) || l.Next.After(now.Add(34*time.Minute)) {
 				t.Errorf("%s: %+v", l.List, l)
 			}
 		}
-		v.pass(27 * time.Hour)
+		v.pass(time.Minute)
+		if n := len(w.questions("bl.example.net", "")); n != 5 {
+			t.Errorf("%d questions, want three to test the list, one about the address, and why", n)
+		}
+		v.pass(35 * time.Minute)
 		for _, l := range v.Snapshot().Listings(one) {
 			if l.State == dnsbl.Unknown {
-				t.Errorf("not asked for a day: %+v", l)
+				t.Errorf("not asked at once: %+v", l)
 			}
 		}
 	})

@@ -135,7 +135,7 @@ func (m *Monitor) tell(c *cell, now time.Time) {
 	}
 	m.events = append(m.events, Event{
 		Change: change, At: now, List: c.watch.list, Subject: c.subject,
-		Codes: c.codes, Severity: greatest(c.codes), Text: c.text, Since: c.since,
+		Codes: c.codes, Severity: greatest(c.codes), Text: c.text, Since: past(c.since, now),
 	})
 }
 
