@@ -303,3 +303,38 @@ func TestSecondAnswerDuringTest(t *testing.T) {
 		}
 	})
 }
+
+// An answer that claims to hold for years does not put its confirmation off for longer than a day.
+func TestEndlessTTL(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, z, wishes := local(t)
+		z.listed[oneReversed], z.ttl = "127.0.0.2", 30*365*24*time.Hour
+		v := watch(t, w, "", wishes)
+		v.pass(28 * time.Hour)
+		v.want("after a day", "local", dnsbl.Listed, "listed local 203.0.113.25")
+	})
+}
+
+// Servers turn the order of their answers. That is no other listing, and no reason to ask why again.
+func TestTurningAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, z, wishes := local(t, "codes", codes("block", "127.0.0.0/24")["codes"])
+		turns := []string{"127.0.0.10 127.0.0.4 127.0.0.9", "127.0.0.9 127.0.0.10 127.0.0.4", "127.0.0.4 127.0.0.4 127.0.0.9 127.0.0.10"}
+		v := watch(t, w, "", wishes)
+		for i := range 24 {
+			w.put(func() { z.listed[oneReversed] = turns[i%3] })
+			v.pass(30 * time.Minute)
+		}
+		why := slices.DeleteFunc(w.questions("", oneReversed), func(a asked) bool { return a.kind != dns.TXT })
+		if len(why) != 1 {
+			t.Errorf("asked %d times why", len(why))
+		}
+		var got []string
+		for _, c := range v.at("local").Codes {
+			got = append(got, c.Answer.String())
+		}
+		if strings.Join(got, " ") != "127.0.0.4 127.0.0.9 127.0.0.10" {
+			t.Errorf("%v", got)
+		}
+	})
+}

@@ -89,7 +89,7 @@ func (c *cell) positive(r Result, now time.Time) {
 	case c.second.IsZero() && now.Sub(c.first) >= c.gap:
 		c.second = now
 	}
-	c.gap = max(c.gap, r.TTL)
+	c.gap = max(c.gap, min(r.TTL, maxTTL))
 	c.fresh = r.Codes
 }
 

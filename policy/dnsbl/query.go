@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,7 +17,7 @@ type Result struct {
 	List    *List         `json:"-"`
 	Subject Subject       `json:"subject"`
 	State   State         `json:"state"`
-	Codes   []Match       `json:"codes,omitempty"`  // when Listed: the codes that are known, in the order of the answers
+	Codes   []Match       `json:"codes,omitempty"`  // when Listed: the codes that are known, by the order of their answers
 	Text    string        `json:"text,omitempty"`   // when Listed: the reason that the list gives (TXT); unescaped
 	TTL     time.Duration `json:"-"`                // how long the answer holds; 0 without an answer
 	Reason  string        `json:"reason,omitempty"` // when Unknown, Refused or Broken: why
@@ -158,21 +159,21 @@ func (l *List) interpret(a dns.Answer) Result {
 // codes says what the addresses of an answer mean. Errors come first, whatever else the answer holds.
 func (l *List) codes(r *Result, records []dns.Record) {
 	var unknown []string
-	for _, record := range records {
-		if meaning, is := l.errorCode(record.Addr); is {
+	for _, a := range inOrder(records) {
+		if meaning, is := l.errorCode(a); is {
 			r.Codes, r.State, r.Coded = nil, Refused, true
-			r.Reason = fmt.Sprintf("answers %v: %s", record.Addr, meaning)
+			r.Reason = fmt.Sprintf("answers %v: %s", a, meaning)
 			r.Remedy = l.refusal()
 			return
 		}
-		if !record.Addr.Is4() || record.Addr.As4()[0] != 127 {
+		if !a.Is4() || a.As4()[0] != 127 {
 			r.foreign = true
-			unknown = append(unknown[:0], record.Addr.String())
+			unknown = append(unknown[:0], a.String())
 			continue
 		}
-		found := matches(l.Codes, record.Addr)
+		found := matches(l.Codes, a)
 		if len(found) == 0 && !r.foreign {
-			unknown = append(unknown, record.Addr.String())
+			unknown = append(unknown, a.String())
 		}
 		r.Codes = append(r.Codes, found...)
 	}
@@ -187,6 +188,16 @@ func (l *List) codes(r *Result, records []dns.Record) {
 		r.Reason = fmt.Sprintf("answers %s, and nobody knows what that means", strings.Join(unknown, ", "))
 		r.Remedy = "see what its operator says of that code, and add it to the list"
 	}
+}
+
+// inOrder gives the addresses of records, each once: servers turn their order with every answer.
+func inOrder(records []dns.Record) []netip.Addr {
+	addrs := make([]netip.Addr, len(records))
+	for i, record := range records {
+		addrs[i] = record.Addr
+	}
+	slices.SortFunc(addrs, netip.Addr.Compare)
+	return slices.Compact(addrs)
 }
 
 // errorCode tells whether an answer says that there is none, and why.
