@@ -126,7 +126,7 @@ func (m *Monitor) queue(now time.Time) {
 	for _, w := range m.watches {
 		o := m.operators[w.list.Operator]
 		if o == nil {
-			o = &operator{name: w.list.Operator}
+			o = &operator{name: w.list.Operator, free: m.clock.start.Add(pace)} // who came before may have asked just now
 			m.operators[o.name] = o
 		}
 		w.operator = o

@@ -121,7 +121,9 @@ func NewMonitor(o Options) (*Monitor, error) {
 	}
 	m.snapshot.Store(&Snapshot{})
 	var err error
-	if m.memory, err = recall(o.State); err != nil {
+	m.memory, err = recall(o.State)
+	m.memory.busy = m.clock.start
+	if err != nil {
 		m.events = append(m.events, Event{Change: LostMemory, At: m.clock.now(), Reason: err.Error()})
 	}
 	return m, m.Set(o.Wishes)
@@ -194,6 +196,9 @@ func (m *Monitor) dispatch(launch func(func(context.Context) answer)) time.Time 
 				launch(ask)
 			}
 		}
+	}
+	if at := m.memory.written.Add(m.memory.pace(now)); m.memory.dirty && at.Before(wake) {
+		return later(now, at)
 	}
 	return wake
 }

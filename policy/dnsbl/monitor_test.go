@@ -144,7 +144,7 @@ func TestTestCutOff(t *testing.T) {
 		state := filepath.Join(t.TempDir(), "dnsbl.json")
 		w, _, wishes := local(t)
 		v := watch(t, w, state, wishes)
-		v.pass(1500 * time.Millisecond)
+		v.pass(2500 * time.Millisecond)
 		v.stop()
 		v = watch(t, w, state, wishes)
 		v.pass(9 * time.Minute)

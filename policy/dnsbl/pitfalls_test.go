@@ -410,7 +410,7 @@ func TestPitfallListsTheWorldOnAndOff(t *testing.T) {
 		state := filepath.Join(t.TempDir(), "dnsbl.json")
 		w, z, wishes := local(t)
 		v := watch(t, w, state, wishes)
-		z.all = "127.0.0.2"
+		w.put(func() { z.all = "127.0.0.2" })
 		v.pass(7 * time.Hour)
 		v.want("lapsed", "local", dnsbl.Broken, "broken local")
 		tested := func() int { return len(w.questions("", "1.0.0.127")) }

@@ -17,6 +17,7 @@ import (
 type memory struct {
 	path    string
 	lists   map[string]*listMemory // of what is not watched
+	busy    time.Time              // since when much is asked at once
 	dirty   bool                   // there is something to write
 	written time.Time
 	failing bool // it could not be written last time
@@ -216,9 +217,18 @@ func cut(s string) string {
 	return strings.ToValidUTF8(s[:min(len(s), maxText)], "?")
 }
 
+// pace gives the time between two writings. At the start, and when a list can be asked again, nearly everything is asked
+// within a minute, and would be once more if the daemon were killed then.
+func (m *memory) pace(now time.Time) time.Duration {
+	if now.Sub(m.busy) < tick {
+		return pace
+	}
+	return tick
+}
+
 // writeSoon writes the state file if it is time to.
 func (m *memory) writeSoon(watches []*watch, now time.Time, urgent bool) error {
-	if !m.dirty || !urgent && now.Sub(m.written) < tick {
+	if !m.dirty || !urgent && now.Sub(m.written) < m.pace(now) {
 		return nil
 	}
 	m.written = now
@@ -234,6 +244,7 @@ func (m *memory) writeSoon(watches []*watch, now time.Time, urgent bool) error {
 // write writes the state file, whole or not at all.
 func (m *memory) write(watches []*watch, now time.Time) error {
 	if m.path == "" {
+		m.dirty = false
 		return nil
 	}
 	text, err := json.Marshal(stateFile{Version: stateVersion, Lists: m.all(watches, now)})

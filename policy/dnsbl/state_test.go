@@ -236,3 +236,47 @@ func FuzzState(f *testing.F) {
 		}
 	})
 }
+
+// A daemon that is killed, again and again, asks no operator faster for that, and hardly anything twice: while much is
+// asked at once, what is known is written each second.
+func TestKilled(t *testing.T) {
+	for alive := 2 * time.Second; alive < 20*time.Second; alive += 1700 * time.Millisecond {
+		t.Run(alive.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, wishes := several(t, 20)
+				for i := range 9 {
+					wishes.Addresses = append(wishes.Addresses, netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}))
+				}
+				path := filepath.Join(t.TempDir(), "dnsbl.json")
+				for _, d := range []time.Duration{alive, 10*time.Minute + alive, 5 * time.Second, 20 * time.Minute} {
+					v := watch(t, w, path, wishes)
+					v.pass(d)
+					text, err := os.ReadFile(path) // as it is when the daemon is killed
+					if err != nil {
+						t.Fatal(err)
+					}
+					v.stop()
+					if err := os.WriteFile(path, text, 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+				for i := range 20 {
+					name := fmt.Sprintf("l%d.example", i)
+					asked := w.questions(name, "")
+					for j := range asked[1:] {
+						if d := asked[j+1].at.Sub(asked[j].at); d < time.Second {
+							t.Errorf("%s was asked twice within %v", name, d)
+						}
+					}
+					if n := len(w.questions(name, oneReversed)); n > 2 { // at most one that was asked in the last second
+						t.Errorf("%s was asked %d times within its hour", name, n)
+					}
+					apart(t, wishes.Lists[i], w.questions(name, "2.0.0.127"), 10*time.Minute)
+				}
+				if n, all := len(w.questions("", ""))-20*2*3, 20*10; n > all+20*3 {
+					t.Errorf("%d questions about %d", n, all)
+				}
+			})
+		})
+	}
+}

@@ -215,9 +215,9 @@ func (w *watch) weigh(f finding) finding {
 
 // turn gives a list another health, or the same again.
 func (m *Monitor) turn(w *watch, f finding, now time.Time) {
-	was := w.health
-	if was != f.health {
+	if w.health != f.health {
 		w.health, w.since = f.health, now
+		m.memory.busy = now
 	}
 	w.reason, w.remedy = f.reason, f.remedy
 	m.anew = true
