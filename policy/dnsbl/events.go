@@ -17,10 +17,11 @@ const (
 	BecameSilent                 // a list, or the resolver, does not answer any more
 	BecameRefused                // a list declines to answer our resolver
 	BecameBroken                 // a list fails its tests, or the resolver forges answers
-	LostMemory                   // the state file could not be read, or cannot be written
+	LostMemory                   // the state file could not be read: everything is asked anew
+	NotKept                      // the state file cannot be written
 )
 
-var changes = []string{"listed", "clear", "healthy", "unproven", "silent", "refused", "broken", "memory"}
+var changes = []string{"listed", "clear", "healthy", "unproven", "silent", "refused", "broken", "memory", "unkept"}
 
 func (c Change) String() string { return word(changes, c) }
 
@@ -68,6 +69,8 @@ func (e Event) String() string {
 		return about + " answers as it should again"
 	case LostMemory:
 		line = "what was known of lists is lost: " + e.Reason
+	case NotKept:
+		line = "what is known of lists cannot be kept: " + e.Reason
 	default:
 		line = about + " is " + e.Change.String() + ": " + e.Reason
 	}

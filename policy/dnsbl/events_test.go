@@ -34,6 +34,8 @@ func TestEventString(t *testing.T) {
 		{dnsbl.Event{Change: dnsbl.BecameBroken, List: listOf(t, c, "psbl"), Reason: "lists the world"},
 			"list psbl is broken: lists the world"},
 		{dnsbl.Event{Change: dnsbl.LostMemory, Reason: "no space left"}, "what was known of lists is lost: no space left"},
+		{dnsbl.Event{Change: dnsbl.NotKept, Reason: "no space left", Remedy: "make room"},
+			"what is known of lists cannot be kept: no space left (make room)"},
 	}
 	for _, tt := range tests {
 		if got := tt.event.String(); got != tt.want {

@@ -203,6 +203,9 @@ func (m *Monitor) dispatch(launch func(func(context.Context) answer)) time.Time 
 	return wake
 }
 
+const keepRemedy = "see that state_dir is a directory that the daemon may write, with room in it; until then, " +
+	"whenever it starts it asks every list anew"
+
 // close ends the monitor.
 func (m *Monitor) close() error {
 	m.mu.Lock()
@@ -222,7 +225,7 @@ func (m *Monitor) report() {
 	}
 	m.publish(now)
 	if err := m.memory.writeSoon(m.watches, now, len(m.events) > 0); err != nil {
-		m.events = append(m.events, Event{Change: LostMemory, At: now, Reason: err.Error()})
+		m.events = append(m.events, Event{Change: NotKept, At: now, Reason: err.Error(), Remedy: keepRemedy})
 	}
 	events := m.events
 	m.events = nil

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -78,7 +79,7 @@ func recall(path string) (*memory, error) {
 		return m, nil
 	}
 	text, err := readBounded(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) { // nothing can have been known
 		return m, nil
 	}
 	if err == nil {
@@ -249,6 +250,9 @@ func (m *memory) write(watches []*watch, now time.Time) error {
 	}
 	text, err := json.Marshal(stateFile{Version: stateVersion, Lists: m.all(watches, now)})
 	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(m.path), 0o700); err != nil {
 		return err
 	}
 	tmp, err := os.CreateTemp(filepath.Dir(m.path), ".dnsbl-*") // mode 0600

@@ -114,12 +114,16 @@ func TestStateUntrue(t *testing.T) {
 	})
 }
 
-// A state file that cannot be written is said once, and again when it fails again.
+// A state file that cannot be written is said once, and again when it fails again. Nothing is said to be lost.
 func TestStateNotWritable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "dir")
+		if err := os.WriteFile(dir, nil, 0o600); err != nil { // no directory: not even root can write there
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, "dnsbl.json")
 		w, _, wishes := local(t)
-		m, err := dnsbl.NewMonitor(dnsbl.Options{Resolver: w, Wishes: wishes, State: filepath.Join(dir, "dnsbl.json")})
+		m, err := dnsbl.NewMonitor(dnsbl.Options{Resolver: w, Wishes: wishes, State: path})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -131,15 +135,35 @@ func TestStateNotWritable(t *testing.T) {
 		if err := <-ended; err == nil {
 			t.Error("no error at the end")
 		}
-		v := watch(t, w, filepath.Join(dir, "dnsbl.json"), wishes)
+		v := watch(t, w, path, wishes)
 		v.pass(3 * time.Hour)
-		v.want("while it cannot be written", "local", dnsbl.Clear, "memory resolver")
-		if err := os.Mkdir(dir, 0o700); err != nil {
+		if e := v.events[0]; !strings.Contains(e.String(), "cannot be kept: ") || !strings.Contains(e.Remedy, "state_dir") {
+			t.Errorf("%v", e)
+		}
+		v.want("while it cannot be written", "local", dnsbl.Clear, "unkept resolver")
+		if err := os.Remove(dir); err != nil {
 			t.Fatal(err)
 		}
 		v.pass(time.Hour)
-		if text, err := os.ReadFile(filepath.Join(dir, "dnsbl.json")); err != nil || !json.Valid(text) {
+		if text, err := os.ReadFile(path); err != nil || !json.Valid(text) {
 			t.Errorf("%q, %v", text, err)
+		}
+		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("%v, %v", info.Mode(), err)
+		}
+	})
+}
+
+// A directory for the state file that is not there yet is made, for the daemon alone, and nothing is said.
+func TestStateDirectoryMissing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "lib", "reputed")
+		w, _, wishes := local(t)
+		v := watch(t, w, filepath.Join(dir, "dnsbl.json"), wishes)
+		v.pass(time.Minute)
+		v.want("without a directory", "local", dnsbl.Clear, "")
+		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("%v, %v", info, err)
 		}
 	})
 }
