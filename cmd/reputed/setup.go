@@ -55,7 +55,7 @@ func newSetup(e *env, cfg *config.Config, k known) (*setup, error) {
 	if err := s.lookAfterKeys(e); err != nil {
 		return nil, err
 	}
-	s.dnsbl = &check.DNSBL{Listed: k.listed, Acts: lists.Acts, Reach: check.NewReach(lists.Watched)}
+	s.dnsbl = &check.DNSBL{Listed: k.listed, Acts: lists.Acts, Reach: check.NewReach(lists.Watched, lists.Acts)}
 	s.wishes = dnsbl.Wishes{Lists: lists.Watched, Addresses: addresses(s.routes), Domains: signedDomains(s.keys.ring)}
 	ring := s.keys.ring
 	sign := signer.New(ring, cfg.Signing.Options(e.now))

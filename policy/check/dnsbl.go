@@ -118,27 +118,37 @@ type Reach struct {
 	domains []mail.Domain // of those who run lists
 }
 
-// NewReach takes those in who run the lists: their domains are those of their zones and web pages.
-func NewReach(lists []*dnsbl.List) Reach {
+// NewReach takes those in who run the lists that may lead to a refusal: no other keeps mail from anybody. Theirs are the
+// domain that the zone is in, and the hosts of the web pages, but not what such a host is in: that may be anybody's.
+func NewReach(lists []*dnsbl.List, acts func(*dnsbl.List) bool) Reach {
 	var r Reach
 	for _, l := range lists {
-		hosts := []string{strings.ReplaceAll(l.Zone, "{key}", "key")}
-		for _, page := range []string{l.LookupURL, l.RemovalURL} {
-			if u, err := url.Parse(page); err == nil && u.Hostname() != "" {
-				hosts = append(hosts, u.Hostname())
-			}
+		if !acts(l) {
+			continue
 		}
-		for _, host := range hosts {
-			name, err := publicsuffix.EffectiveTLDPlusOne(host)
-			if err != nil {
-				continue
-			}
-			if d, err := mail.ParseDomain(name); err == nil && !slices.Contains(r.domains, d) {
-				r.domains = append(r.domains, d)
+		r.add(organization(strings.ReplaceAll(l.Zone, "{key}", "key")))
+		for _, page := range []string{l.LookupURL, l.RemovalURL} {
+			if u, err := url.Parse(page); err == nil && organization(u.Hostname()) != "" { // no public suffix
+				r.add(u.Hostname())
 			}
 		}
 	}
 	return r
+}
+
+// organization gives the domain that somebody has registered, of a name in it; or nothing.
+func organization(name string) string {
+	domain, err := publicsuffix.EffectiveTLDPlusOne(strings.ToLower(name))
+	if err != nil {
+		return ""
+	}
+	return domain
+}
+
+func (r *Reach) add(name string) {
+	if d, err := mail.ParseDomain(name); err == nil && !slices.Contains(r.domains, d) {
+		r.domains = append(r.domains, d)
+	}
 }
 
 // mustReach tells whether a recipient is one to whom mail about the listing goes: RFC 2142, section 4 and 5, and who

@@ -42,7 +42,6 @@ func TestDNSBL(t *testing.T) {
 	d := &check.DNSBL{
 		Listed: func(a netip.Addr) []dnsbl.Listing { return listings[a] },
 		Acts:   func(l *dnsbl.List) bool { return l.Tier == dnsbl.Critical },
-		Reach:  check.NewReach([]*dnsbl.List{critical, minor}),
 	}
 	tests := []struct {
 		why    string
@@ -94,14 +93,19 @@ func TestDNSBL(t *testing.T) {
 
 // Who spares what: mail to those who can help goes out, listed or not.
 func TestDNSBLSpares(t *testing.T) {
+	local := &dnsbl.List{
+		ID: "local", Zone: "{key}.dq.local.example", Tier: dnsbl.Critical,
+		LookupURL: "https://github.io/", RemovalURL: "https://forms.google.com/d/e/1FAI",
+	}
+	acts := func(l *dnsbl.List) bool { return l.Tier == dnsbl.Critical }
 	e := egress(t, "", "203.0.113.25")
 	envelope := check.Envelope{
 		Routes: policy.Routes{{Egress: e}},
 		Holds:  func(mail.Domain) bool { return true },
 		DNSBL: &check.DNSBL{
 			Listed: func(netip.Addr) []dnsbl.Listing { return []dnsbl.Listing{on(critical, dnsbl.Block, "spam source")} },
-			Acts:   func(*dnsbl.List) bool { return true },
-			Reach:  check.NewReach([]*dnsbl.List{critical, minor}),
+			Acts:   acts,
+			Reach:  check.NewReach([]*dnsbl.List{critical, minor, local}, acts),
 		},
 	}
 	q := envelope.Begin(t.Context(), &mail.Transaction{Client: &mail.Client{}})
@@ -112,9 +116,17 @@ func TestDNSBLSpares(t *testing.T) {
 		"Abuse@elsewhere.example":       true,
 		"postmaster2@elsewhere.example": false,
 		"delist@critical.example":       true, // of its look-up page and zone
-		"help@mail.critical.co.uk":      true, // of its removal page
+		"help@remove.critical.co.uk":    true, // of its removal page
+		"help@x.remove.critical.co.uk":  true,
+		"help@mail.critical.co.uk":      false, // may be of somebody else
 		"somebody@co.uk":                false,
-		"help@minor.example":            true, // of its zone
+		"help@minor.example":            false, // of a list that refuses nothing
+		"help@local.example":            true,  // of its zone
+		"help@mail.local.example":       true,
+		"x@forms.google.com":            true,
+		"somebody@google.com":           false, // which the removal page of a list is in
+		"somebody@mail.google.com":      false,
+		"somebody@theirs.github.io":     false, // which is a public suffix
 	} {
 		r := &mail.Recipient{Path: to}
 		r.Addr, _ = mail.ParsePath(to)
