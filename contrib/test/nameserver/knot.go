@@ -14,6 +14,7 @@ import (
 // Knot is a Knot DNS: an authoritative server, over UDP and TCP. Names outside its zones it refuses.
 type Knot struct {
 	*Server
+	dynamic    Dynamic
 	control    string // the program that talks to it
 	zones      map[string]bool
 	generation int
@@ -22,7 +23,15 @@ type Knot struct {
 // StartKnot serves zones, each from the text of a zone file; see [Knot.Set].
 func StartKnot(t testing.TB, zones map[string]string) *Knot {
 	t.Helper()
-	k := &Knot{Server: newServer(t, "knotd", "knot", ""), control: find(t, "knotc", "knot"), zones: map[string]bool{}}
+	return StartDynamicKnot(t, Dynamic{}, zones)
+}
+
+// StartDynamicKnot serves zones that others may change and copy.
+func StartDynamicKnot(t testing.TB, d Dynamic, zones map[string]string) *Knot {
+	t.Helper()
+	k := &Knot{dynamic: d, zones: map[string]bool{}}
+	k.Server, k.control = newServer(t, "knotd", "knot", ""), find(t, "knotc", "knot")
+	k.listen(d.Addr)
 	k.args = []string{"-c", filepath.Join(k.dir, "knot.conf")}
 	k.ready = func() error {
 		_, err := k.ctl("status")
@@ -99,10 +108,37 @@ func (k *Knot) ctl(command string, args ...string) (string, error) {
 	return string(out), err
 }
 
+// Put replaces the TXT records of a name by one, or removes them if the text is "", as somebody does who edits the zone
+// by hand: servers that copy the zone see that it has changed.
+func (k *Knot) Put(zone, name, text string) {
+	k.t.Helper()
+	steps := [][]string{{"zone-begin", zone}, {"zone-unset", zone, absolute(name), "TXT"}}
+	if text != "" {
+		steps = append(steps, append([]string{"zone-set", zone, absolute(name), "3600", "TXT"}, quoted(text)...))
+	}
+	steps = append(steps, []string{"zone-commit", zone})
+	for i, s := range steps {
+		out, err := k.ctl(s[0], s[1:]...)
+		if nothing := i == 1 && strings.Contains(out, "no such node"); err != nil && !nothing {
+			k.t.Fatalf("knotc %s: %v: %s", s, err, out)
+		}
+	}
+}
+
+// Serial is that of a zone as it is served now.
+func (k *Knot) Serial(zone string) int {
+	k.t.Helper()
+	out, err := k.ctl("zone-status", zone, "+serial")
+	if err != nil {
+		k.t.Fatalf("knotc zone-status: %v: %s", err, out)
+	}
+	return readSerial(k.t, out)
+}
+
 // settings are those of knot.conf, before the zones. No journal: a zone is what its file says.
 const settings = `server:
     rundir: %[1]q
-    listen: 127.0.0.1@%[2]s
+    listen: %[4]s@%[2]s
     udp-workers: 1
     tcp-workers: 1
     background-workers: 1
@@ -111,20 +147,59 @@ log:
     any: info
 database:
     storage: %[1]q
-template:
+%[3]stemplate:
   - id: default
     storage: %[1]q
     file: "%%s.zone"
     journal-content: none
-zone:
 `
 
 func (k *Knot) configure() {
 	k.t.Helper()
 	var b strings.Builder
-	fmt.Fprintf(&b, settings, k.dir, k.port())
+	others, of := k.others()
+	fmt.Fprintf(&b, settings, k.dir, k.port(), others, k.host())
+	b.WriteString(of + "zone:\n")
 	for _, zone := range slices.Sorted(maps.Keys(k.zones)) {
 		fmt.Fprintf(&b, "  - domain: %q\n", zone)
 	}
 	k.write("knot.conf", b.String())
+}
+
+// others gives what says who may change and copy zones, and what in the template speaks of it.
+func (k *Knot) others() (sections, template string) {
+	d := k.dynamic
+	var acl, notify []string
+	rules, remotes := "acl:\n", "remote:\n"
+	if d.Key.Name != "" {
+		sections = fmt.Sprintf("key:\n  - id: %q\n    algorithm: hmac-sha256\n    secret: %q\n", d.Key.Name, d.Key.Secret)
+		rules += fmt.Sprintf(`  - id: change
+    key: %q
+    action: update
+    update-type: TXT
+    update-owner: name
+    update-owner-match: sub
+    update-owner-name: _domainkey
+`, d.Key.Name)
+		acl = append(acl, "change")
+	}
+	if len(d.Secondaries) > 0 {
+		rules += fmt.Sprintf("  - id: copy\n    address: %s\n    action: transfer\n", loopback)
+		acl = append(acl, "copy")
+	}
+	for i, s := range d.Secondaries {
+		id := fmt.Sprint("copy", i)
+		remotes += fmt.Sprintf("  - id: %s\n    address: %s@%s\n", id, s, domainPort)
+		if d.Notify {
+			notify = append(notify, id)
+		}
+	}
+	if len(acl) == 0 {
+		return "", ""
+	}
+	template = fmt.Sprintf("    acl: [%s]\n", strings.Join(acl, ", "))
+	if len(notify) > 0 {
+		template += fmt.Sprintf("    notify: [%s]\n", strings.Join(notify, ", "))
+	}
+	return sections + remotes + rules, template
 }

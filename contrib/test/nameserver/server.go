@@ -1,13 +1,16 @@
-// Package nameserver runs real name servers for tests: Knot DNS, which has authority for zones; rbldnsd, which serves
-// DNSBLs; and Unbound, a resolver that asks the two.
+// Package nameserver runs real name servers for tests: Knot DNS and BIND, which have authority for zones; rbldnsd,
+// which serves DNSBLs; and Unbound, a resolver that asks them.
 //
 // Each one is private: on a port of 127.0.0.1 that was free, as the user nobody where the test runs as root, with a
 // directory of its own, beside any name server that the machine may have. It ends with the test, also with one that is
 // killed, and its log is shown when the test fails. They need no root, only the programs: where one is not installed
 // the test is skipped, or fails where REPUTED_REQUIRE_MTA is set, as contrib/test/run does, or CI=true.
 //
-// Debian's AppArmor profile of Unbound lets it read below /var/lib/unbound, where only root can put something: while
-// the profile is in force, tests that start one want root.
+// Servers that are found by delegations listen at port 53 of another loopback address, see [Dynamic]: they want root,
+// as only root can give them the port.
+//
+// Debian's AppArmor profiles let Unbound read below /var/lib/unbound only, and BIND below /var/cache/bind, where only
+// root can put something: while the profiles are in force, tests that start one want root.
 //
 // # Security
 //
@@ -86,15 +89,19 @@ func find(t testing.TB, program, debian string) string {
 	if err != nil { // users have no sbin in their PATH
 		path, err = exec.LookPath("/usr/sbin/" + program)
 	}
-	if err == nil {
-		return path
+	if err != nil {
+		lack(t, program+" is not installed: apt-get install --no-install-recommends "+debian)
 	}
-	missing := program + " is not installed: apt-get install --no-install-recommends " + debian
+	return path
+}
+
+// lack ends a test that cannot be run here.
+func lack(t testing.TB, missing string) {
+	t.Helper()
 	if os.Getenv("REPUTED_REQUIRE_MTA") != "" || os.Getenv("CI") == "true" {
 		t.Fatal(missing)
 	}
 	t.Skip(missing)
-	return ""
 }
 
 // freeAddr gives a loopback address whose port nobody has, neither for UDP nor for TCP.
@@ -121,6 +128,12 @@ func freeAddr(t testing.TB) string {
 
 // Addr is where the server answers; it stays the same over Stop and Start.
 func (s *Server) Addr() string { return s.addr }
+
+// host is the address of Addr.
+func (s *Server) host() string {
+	host, _, _ := net.SplitHostPort(s.addr)
+	return host
+}
 
 // port is the port of Addr.
 func (s *Server) port() string {
@@ -166,6 +179,9 @@ func (s *Server) run() error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{}
 	if os.Geteuid() == 0 {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
+		if s.port() == domainPort {
+			mayTakePort(cmd.SysProcAttr)
+		}
 	}
 	dieWithTest(cmd.SysProcAttr)
 	started, ended := make(chan error), make(chan struct{})

@@ -181,6 +181,9 @@ func TestWrong(t *testing.T) {
 		{"no address, later", "bl.example.ip4set(1): invalid address", func(t testing.TB) {
 			StartRbldnsd(t, Dataset{"bl.example", "ip4set", ""}).Set(Dataset{"bl.example", "ip4set", "nonsense"})
 		}},
+		{"a zone without servers", "has no NS records", func(t testing.TB) {
+			StartBIND(t, BINDOptions{Zones: map[string]string{"example.org": "@ 60 SOA ns1 hostmaster 1 60 60 60 60"}})
+		}},
 		{"a dataset that was not there", "without a dataset ip6trie of bl.example", func(t testing.TB) {
 			StartRbldnsd(t, Dataset{"bl.example", "ip4set", ""}).Set(Dataset{"bl.example", "ip6trie", "::1"})
 		}},

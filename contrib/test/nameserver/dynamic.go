@@ -1,0 +1,96 @@
+package nameserver
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"net"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// domainPort is the port of name servers: whoever follows a delegation asks there.
+const domainPort = "53"
+
+// loopback is where whoever copies a zone comes from.
+const loopback = "127.0.0.0/8"
+
+// Key is a key of TSIG (RFC 8945) with HMAC-SHA256.
+type Key struct {
+	Name   string // as both sides call it
+	Secret string // in base64
+}
+
+// NewKey makes a key of that name.
+func NewKey(name string) Key {
+	secret := make([]byte, 32)
+	rand.Read(secret)
+	return Key{name, base64.StdEncoding.EncodeToString(secret)}
+}
+
+// Dynamic says where a server with authority listens, and who may change and copy its zones. The zero value is a server
+// as of [StartKnot].
+//
+// A zone that others copy or change brings its own SOA, and is not to be set again: its serial would go back.
+type Dynamic struct {
+	Addr        string   // a loopback address: it listens there, at port 53. "": a port of 127.0.0.1 that was free
+	Key         Key      // may change TXT records below _domainkey of each zone, and nothing else; zero: nobody may
+	Secondaries []string // addresses of servers that copy its zones, and listen at port 53; none: nobody may
+	Notify      bool     // they are told of changes at once (RFC 1996); else they do not know before [BIND.Refresh]
+}
+
+// Primary is a server that others copy zones from.
+type Primary interface {
+	Serial(zone string) int // of the zone as it has it now
+}
+
+// serialLine is how knotc and rndc tell of serials.
+var serialLine = regexp.MustCompile(`serial: (\d+)`)
+
+// readSerial finds the serial in what a server says of a zone.
+func readSerial(t testing.TB, said string) int {
+	t.Helper()
+	m := serialLine.FindStringSubmatch(said)
+	if m == nil {
+		t.Fatalf("no serial in %q", said)
+	}
+	n, err := strconv.Atoi(m[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// listen moves a server that was not started to port 53 of an address; "" leaves it where it is.
+func (s *Server) listen(addr string) {
+	s.t.Helper()
+	if addr == "" {
+		return
+	}
+	s.addr = net.JoinHostPort(addr, domainPort)
+	probe, err := net.Listen("tcp", s.addr)
+	if err != nil {
+		lack(s.t, "a name server at "+s.addr+" wants root, and that nobody else listens there: "+err.Error())
+	}
+	probe.Close()
+}
+
+// TXT is what the server shows at a name: its TXT records, each put together from its strings.
+func (s *Server) TXT(t testing.TB, name string) ([]string, error) {
+	t.Helper()
+	return s.Resolver().LookupTXT(t.Context(), absolute(name))
+}
+
+// maxString is how long a string of a TXT record can be: RFC 1035, section 3.3.
+const maxString = 255
+
+// quoted gives a text as strings of a TXT record, as zone files have them.
+func quoted(text string) (all []string) {
+	escape := strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+	for len(text) > maxString {
+		all = append(all, `"`+escape.Replace(text[:maxString])+`"`)
+		text = text[maxString:]
+	}
+	return append(all, `"`+escape.Replace(text)+`"`)
+}
