@@ -192,6 +192,9 @@ func TestByHand(t *testing.T) {
 				`key s1._domainkey.example.org: replace its record, as it is revoked: s1._domainkey.example.org TXT "v=DKIM1; p="` {
 				t.Errorf("%v", h.events)
 			}
+			if publisher != "none" { // from here on it is the same
+				return
+			}
 			h.mail(40 * day)
 			if got := h.states(); !strings.HasPrefix(got, "s1=revoked n1=active") {
 				t.Errorf("the record is still there: %s", got)
