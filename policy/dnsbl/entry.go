@@ -30,6 +30,9 @@ func (e *KeyError) Error() string {
 // and codes, and is watched by default. The error joins one [KeyError] for each thing that is wrong.
 func (c *Catalogue) Read(entry map[string]any) (*List, error) {
 	r := &reader{entry: entry, catalogue: c}
+	if r.exposesKey(); len(r.errs) > 0 { // nothing else is said, for it might show the key
+		return nil, errors.Join(r.errs...)
+	}
 	r.id()
 	r.zone()
 	r.words()
@@ -227,7 +230,7 @@ func (r *reader) families() {
 		case "ipv6":
 			r.list.Families |= IPv6
 		default:
-			r.wrong("%v is not a family (ipv4, ipv6)", []any{v}, "families")
+			r.wrong("%q is not a family (ipv4, ipv6)", []any{fmt.Sprint(v)}, "families")
 		}
 	}
 	if len(values) == 0 {

@@ -36,7 +36,7 @@ var ErrTooMany = errors.New("too many to be watched")
 func (w Wishes) subjects() ([]Subject, error) {
 	var addresses, domains []Subject
 	for _, a := range w.Addresses {
-		if s := Address(a); visible(s.Addr) {
+		if s := Address(a); mail.SeenByWorld(s.Addr) {
 			addresses = append(addresses, s)
 		}
 	}
@@ -59,14 +59,6 @@ func within(subjects []Subject, most int, what string, errs []error) ([]Subject,
 		return subjects, errs
 	}
 	return subjects[:most], append(errs, fmt.Errorf("%d %s are %w: at most %d", len(subjects), what, ErrTooMany, most))
-}
-
-// carrierGrade is what providers use inside: RFC 6598.
-var carrierGrade = netip.MustParsePrefix("100.64.0.0/10")
-
-// visible tells whether the world can see mail coming from an address. Of any other a list knows nothing.
-func visible(a netip.Addr) bool {
-	return a.IsGlobalUnicast() && !a.IsPrivate() && !carrierGrade.Contains(a)
 }
 
 // Options is what a [Monitor] needs.

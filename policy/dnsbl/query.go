@@ -78,11 +78,11 @@ func reason(ctx context.Context, resolver dns.Resolver, l *List, s Subject) stri
 			texts = append(texts, record.Text)
 		}
 	}
-	text := strings.ToValidUTF8(strings.Join(texts, "; "), "?")
+	text := l.Key.hide(strings.ToValidUTF8(strings.Join(texts, "; "), "?")) // before it is cut: half a key is none to hide
 	if len(text) > maxReason {
 		text = strings.ToValidUTF8(text[:maxReason], "") + "..."
 	}
-	return l.Key.hide(text)
+	return text
 }
 
 // question gives the name to ask for, without final dot. It may hold the key.

@@ -228,6 +228,53 @@ func TestKeyIsSecret(t *testing.T) {
 	}
 }
 
+// A key that stands where the reason of a list is cut off is hidden before that, not half of it after.
+func TestKeyAtTheCut(t *testing.T) {
+	const key = "s3cr3tk3y"
+	l := listOf(t, withKey(t, builtin(t), "spamhaus-zen-dqs", key), "spamhaus-zen-dqs")
+	for before := 380; before < 410; before++ {
+		text := strings.Repeat(".", before) + key + " and more"
+		r := dnsbl.Query(t.Context(), dns.ResolverFunc(func(_ context.Context, _ string, k dns.Type) dns.Answer {
+			if k == dns.TXT {
+				return dns.Answer{Status: dns.Found, Records: []dns.Record{{Text: text}}}
+			}
+			return found("127.0.0.2")
+		}), l, address("192.0.2.1"))
+		if strings.Contains(r.Text, "s3") {
+			t.Errorf("%d octets before it: %s", before, r.Text)
+		}
+	}
+}
+
+// An entry whose texts hold its own key is refused, at the text, without showing it: it would be shown in replies.
+func TestKeyInEntry(t *testing.T) {
+	const key = "s3cr3tk3y"
+	for path, value := range map[string]any{
+		"lookup_url":              "https://look.example/S3CR3TK3Y/x",
+		"removal_url":             "no page, s3cr3tk3y",
+		"name":                    "List s3cr3tk3y",
+		"note":                    "s3cr3tk3y",
+		"zone":                    "{key}.s3cr3tk3y.example.net",
+		"id":                      "local-s3cr3tk3y",
+		"kind":                    "s3cr3tk3y",
+		"families":                []any{"ipv4", "s3cr3tk3y"},
+		"codes.127.0.0.2.meaning": map[string]any{"127.0.0.2": map[string]any{"meaning": "s3cr3tk3y", "severity": "warn"}},
+		"error_codes.127.0.0.3":   map[string]any{"127.0.0.3": "the key s3cr3tk3y has expired"},
+	} {
+		entry := map[string]any{"id": "local", "zone": "{key}.bl.example.net", "key": key, "codes": anyCodes()}
+		name, _, _ := strings.Cut(path, ".")
+		entry[name] = value
+		_, err := builtin(t).Read(entry)
+		if err == nil || !strings.HasPrefix(err.Error(), path+": the key stands in it") ||
+			strings.Contains(strings.ToLower(err.Error()), key) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if _, err := builtin(t).Read(map[string]any{"id": "local", "zone": "{key}.bl.example.net", "key": "key", "codes": anyCodes()}); err != nil {
+		t.Errorf("the place for the key is not the key: %v", err)
+	}
+}
+
 // A time-out, a refusal and a list that does not know us are told apart, each with what to do.
 func TestRemedies(t *testing.T) {
 	c := builtin(t)
