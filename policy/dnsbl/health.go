@@ -95,12 +95,13 @@ type finding struct {
 	remedy  string
 	foreign bool // an answer lay outside 127.0.0.0/8
 	coded   bool // it declines with an error code
+	cut     bool // nothing is known, because the time was up
 }
 
 // judge says what the answer to a question of a test means. Any code will do for what is listed: the test entries of
 // many lists have codes of their own.
 func (l *List) judge(p probe, r Result) finding {
-	f := finding{reason: r.Reason, remedy: r.Remedy, foreign: r.foreign, coded: r.Coded}
+	f := finding{reason: r.Reason, remedy: r.Remedy, foreign: r.foreign, coded: r.Coded, cut: r.Cut}
 	switch {
 	case r.foreign:
 		f.health = Faulty

@@ -25,7 +25,8 @@ const lookAtOnce = 32
 // Look asks every list about every subject that it takes, once, and gives the results by list, then by subject. Each
 // list must list its test entry first, and one that lists a subject must pass its whole test: so a listing is not that
 // of a list which lists the world, although there is no second answer to confirm it. No operator is asked more than
-// once a second. When ctx ends, what was not asked is Unknown.
+// once a second. When ctx ends, what was not asked, not answered
+// or not tested by then is Unknown, and marked as [Result.Cut].
 func Look(ctx context.Context, o LookOptions) []Result {
 	k := look{progress: o.Progress}
 	random := o.Rand
@@ -106,7 +107,13 @@ func (k *look) visit(ctx context.Context, resolver dns.Resolver, v *visit) {
 		proved = v.probe(ctx, resolver, probes)
 	}
 	for i, s := range v.subjects {
-		if f.health != Healthy || results[i].State == Listed && proved.health != Healthy {
+		switch listed := results[i].State == Listed; {
+		case f.cut:
+			results[i] = Result{List: v.list, Subject: s, Reason: notAsked, Cut: true}
+		case listed && proved.cut:
+			reason := "was found to be listed, but the time was up before the list was tested"
+			results[i] = Result{List: v.list, Subject: s, Reason: reason, Cut: true}
+		case f.health != Healthy || listed && proved.health != Healthy:
 			results[i] = proved.result(v.list, s)
 		}
 		k.tell(v.at+i, results[i])
@@ -158,7 +165,11 @@ func (p *paced) Resolve(ctx context.Context, name string, t dns.Type) dns.Answer
 		return dns.Answer{Err: errNoTime}
 	}
 	p.free = time.Now().Add(pace)
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	patient, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return p.resolver.Resolve(ctx, name, t)
+	answer := p.resolver.Resolve(patient, name, t)
+	if answer.Status == dns.Failed && ctx.Err() != nil {
+		answer.Err = errCut
+	}
+	return answer
 }

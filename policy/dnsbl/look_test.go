@@ -122,6 +122,50 @@ func TestLookEnds(t *testing.T) {
 	})
 }
 
+// What the time cut off is said to be that, and not put down to lists: neither what was not asked, nor what had not
+// answered, nor a listing by a list that could not be tested any more. What is known by then, is known.
+func TestLookCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, wishes := several(t, 6)
+		l := func(i int) *zone { return w.zones[fmt.Sprintf("l%d.example", i)] }
+		l(0).listed[oneReversed] = "127.0.0.2" // its reason is asked for in the third second, its tests come later
+		l(1).hang = true                       // its first test is under way
+		l(3).err = dns.ErrServFail
+		l(4).listed["2.0.0.127"] = "127.255.255.254"
+		w.fault = func(name string) (dns.Answer, bool) {
+			if name == oneReversed+".l2.example" { // the question about the address is under way
+				time.Sleep(2 * time.Second)
+				return dns.Answer{Err: dns.ErrTimeout}, true
+			}
+			return dns.Answer{}, false
+		}
+		lists := append(wishes.Lists, own(t, map[string]any{"id": "later", "zone": "l.example", "operator": "l5.example"})...)
+		w.zones["l.example"] = &zone{}
+		ctx, cancel := context.WithTimeout(t.Context(), 2500*time.Millisecond)
+		defer cancel()
+		results := dnsbl.Look(ctx, dnsbl.LookOptions{Resolver: w, Lists: lists, Subjects: onlyOne})
+		for i, want := range []struct {
+			state  dnsbl.State
+			cut    bool
+			coded  bool
+			reason string
+		}{
+			{dnsbl.Unknown, true, false, "was found to be listed, but the time was up before the list was tested"},
+			{dnsbl.Unknown, true, false, "was not asked, because the time was up"},
+			{dnsbl.Unknown, true, false, "had not answered when the time was up"},
+			{dnsbl.Unknown, false, false, "SERVFAIL"},
+			{dnsbl.Refused, false, true, "answers 127.255.255.254"},
+			{dnsbl.Clear, false, false, ""},
+			{dnsbl.Unknown, true, false, "was not asked, because the time was up"},
+		} {
+			r := results[i]
+			if r.State != want.state || r.Cut != want.cut || r.Coded != want.coded || !strings.Contains(r.Reason, want.reason) {
+				t.Errorf("%s: %+v\nwant %+v", r.List, r, want)
+			}
+		}
+	})
+}
+
 // Nothing to look at is no trouble.
 func TestLookNothing(t *testing.T) {
 	resolver := dns.ResolverFunc(func(context.Context, string, dns.Type) dns.Answer {

@@ -113,7 +113,7 @@ func NewMonitor(o Options) (*Monitor, error) {
 	}
 	m.snapshot.Store(&Snapshot{})
 	var err error
-	m.memory, err = recall(o.State)
+	m.memory, err = openMemory(o.State)
 	m.memory.busy = m.clock.start
 	if err != nil {
 		m.events = append(m.events, Event{Change: LostMemory, At: m.clock.now(), Reason: err.Error()})

@@ -23,6 +23,7 @@ type Result struct {
 	Reason  string        `json:"reason,omitempty"` // when Unknown, Refused or Broken: why
 	Remedy  string        `json:"remedy,omitempty"` // what the operator of this host can do about that; may be empty
 	Coded   bool          `json:"coded,omitempty"`  // when Refused: with an error code, and not by a question that fails
+	Cut     bool          `json:"cut,omitempty"`    // when Unknown: only because the time was up; see [Look]
 
 	failed  bool // there was no answer
 	foreign bool // an answer lay outside 127.0.0.0/8
@@ -38,8 +39,11 @@ func greatest(codes []Match) (s Severity) {
 	return s
 }
 
-// errNoTime tells that a question was not asked, because the time was up.
-var errNoTime = errors.New("no time left")
+// Why there is no answer when the time is up.
+var (
+	errNoTime = errors.New("no time left")    // the question was not asked
+	errCut    = errors.New("cut off by time") // it was, but the answer could not be awaited
+)
 
 // Query asks a list about a subject, and for the reason if it is listed: one question, or two. Neither time-out nor any
 // other failure is an error: they are results whose state is Unknown, or Refused.
@@ -213,12 +217,16 @@ func (l *List) errorCode(a netip.Addr) (meaning string, is bool) {
 	return isQueryError(a)
 }
 
+const notAsked = "was not asked, because the time was up"
+
 // failure says what it means that there was no answer.
 func (l *List) failure(err error) Result {
 	r := Result{List: l, failed: true}
 	switch {
 	case errors.Is(err, errNoTime):
-		r.Reason = "was not asked, because the time was up"
+		r.Cut, r.Reason = true, notAsked
+	case errors.Is(err, errCut):
+		r.Cut, r.Reason = true, "had not answered when the time was up"
 	case errors.Is(err, dns.ErrTimeout):
 		r.Reason = "does not answer in time"
 	case errors.Is(err, dns.ErrServFail) && l.Access == Registration:

@@ -165,6 +165,9 @@ func TestQuery(t *testing.T) {
 		} else if texts != 0 || r.Codes != nil || r.Text != "" {
 			t.Errorf("%s: no listing, but %d questions for its reason: %+v", tt.list, texts, r)
 		}
+		if coded := r.State == dnsbl.Refused && tt.answer.Status == dns.Found; r.Coded != coded {
+			t.Errorf("%s %v: refused by a code: %t", tt.list, tt.answer, r.Coded)
+		}
 		if r.State != tt.state || !strings.Contains(got, tt.want) || r.List != l || r.Subject != subject {
 			t.Errorf("%s %v: %v %q, want %v %q", tt.list, tt.answer, r.State, got, tt.state, tt.want)
 		}

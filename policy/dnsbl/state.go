@@ -72,22 +72,19 @@ type cellMemory struct {
 	Next      time.Time     `json:"next,omitzero"`
 }
 
-// recall reads the state file. The memory can be used in any case; the error says why it is empty.
-func recall(path string) (*memory, error) {
+// openMemory reads the state file. The memory can be used in any case; the error says why it is empty.
+func openMemory(path string) (*memory, error) {
 	m := &memory{path: path, lists: map[string]*listMemory{}}
 	if path == "" {
 		return m, nil
 	}
-	text, err := readBounded(path)
+	lists, err := readState(path)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) { // nothing can have been known
 		return m, nil
 	}
 	if err == nil {
-		var lists map[string]*listMemory
-		if lists, err = parseState(text); err == nil {
-			m.lists = lists
-			return m, nil
-		}
+		m.lists = lists
+		return m, nil
 	}
 	aside := path + ".broken"
 	if moved := os.Rename(path, aside); moved != nil {
@@ -96,17 +93,21 @@ func recall(path string) (*memory, error) {
 	return m, fmt.Errorf("state file %s: %w; it was set aside as %s", path, err, aside)
 }
 
-func readBounded(path string) ([]byte, error) {
+// readState reads a state file.
+func readState(path string) (map[string]*listMemory, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxState+1))
-	if err == nil && len(text) > maxState {
-		err = errors.New("far too large")
+	if err != nil {
+		return nil, err
 	}
-	return text, err
+	if len(text) > maxState {
+		return nil, errors.New("far too large")
+	}
+	return parseState(text)
 }
 
 // parseState reads what a state file holds.

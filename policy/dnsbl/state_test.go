@@ -3,7 +3,9 @@ package dnsbl_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -302,5 +304,65 @@ func TestKilled(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// What a monitor has written can be read by others, while it is at work and after; nothing of it is changed for that.
+func TestRecall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "dnsbl.json")
+		w, wishes := several(t, 3)
+		w.zones["l0.example"].listed[oneReversed] = "127.0.0.2"
+		v := watch(t, w, path, wishes)
+		v.pass(3 * time.Hour)
+		w.put(func() { w.zones["l2.example"].listed[oneReversed] = "127.0.0.2" })
+		for len(v.at("l2").Pending) == 0 {
+			v.pass(time.Minute)
+		}
+		v.pass(time.Minute)
+		since, err := dnsbl.Recall(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		one := dnsbl.Address(one)
+		if at, want := since(wishes.Lists[0], one), v.at("l0").Since; !at.Equal(want) || want.IsZero() {
+			t.Errorf("listed since %v, want %v", at, want)
+		}
+		moved := own(t, map[string]any{"id": "l0", "zone": "elsewhere.example"})[0]
+		for name, at := range map[string]time.Time{
+			"clear":       since(wishes.Lists[1], one),
+			"pending":     since(wishes.Lists[2], one),
+			"another":     since(wishes.Lists[0], address("203.0.113.26")),
+			"not watched": since(listOf(t, builtin(t), "psbl"), one),
+			"moved":       since(moved, one),
+		} {
+			if !at.IsZero() {
+				t.Errorf("%s: listed since %v", name, at)
+			}
+		}
+	})
+}
+
+// A state file that cannot be read is an error, stays where it is, and makes nothing known.
+func TestRecallDamaged(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "dnsbl.json")
+	l := listOf(t, builtin(t), "psbl")
+	since, err := dnsbl.Recall(path)
+	if !errors.Is(err, fs.ErrNotExist) || !since(l, address("203.0.113.25")).IsZero() {
+		t.Errorf("%v", err)
+	}
+	future := `{"version":1,"lists":{"psbl":{"zone":"psbl.surriel.com","subjects":{"203.0.113.25":` +
+		`{"told":"listed","asked":"2026-01-01T00:00:00Z","since":"2999-01-01T00:00:00Z"}}}}}`
+	for text, wrong := range map[string]bool{"{": true, `{"version":2}`: true, future: false} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		since, err := dnsbl.Recall(path)
+		if (err != nil) != wrong || !since(l, address("203.0.113.25")).IsZero() {
+			t.Errorf("%s: %v", text, err)
+		}
+		if kept, err := os.ReadFile(path); err != nil || string(kept) != text {
+			t.Errorf("%s: it is %s now, %v", text, kept, err)
+		}
 	}
 }
