@@ -118,8 +118,8 @@ type Reach struct {
 	domains []mail.Domain // of those who run lists
 }
 
-// NewReach takes those in who run the lists that may lead to a refusal: no other keeps mail from anybody. Theirs are the
-// domain that the zone is in, and the hosts of the web pages, but not what such a host is in: that may be anybody's.
+// NewReach takes those in who run the lists that may lead to a refusal: no other keeps mail from anybody. Theirs are
+// the domain that the zone is in, and the hosts of the web pages, but not what such a host is in: that may be anybody's.
 func NewReach(lists []*dnsbl.List, acts func(*dnsbl.List) bool) Reach {
 	var r Reach
 	for _, l := range lists {

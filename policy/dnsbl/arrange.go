@@ -50,8 +50,8 @@ func (m *Monitor) watchOf(l *List, old []*watch, now time.Time) *watch {
 	return w
 }
 
-// describe gives a list that is watched the description that a reload has of it. What its answers mean may have changed,
-// and what was refused may be allowed now.
+// describe gives a list that is watched the description that a reload has of it. What its answers mean may have
+// changed, and what was refused may be allowed now.
 func (m *Monitor) describe(w *watch, l *List, now time.Time) {
 	was := w.list
 	w.list = l
@@ -126,7 +126,8 @@ func (m *Monitor) queue(now time.Time) {
 	for _, w := range m.watches {
 		o := m.operators[w.list.Operator]
 		if o == nil {
-			o = &operator{name: w.list.Operator, free: m.clock.start.Add(pace)} // who came before may have asked just now
+			// Who ran before may have asked just now.
+			o = &operator{name: w.list.Operator, free: m.clock.start.Add(pace)}
 			m.operators[o.name] = o
 		}
 		w.operator = o

@@ -7,11 +7,14 @@
 // An answer is not yet a listing. Lists answer with error codes when they refuse a resolver, they lapse and then answer
 // with the address of a web server, they are closed and list the world; resolvers rewrite answers. So a list is tested
 // before it is believed: it must list what it says it lists, must not list what it says it does not, and must not list
-// a name that nobody can have put there. And a listing counts when two answers, some time apart, say so.
+// a name that nobody can have put there. And a listing counts when two answers, some time apart, say so, and the list
+// has passed its tests since the second; a list that failed them once must pass them twice before it is believed again.
 //
 // # What it never does
 //
-// It asks no list more often than that list's min_poll, and no operator of lists more than once a second. It asks
+// It asks no list more often than that list's min_poll, and no operator of lists more than once a second: over a
+// restart, and over a kill but for what was asked in the last second of a busy minute, or the last minute of any other.
+// Only what was asked while the resolver answered nothing at all is asked again sooner, after ten minutes. It asks
 // nothing on the path of a message. It asks no zone that is known to be dead, and nothing about addresses that the
 // world cannot see. It decides nothing: what a listing leads to is said elsewhere.
 //
@@ -24,7 +27,8 @@
 // Answers come from strangers: codes count only where the catalogue knows them, and reasons (TXT) are cut to a bounded
 // length but not escaped: escape them where they are shown. The key of a list is a secret that stands in the names
 // that are asked for, and nowhere else: no text, error, JSON or state file of this package holds it. The state file is
-// trusted no more than an answer: what it holds is checked, and it can only be as old as it says.
+// trusted no more than an answer: what it holds is checked, and it can only be as old as it says. An entry whose texts
+// hold its own key is refused.
 package dnsbl
 
 import (

@@ -319,7 +319,9 @@ func TestEndlessTTL(t *testing.T) {
 func TestTurningAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, z, wishes := local(t, "codes", codes("block", "127.0.0.0/24")["codes"])
-		turns := []string{"127.0.0.10 127.0.0.4 127.0.0.9", "127.0.0.9 127.0.0.10 127.0.0.4", "127.0.0.4 127.0.0.4 127.0.0.9 127.0.0.10"}
+		turns := []string{
+			"127.0.0.10 127.0.0.4 127.0.0.9", "127.0.0.9 127.0.0.10 127.0.0.4", "127.0.0.4 127.0.0.4 127.0.0.9 127.0.0.10",
+		}
 		v := watch(t, w, "", wishes)
 		for i := range 24 {
 			w.put(func() { z.listed[oneReversed] = turns[i%3] })

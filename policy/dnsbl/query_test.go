@@ -273,7 +273,8 @@ func TestKeyInEntry(t *testing.T) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
-	if _, err := builtin(t).Read(map[string]any{"id": "local", "zone": "{key}.bl.example.net", "key": "key", "codes": anyCodes()}); err != nil {
+	entry := map[string]any{"id": "local", "zone": "{key}.bl.example.net", "key": "key", "codes": anyCodes()}
+	if _, err := builtin(t).Read(entry); err != nil {
 		t.Errorf("the place for the key is not the key: %v", err)
 	}
 }

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// Recall reads the state file of a monitor, for those who ask lists themselves: since tells since when something is on a
-// list, as far as the monitor knew; zero is that it did not know of it. The file is not touched, and may be that of a
-// monitor at work. The error says why nothing is known, and wraps [fs.ErrNotExist] without a file; since can be used
-// then as well.
+// Recall reads the state file of a monitor, for those who ask lists themselves. Since tells since when something is on
+// a list, as far as the monitor knew; zero is that it knew of no listing. The file is not touched, and may be that of a
+// monitor at work. The error says why nothing is known, and wraps [io/fs.ErrNotExist] when there is no file; since can
+// be used nevertheless.
 func Recall(path string) (since func(*List, Subject) time.Time, err error) {
 	lists, err := readState(path)
 	if err != nil {

@@ -16,7 +16,7 @@ const (
 	testEvery    = 6 * time.Hour    // a healthy list is tested
 	retestEvery  = time.Hour        // a list that answers, but not as it should, is tested
 	believeAfter = 2                // tests in a row that a list must pass which failed one
-	testApart    = 10 * time.Minute // two tests of a list are at least so far apart; one that is not heard is tested so often
+	testApart    = 10 * time.Minute // two tests of a list are at least so far apart, and so far if it is not heard
 	patience     = 10 * time.Second // for one answer
 )
 

@@ -179,7 +179,8 @@ func (m *memory) restore(w *watch, now time.Time) {
 		w.doubts = believeAfter
 	}
 	w.since, w.begun, w.tested = kept.Since, past(kept.Begun, now), past(kept.Tested, now)
-	w.answered, w.next = past(kept.Answered, now), past(kept.Next, w.begun.Add(spreadMost(testInterval(w.list, w.health))))
+	w.answered = past(kept.Answered, now)
+	w.next = past(kept.Next, w.begun.Add(spreadMost(testInterval(w.list, w.health))))
 	if kept.Begun.After(now) || kept.Tested.After(now) {
 		w.next = now
 	}
@@ -219,8 +220,8 @@ func cut(s string) string {
 	return strings.ToValidUTF8(s[:min(len(s), maxText)], "?")
 }
 
-// pace gives the time between two writings. At the start, and when a list can be asked again, nearly everything is asked
-// within a minute, and would be once more if the daemon were killed then.
+// pace gives the time between two writings. At the start, and when a list can be asked again, nearly everything is
+// asked within a minute, and would be once more if the daemon were killed then.
 func (m *memory) pace(now time.Time) time.Duration {
 	if now.Sub(m.busy) < tick {
 		return pace

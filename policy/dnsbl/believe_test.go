@@ -1,0 +1,74 @@
+package dnsbl_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"reputed/policy/dnsbl"
+)
+
+// A list that begins to list the world between two answers has passed its tests after the first: only a test after the
+// second shows that it means nothing.
+func TestPitfallLapsesBetweenAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, z, wishes := local(t)
+		v := watch(t, w, "", wishes)
+		v.pass(time.Hour)
+		w.put(func() { z.listed[oneReversed] = "127.0.0.2" })
+		for len(v.at("local").Pending) == 0 {
+			v.pass(time.Second)
+		}
+		v.pass(5 * time.Minute)
+		tests := len(w.questions("", "1.0.0.127"))
+		if tests < 2 {
+			t.Fatal("not tested after the first answer")
+		}
+		w.put(func() { z.all = "127.0.0.2" })
+		for range 20 * 60 {
+			v.pass(time.Minute)
+			if l := v.at("local"); l.State == dnsbl.Listed {
+				t.Fatalf("listed by a list that lists the world: %+v", l)
+			}
+		}
+		v.want("lapsed", "local", dnsbl.Broken, "broken local")
+	})
+}
+
+// A list that lists the world on and off passes a test now and then. It is believed when it passes two in a row, and
+// that takes minutes, not hours.
+func TestPitfallListsTheWorldOnAndOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		state := filepath.Join(t.TempDir(), "dnsbl.json")
+		w, z, wishes := local(t)
+		v := watch(t, w, state, wishes)
+		w.put(func() { z.all = "127.0.0.2" })
+		v.pass(7 * time.Hour)
+		v.want("lapsed", "local", dnsbl.Broken, "broken local")
+		tested := func() int { return len(w.questions("", "1.0.0.127")) }
+		for i := range 6 {
+			w.put(func() { z.all = "" })
+			for n := tested(); tested() == n; {
+				v.pass(time.Minute)
+			}
+			w.put(func() { z.all = "127.0.0.2" })
+			v.pass(20 * time.Minute)
+			v.want("after one test that it passes", "local", dnsbl.Broken, "")
+			if i == 3 { // nor does a restart make it better
+				v.stop()
+				v = watch(t, w, state, wishes)
+			}
+		}
+		w.put(func() { z.all = "" })
+		for n := tested(); tested() == n; {
+			v.pass(time.Minute)
+		}
+		if l := v.at("local"); !strings.Contains(l.Reason, "must pass another") {
+			t.Errorf("%+v", l)
+		}
+		v.pass(12 * time.Minute)
+		v.want("after two", "local", dnsbl.Clear, "healthy local")
+	})
+}
