@@ -1,0 +1,68 @@
+//go:build integration
+
+package mta
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"reputed/contrib/test/nameserver"
+)
+
+// twins are the two servers of example.org, where its delegation leads, and a resolver. Knot takes updates; BIND copies
+// the zone when it is told to, and lags behind until then.
+type twins struct {
+	knot    *nameserver.Knot
+	bind    *nameserver.BIND
+	unbound *nameserver.Unbound
+	key     nameserver.Key // may change the keys of the zone
+}
+
+// negative is for how long others remember that a name of the zone was not there: RFC 2308, section 5.
+const negative = 2 * time.Hour
+
+func newTwins(t *testing.T) *twins {
+	t.Helper()
+	w := &twins{key: nameserver.NewKey("reputed")}
+	zone := fmt.Sprintf(`$TTL 3600
+@ SOA ns1 hostmaster 1 86400 86400 864000 %d
+@ NS ns1
+@ NS ns2
+ns1 A %s
+ns2 A %s
+`, negative/time.Second, primaryAddr, secondaryAddr)
+	w.knot = nameserver.StartDynamicKnot(t, nameserver.Dynamic{
+		Addr: primaryAddr, Key: w.key, Secondaries: []string{secondaryAddr},
+	}, map[string]string{"example.org": zone})
+	w.bind = nameserver.StartBIND(t, nameserver.BINDOptions{
+		Dynamic: nameserver.Dynamic{Addr: secondaryAddr}, Copies: map[string]string{"example.org": primaryAddr},
+	})
+	w.unbound = nameserver.StartUnbound(t, nameserver.UnboundOptions{
+		Stub: map[string]string{"example.org": w.knot.Addr()},
+		// Time goes 3600 times faster for the daemon, and as it does for Unbound: what it kept would be old.
+		MaxTTL: time.Millisecond, MaxNegativeTTL: time.Millisecond,
+	})
+	return w
+}
+
+// catchUp has the second server copy the zone as it is now.
+func (w *twins) catchUp() { w.bind.Refresh("example.org", w.knot) }
+
+// settings is what the daemon is to know of them.
+func (w *twins) settings() string {
+	return fmt.Sprintf("[dns]\nservers = [%q]\ntimeout = \"300ms\"\n", w.unbound.Addr()) +
+		mayChange("example.org", "", w.key)
+}
+
+// shows gives what both servers show at a name, in the order of the servers: the text of its record, "" where none is.
+func (w *twins) shows(t testing.TB, name string) (both [2]string) {
+	t.Helper()
+	for i, s := range []*nameserver.Server{w.knot.Server, w.bind.Server} {
+		if texts, err := s.TXT(t, name); err == nil {
+			both[i] = strings.Join(texts, " and ")
+		}
+	}
+	return both
+}
