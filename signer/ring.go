@@ -96,7 +96,7 @@ func (r *Ring) missing(rules []Rule) error {
 
 // Without gives the ring that signs as well as it can when the records of some keys are known to be gone, or to hold
 // something else. For each algorithm the other active keys sign; without any, the newest retiring one, whose record is
-// still there. If that leaves a domain none, all its active keys go on: a signature that cannot be verified is no worse
+// still there, also where the active one was revoked or is broken. If that leaves a domain none, all its active keys go on: a signature that cannot be verified is no worse
 // than none (RFC 6376, section 6.1).
 func (r *Ring) Without(unseen map[ID]bool) *Ring {
 	c := *r
@@ -128,6 +128,12 @@ func signing(keys []*Key, unseen map[ID]bool) []*Key {
 			use = append(use, k)
 		case !seen[k.algorithm] && stand != nil && !slices.Contains(use, stand):
 			use = append(use, stand)
+		}
+	}
+	for _, algorithm := range slices.Sorted(maps.Keys(standIn)) {
+		of := func(k *Key) bool { return k.algorithm == algorithm }
+		if !slices.ContainsFunc(active, of) {
+			use = append(use, standIn[algorithm])
 		}
 	}
 	if len(use) == 0 {

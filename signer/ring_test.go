@@ -123,8 +123,8 @@ func TestChooseByState(t *testing.T) {
 		{"cp", "", false, signer.Foreign, "", "cp"},
 		{"cp", "", true, signer.NoKey, "", "cp"},
 		{"cp", "*", false, signer.NoKey, "", "cp"},
-		{"cr", "", false, signer.NoKey, "", "c"}, // it was signed for
-		{"r", "", false, signer.NoKey, "", ""},
+		{"cr", "", false, signer.Usable, "r", ""}, // the active one was revoked, or is broken
+		{"r", "", false, signer.Usable, "r", ""},
 		{"cx", "", false, signer.NoKey, "", "c"},
 		{"ca", "c", false, signer.NoKey, "", "c"},
 		{"ca", "ca", false, signer.Usable, "a", ""},
@@ -199,7 +199,9 @@ func TestWithout(t *testing.T) {
 		{"efG", "ef", "g", "one for two"},
 		{"eF", "ef", "e", "a signature that cannot be verified is no worse than none"},
 		{"es", "es", "es", "the same of all"},
-		{"F", "", "", "without an active key none is stood in for"},
+		{"F", "", "f", "the active key was revoked, or is broken"},
+		{"F", "f", "", "that one cannot be seen either"},
+		{"eS", "", "es", "each algorithm for itself: the active key of one was revoked"},
 	}
 	for _, tt := range tests {
 		var keys []*signer.Key

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -21,6 +22,7 @@ import (
 	"reputed/policy"
 	"reputed/policy/dns"
 	"reputed/policy/dnsbl"
+	"reputed/signer"
 	"reputed/signer/watch"
 )
 
@@ -59,7 +61,7 @@ func newDaemon(e *env, cfg *config.Config, log *slog.Logger) (*daemon, error) {
 	if cfg.Signing.Watch {
 		d.watch = d.newWatch(e, cfg)
 	}
-	s, err := d.setUp(e, cfg)
+	s, err := d.setUp(e, cfg, nil)
 	if err != nil {
 		d.dns.Close()
 		return nil, err
@@ -103,13 +105,20 @@ func (d *daemon) close() {
 func (d *daemon) site() *milter.Site { return d.current.Load().site }
 
 // setUp makes of a configuration what the daemon works with. What services know comes from them, as they outlive it.
-func (d *daemon) setUp(e *env, cfg *config.Config) (*setup, error) {
-	k := known{resolver: d.dns, listed: func(a netip.Addr) []dnsbl.Listing { return d.lists.Snapshot().Listed(a) }}
+func (d *daemon) setUp(e *env, cfg *config.Config, inUse *heldKeys) (*setup, error) {
+	k := known{
+		resolver: d.dns, listed: func(a netip.Addr) []dnsbl.Listing { return d.lists.Snapshot().Listed(a) },
+		lives: map[signer.ID]signer.Life{}, inUse: inUse,
+	}
 	if d.watch != nil {
-		k.unseen = d.watch.Snapshot().Unseen()
+		seen := d.watch.Snapshot()
+		k.unseen = seen.Unseen()
+		for i := range seen.Keys { // what was known before the start, where a state cannot be read
+			k.lives[seen.Keys[i].Life.ID] = seen.Keys[i].Life
+		}
 	}
 	if was := d.current.Load(); was != nil {
-		k.lives = was.keys.lives
+		maps.Copy(k.lives, was.keys.lives)
 	}
 	return newSetup(e, cfg, k)
 }
@@ -118,7 +127,7 @@ func (d *daemon) setUp(e *env, cfg *config.Config) (*setup, error) {
 func (d *daemon) reload(e *env, cfg *config.Config) error {
 	d.changing.Lock()
 	defer d.changing.Unlock()
-	s, err := d.setUp(e, cfg)
+	s, err := d.setUp(e, cfg, nil)
 	if err != nil {
 		return err
 	}

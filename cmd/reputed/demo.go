@@ -195,7 +195,7 @@ func (st *stage) set(sc *scenario) error {
 		if err != nil {
 			return err
 		}
-		s, err := st.daemon.setUp(st.env, cfg) // not a reload, which would speak of the broken key each time
+		s, err := st.daemon.setUp(st.env, cfg, nil) // not a reload, which would speak of the broken key each time
 		if err != nil {
 			return err
 		}

@@ -21,20 +21,22 @@ type heldKeys struct {
 	err     error        // the directory cannot be read, so it is not known whom to sign for
 	ring    *signer.Ring // usable, whatever else is wrong
 	lives   map[signer.ID]signer.Life
-	broken  []error  // files and directories that cannot be used, and selectors named in vain
-	weak    []error  // keys that work and should be replaced
-	keyless []string // From domains, as in [[domain]], that should be signed for and cannot be
+	kept    []signer.ID // keys that go on as they were, though their files are gone or cannot be used
+	broken  []error     // files and directories that cannot be used, and selectors named in vain
+	weak    []error     // keys that work and should be replaced
+	keyless []string    // From domains, as in [[domain]], that should be signed for and cannot be
 }
 
 // loadKeys reads the keys and matches them with the configured domains. What was known of them stands in for states that
-// cannot be read.
-func loadKeys(cfg *config.Config, known map[signer.ID]signer.Life) *heldKeys {
+// cannot be read; what was in use goes on (nil: it does not) until it is revoked, or a reload gives it up.
+func loadKeys(cfg *config.Config, known map[signer.ID]signer.Life, inUse *heldKeys) *heldKeys {
 	found := keydir.Load(cfg.Signing.Keys, keydir.Options{Known: known})
+	kept := keep(&found, inUse)
 	ring, err := signer.NewRing(cfg.Rules(), found.Domains, found.Keys)
 	h := &heldKeys{
 		dir: cfg.Signing.Keys, absent: found.Absent, err: found.Unreadable,
 		ring: ring, broken: append(found.Problems, each(err)...), weak: found.Warnings,
-		lives: map[signer.ID]signer.Life{},
+		lives: map[signer.ID]signer.Life{}, kept: kept,
 	}
 	for _, l := range found.Lives() {
 		h.lives[l.ID] = l
@@ -46,6 +48,24 @@ func loadKeys(cfg *config.Config, known map[signer.ID]signer.Life) *heldKeys {
 		h.expect(d.Name.String(), example(d.Name))
 	}
 	return h
+}
+
+// keep adds the keys in use that were not found, but those that were revoked, and names them.
+func keep(found *keydir.Found, inUse *heldKeys) (kept []signer.ID) {
+	if inUse == nil {
+		return nil
+	}
+	here := map[signer.ID]bool{}
+	for _, l := range found.Lives() {
+		here[l.ID] = true
+	}
+	for _, k := range inUse.ring.Keys() {
+		if id := k.ID(); !here[id] {
+			found.Keys = append(found.Keys, k)
+			kept = append(kept, id)
+		}
+	}
+	return kept
 }
 
 // expect notes a From domain that should be signed for, if it cannot be.

@@ -79,9 +79,11 @@ func (s *keySet) left(id signer.ID) []string {
 	if was != signer.Active {
 		return nil
 	}
-	for _, k := range others {
-		if k.State() == signer.Active {
-			return []string{fmt.Sprintf("%s signs on with %s", id.Domain, k.ID().Selector)}
+	for _, s := range []signer.State{signer.Active, signer.Retiring} {
+		for _, k := range others {
+			if k.State() == s {
+				return []string{fmt.Sprintf("%s signs on with %s", id.Domain, k.ID().Selector)}
+			}
 		}
 	}
 	for _, k := range others {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -91,20 +92,33 @@ func (d *daemon) keyEvent(ev watch.Event) {
 	d.log.LogAttrs(context.Background(), level, ev.String(), attrs...)
 }
 
-// refresh reads the keys again, with the configuration as it is. What would be worse is refused as at a reload.
+// refresh reads the keys again, with the configuration as it is. Nobody has said that all is in order, as at a reload: so
+// keys that are not found go on, but for those that were revoked, and the trouble of one domain keeps nothing from the
+// others.
 func (d *daemon) refresh(e *env, why string) {
 	d.changing.Lock()
 	defer d.changing.Unlock()
 	was := d.current.Load()
-	s, err := d.setUp(e, was.cfg)
+	s, err := d.setUp(e, was.cfg, was.keys)
 	if err == nil {
-		err = s.keys.worse(was.keys)
+		err = s.keys.err
 	}
 	if err != nil {
-		d.log.Error("keys as before: those in their directory cannot be used", "why", why, "err", err)
+		d.log.Error("keys as before: their directory cannot be read", "why", why, "err", err)
 		return
 	}
 	d.current.Store(s)
+	for _, p := range s.keys.broken {
+		if !slices.ContainsFunc(was.keys.broken, func(old error) bool { return old.Error() == p.Error() }) {
+			d.log.Error("key problem: what is named here is not used", "err", p)
+		}
+	}
+	for _, id := range s.keys.kept {
+		if !slices.Contains(was.keys.kept, id) {
+			d.log.Warn("a key is gone, or its file cannot be used; it goes on until a reload gives it up",
+				"key", id.Domain.String()+"/"+id.Selector.String())
+		}
+	}
 	if before, now := keyNames(was.keys.ring), keyNames(s.keys.ring); before != now {
 		d.log.Info("keys have changed", "why", why, "keys", now)
 	}

@@ -2,11 +2,13 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -187,6 +189,65 @@ func TestReload(t *testing.T) {
 				t.Errorf("what was wrong before is a reason now: %v", err)
 			}
 		})
+	}
+}
+
+// Between reloads the keys are read when their files change. The trouble of one domain keeps nothing from the others;
+// what is gone goes on; what is revoked does not.
+func TestRefresh(t *testing.T) {
+	r := startRunning(t, "", "a.example/s1", "b.example/s1", "c.example/s1")
+	d := r.daemon
+	usable := func() string {
+		var names []string
+		for _, k := range d.current.Load().keys.ring.Keys() {
+			names = append(names, k.ID().Domain.String()+"/"+k.ID().Selector.String())
+		}
+		slices.Sort(names)
+		return strings.Join(names, " ")
+	}
+	r.breakKey("a.example/s1")                // it cannot be used any more
+	r.revoke("b.example/s1")                  // it must not be
+	r.must(os.RemoveAll(r.path("c.example"))) // perhaps by mistake
+	r.key("d.example/s1")                     // it is new
+	d.refresh(r.env, "a test")
+	if got, want := usable(), "a.example/s1 c.example/s1 d.example/s1"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	for _, want := range []string{"mode 0644", "key=a.example/s1", "key=c.example/s1"} {
+		if !strings.Contains(r.log.String(), want) {
+			t.Errorf("the log does not tell of %s:\n%s", want, r.log)
+		}
+	}
+	before := r.log.Len()
+	d.refresh(r.env, "a test")
+	if more := r.log.String()[before:]; more != "" {
+		t.Errorf("told twice: %s", more)
+	}
+}
+
+// A state that cannot be read is what the daemon knew before it was started again, not that of a key which signs.
+func TestDamagedStateAtStart(t *testing.T) {
+	r := startRunning(t, "", "a.example/s1")
+	private, err := generate(newKey{ed25519: true})
+	r.must(err)
+	id := signer.ID{Domain: domain(t, "a.example"), Selector: domain(t, "fresh")}
+	_, err = keydir.Create(r.path(""), keydir.New{ID: id, Private: private, At: time.Now()})
+	r.must(err)
+	r.daemon.watch.Set(r.daemon.current.Load().keyWishes)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r.must(r.daemon.watch.Run(ctx)) // writes what it knows
+	r.must(os.WriteFile(r.path("a.example/fresh.json"), []byte("{"), 0o600))
+	e, _, _ := testEnv("")
+	cfg, _, err := loadConfig(filepath.Join(r.dir, "reputed.toml"))
+	r.must(err)
+	again, err := newDaemon(e, cfg, newLog(r.log, config.Logfmt))
+	r.must(err)
+	t.Cleanup(again.close)
+	for _, k := range again.current.Load().keys.ring.Choose(id.Domain).Keys {
+		if k.ID() == id {
+			t.Error("a key that nobody has seen signs")
+		}
 	}
 }
 

@@ -39,6 +39,7 @@ type known struct {
 	listed   func(netip.Addr) []dnsbl.Listing
 	lives    map[signer.ID]signer.Life // of keys, for those whose state cannot be read
 	unseen   map[signer.ID]bool        // keys that nobody can see
+	inUse    *heldKeys                 // whose keys go on if they are not found; nil: none
 }
 
 // newSetup reads the keys, and the secrets of zones that may be changed. It fails where one of those cannot be used, and
@@ -48,7 +49,7 @@ func newSetup(e *env, cfg *config.Config, k known) (*setup, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &setup{cfg: cfg, keys: loadKeys(cfg, k.lives), routes: routes(e, cfg)}
+	s := &setup{cfg: cfg, keys: loadKeys(cfg, k.lives, k.inUse), routes: routes(e, cfg)}
 	if cfg.Signing.OnUnpublished == config.LastGood {
 		s.keys.ring = s.keys.ring.Without(k.unseen)
 	}

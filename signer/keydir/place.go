@@ -40,7 +40,7 @@ type place struct {
 // enter opens and locks the place of a domain; with create, it makes one if there is none.
 func (w writer) enter(d mail.Domain, create bool) (*place, error) {
 	if create {
-		if err := os.MkdirAll(w.dir, 0o700); err != nil {
+		if err := w.makeDir(); err != nil {
 			return nil, err
 		}
 	}
@@ -74,6 +74,34 @@ func (w writer) enter(d mail.Domain, create bool) (*place, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// makeDir makes the directory of keys, if there is none. What root makes belongs to the owner of the directory that it
+// is made in, or the daemon could not read it.
+func (w writer) makeDir() error {
+	var made []string
+	above := filepath.Clean(w.dir)
+	info, err := os.Stat(above)
+	for ; errors.Is(err, fs.ErrNotExist) && above != filepath.Dir(above); info, err = os.Stat(above) {
+		made = append(made, above)
+		above = filepath.Dir(above)
+	}
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(w.dir, 0o700); err != nil {
+		return err
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || os.Geteuid() != 0 || owner.Uid == 0 {
+		return nil
+	}
+	for _, dir := range made {
+		if err := os.Lchown(dir, int(owner.Uid), int(owner.Gid)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // settle locks the place and clears what an interruption has left.

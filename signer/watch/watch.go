@@ -167,6 +167,11 @@ func (w *Watch) read() {
 	now := w.clock.now()
 	w.files.note(w.wishes.Dir)
 	known := map[signer.ID]signer.Life{}
+	for id, k := range w.memory.keys { // at the start, it is all that is known of keys whose state cannot be read
+		if k.State != signer.None {
+			known[id] = signer.Life{ID: id, State: k.State}
+		}
+	}
 	for _, l := range w.lives {
 		known[l.ID] = l
 	}
