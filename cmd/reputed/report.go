@@ -4,6 +4,7 @@ import (
 	"time"
 
 	live "reputed/cmd/reputed/internal/status"
+	"reputed/signer"
 )
 
 // report tells how the daemon does.
@@ -20,6 +21,22 @@ func (d *daemon) report() *live.Report {
 		Resolver: live.NewResolver(known.Resolver(), live.Asked{
 			Servers: d.servers, Client: d.client.Stats(), Cache: d.dns.Stats(),
 		}),
-		Keys: live.Keys(s.keys.ring),
+		Keys: d.keysReport(s),
 	}
+}
+
+// keysReport tells how the keys do, with what the watch sees of them.
+func (d *daemon) keysReport(s *setup) []live.Key {
+	keys := live.Keys(s.keys.ring)
+	if d.watch == nil {
+		return keys
+	}
+	seen := d.watch.Snapshot()
+	for i := range keys {
+		k := &keys[i]
+		if of, ok := seen.Key(signer.ID{Domain: k.Domain, Selector: k.Selector}); ok {
+			k.Sighting, k.Unseen, k.Reason, k.Remedy = of.Seen.Sighting.String(), of.Unseen, of.Look.Reason, of.Look.Advice
+		}
+	}
+	return keys
 }

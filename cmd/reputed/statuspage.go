@@ -7,6 +7,7 @@ import (
 
 	live "reputed/cmd/reputed/internal/status"
 	"reputed/policy/dnsbl"
+	"reputed/signer"
 )
 
 // printCounts says what became of messages; of what there was none, nothing.
@@ -180,7 +181,14 @@ func printKeys(p printer, keys []live.Key) {
 		if k.Weak {
 			size = cell{size.text + ", weak", amber}
 		}
-		rows = append(rows, []cell{{k.Domain.String(), plain}, {k.Selector.String(), plain}, {k.Algorithm, plain}, size})
+		row := []cell{{k.Domain.String(), plain}, {k.Selector.String(), plain}, {k.Algorithm, plain}, size}
+		switch {
+		case k.Unseen:
+			row = append(row, cell{k.State + ", seen by nobody", amber})
+		case k.State != "" && k.State != signer.Active.String():
+			row = append(row, cell{k.State + ", seen " + k.Sighting, plain})
+		}
+		rows = append(rows, row)
 	}
 	p.table("  ", rows)
 }

@@ -168,6 +168,7 @@ func Keys(ring *signer.Ring) []Key {
 	for _, k := range ring.Keys() {
 		all = append(all, Key{
 			Domain: k.ID().Domain, Selector: k.ID().Selector, Algorithm: k.Algorithm(), Bits: k.Bits(), Weak: k.Weak(),
+			State: k.State().String(),
 		})
 	}
 	return all

@@ -252,7 +252,10 @@ func (r *Report) ofSite() (all []Problem) {
 	for _, k := range r.Keys {
 		if k.Weak {
 			all = append(all, Problem{Warning, fmt.Sprintf("the key %s/%s is weak: %d bits", k.Domain, k.Selector, k.Bits),
-				"reputed keys new " + k.Domain.String()})
+				"reputed keys rotate " + k.Domain.String()})
+		}
+		if k.Unseen {
+			all = append(all, Problem{Warning, fmt.Sprintf("nobody sees the key %s/%s: %s", k.Domain, k.Selector, k.Reason), k.Remedy})
 		}
 	}
 	return all

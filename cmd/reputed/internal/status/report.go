@@ -155,13 +155,19 @@ type Cache struct {
 	Entries   uint64 `json:"entries"`
 }
 
-// Key is a key that signs.
+// Key is a key that signs, has signed, or will.
 type Key struct {
 	Domain    mail.Domain `json:"domain"`
 	Selector  mail.Domain `json:"selector"`
 	Algorithm string      `json:"algorithm"`
 	Bits      int         `json:"bits"`
-	Weak      bool        `json:"weak"` // it works, and should be replaced
+	Weak      bool        `json:"weak"`  // it works, and should be replaced
+	State     string      `json:"state"` // how far it has come: see signer.State
+
+	Sighting string `json:"sighting,omitempty"` // how much of the world sees its record: see signer.Sighting; "": not watched
+	Unseen   bool   `json:"unseen"`             // nobody sees it, which is sure
+	Reason   string `json:"reason,omitempty"`   // what was found last; unescaped
+	Remedy   string `json:"remedy,omitempty"`
 }
 
 // Version names this program as it was built: the version of the module, or the revision.

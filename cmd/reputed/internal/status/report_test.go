@@ -241,3 +241,17 @@ func TestVersion(t *testing.T) {
 		t.Error("no version")
 	}
 }
+
+// A key that nobody sees any more is for somebody to mend; one that is on its way is not.
+func TestUnseenKey(t *testing.T) {
+	d, _ := mail.ParseDomain("example.org")
+	s, _ := mail.ParseDomain("s1")
+	r := &status.Report{Keys: []status.Key{
+		{Domain: d, Selector: s, State: "active", Sighting: "nowhere", Unseen: true, Reason: "no such name", Remedy: "publish it"},
+		{Domain: d, Selector: s, State: "created", Sighting: "partly"},
+	}}
+	problems, worst := r.Problems()
+	if worst != status.Warning || len(problems) != 1 || problems[0].Text != "nobody sees the key example.org/s1: no such name" {
+		t.Errorf("%v: %+v", worst, problems)
+	}
+}
