@@ -15,35 +15,27 @@ import (
 	"reputed/contrib/test/nameserver"
 )
 
-// Where the servers of zones listen, at port 53.
-const (
-	primaryAddr   = "127.53.0.1"
-	secondaryAddr = "127.53.0.2"
-)
-
-// publishedZones are those that the primary has. It lets one key change what is below _domainkey of each.
-var publishedZones = map[string]string{
-	"example.org": `$TTL 60
-@ SOA ns1 hostmaster 1 3600 3600 86400 60
-@ NS ns1
-ns1 A 127.53.0.1
+// publishedZones are those that a primary at an address has. It lets one key change what is below _domainkey of each.
+func publishedZones(addr string) map[string]string {
+	const usual = `$TTL 60
+@ SOA ns1.example.org. hostmaster 1 3600 3600 86400 60
+@ NS ns1.example.org.
+`
+	return map[string]string{
+		"example.org": usual + "ns1 A " + addr + `
 s1._domainkey.foreign  TXT "v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
 s1._domainkey.two      TXT "one record"
 s1._domainkey.two      TXT "and another"
 s1._domainkey.revoked  TXT "v=DKIM1; p="
 s1._domainkey.away     CNAME s1.elsewhere.example.
 _domainkey.handed      NS ns.elsewhere.example.`,
-	"secret.example":   usual,
-	"stranger.example": usual,
-	"byhand.example":   usual,
-	"keys.example":     usual,
-	"customer.example": usual + "s1._domainkey CNAME s1.customer._domainkey.keys.example.",
+		"secret.example":   usual,
+		"stranger.example": usual,
+		"byhand.example":   usual,
+		"keys.example":     usual,
+		"customer.example": usual + "s1._domainkey CNAME s1.customer._domainkey.keys.example.",
+	}
 }
-
-const usual = `$TTL 60
-@ SOA ns1.example.org. hostmaster 1 3600 3600 86400 60
-@ NS ns1.example.org.
-`
 
 // verb runs a verb on the daemon's configuration, and gives its exit status and what it prints.
 func (d *daemon) verb(args ...string) (code int, stdout, stderr string) {
@@ -74,15 +66,16 @@ func mayChange(zone, server string, key nameserver.Key) string {
 func TestKeysPublish(t *testing.T) {
 	endAtOnce(t)
 	key := nameserver.NewKey("reputed")
-	at := nameserver.Dynamic{Addr: primaryAddr, Key: key}
+	at := nameserver.Dynamic{Addr: nameserver.Loopback(t), Key: key}
+	zones := publishedZones(at.Addr)
 	t.Run("knot", func(t *testing.T) {
-		p := publishing{nameserver.StartDynamicKnot(t, at, publishedZones), key}
+		p := publishing{nameserver.StartDynamicKnot(t, at, zones), key}
 		t.Run("published", p.published)
 		// Knot takes a key for none where no rule lets it do what it wants.
 		t.Run("not published", func(t *testing.T) { p.refused(t, "the server does not know the key, or not for this zone") })
 	})
 	t.Run("bind", func(t *testing.T) {
-		p := publishing{nameserver.StartBIND(t, nameserver.BINDOptions{Dynamic: at, Zones: publishedZones}), key}
+		p := publishing{nameserver.StartBIND(t, nameserver.BINDOptions{Dynamic: at, Zones: zones}), key}
 		t.Run("published", p.published)
 		const denied = "the server refuses the update: let the key change TXT records of this name"
 		t.Run("not published", func(t *testing.T) { p.refused(t, denied) })
@@ -158,7 +151,7 @@ func (p *publishing) refused(t *testing.T, denied string) {
 	} {
 		entries = append(entries, mayChange(zone, p.Addr(), key))
 	}
-	d := p.configured(t, append(entries, mayChange("silent.example", secondaryAddr, p.key))...)
+	d := p.configured(t, append(entries, mayChange("silent.example", nameserver.Loopback(t), p.key))...)
 	made := records(d.run(append([]string{"keys", "new", "--ed25519", "--selector", "s1"}, domains...)...))
 	code, stdout, stderr := d.verb("keys", "publish", "--json")
 	var said struct {

@@ -18,26 +18,29 @@ type twins struct {
 	bind    *nameserver.BIND
 	unbound *nameserver.Unbound
 	key     nameserver.Key // may change the keys of the zone
+	first   string         // the address of Knot
 }
 
-// negative is for how long others remember that a name of the zone was not there: RFC 2308, section 5.
+// negative is for how long others remember that a name of the zone was not there, which is the smaller one of two
+// numbers of its SOA record: RFC 2308, section 5.
 const negative = 2 * time.Hour
 
 func newTwins(t *testing.T) *twins {
 	t.Helper()
-	w := &twins{key: nameserver.NewKey("reputed")}
+	w := &twins{key: nameserver.NewKey("reputed"), first: nameserver.Loopback(t)}
+	second := nameserver.Loopback(t)
 	zone := fmt.Sprintf(`$TTL 3600
-@ SOA ns1 hostmaster 1 86400 86400 864000 %d
+@ %[1]d SOA ns1 hostmaster 1 86400 86400 864000 %[1]d
 @ NS ns1
 @ NS ns2
-ns1 A %s
-ns2 A %s
-`, negative/time.Second, primaryAddr, secondaryAddr)
+ns1 A %[2]s
+ns2 A %[3]s
+`, negative/time.Second, w.first, second)
 	w.knot = nameserver.StartDynamicKnot(t, nameserver.Dynamic{
-		Addr: primaryAddr, Key: w.key, Secondaries: []string{secondaryAddr},
+		Addr: w.first, Key: w.key, Secondaries: []string{second},
 	}, map[string]string{"example.org": zone})
 	w.bind = nameserver.StartBIND(t, nameserver.BINDOptions{
-		Dynamic: nameserver.Dynamic{Addr: secondaryAddr}, Copies: map[string]string{"example.org": primaryAddr},
+		Dynamic: nameserver.Dynamic{Addr: second}, Copies: map[string]string{"example.org": w.first},
 	})
 	w.unbound = nameserver.StartUnbound(t, nameserver.UnboundOptions{
 		Stub: map[string]string{"example.org": w.knot.Addr()},

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"net"
+	"net/netip"
 	"regexp"
 	"strconv"
 	"strings"
@@ -34,7 +35,7 @@ func NewKey(name string) Key {
 //
 // A zone that others copy or change brings its own SOA, and is not to be set again: its serial would go back.
 type Dynamic struct {
-	Addr        string   // a loopback address: it listens there, at port 53. "": a port of 127.0.0.1 that was free
+	Addr        string   // as of [Loopback]: it listens there, at port 53. "": a port of 127.0.0.1 that was free
 	Key         Key      // may change TXT records below _domainkey of each zone, and nothing else; zero: nobody may
 	Secondaries []string // addresses of servers that copy its zones, and listen at port 53; none: nobody may
 	Notify      bool     // they are told of changes at once (RFC 1996); else they do not know before [BIND.Refresh]
@@ -62,18 +63,28 @@ func readSerial(t testing.TB, said string) int {
 	return n
 }
 
+// Loopback gives a loopback address whose port 53 nobody has; another one each time, so that several tests can run on
+// one machine. It wants root.
+func Loopback(t testing.TB) string {
+	t.Helper()
+	var last error
+	for range 20 {
+		var n [2]byte
+		rand.Read(n[:])
+		addr := netip.AddrFrom4([4]byte{127, 53, n[0], n[1]}).String()
+		if last = free(net.JoinHostPort(addr, domainPort)); last == nil {
+			return addr
+		}
+	}
+	lack(t, "a name server at port 53 of a loopback address wants root: "+last.Error())
+	return ""
+}
+
 // listen moves a server that was not started to port 53 of an address; "" leaves it where it is.
 func (s *Server) listen(addr string) {
-	s.t.Helper()
-	if addr == "" {
-		return
+	if addr != "" {
+		s.addr = net.JoinHostPort(addr, domainPort)
 	}
-	s.addr = net.JoinHostPort(addr, domainPort)
-	probe, err := net.Listen("tcp", s.addr)
-	if err != nil {
-		lack(s.t, "a name server at "+s.addr+" wants root, and that nobody else listens there: "+err.Error())
-	}
-	probe.Close()
 }
 
 // TXT is what the server shows at a name: its TXT records, each put together from its strings.

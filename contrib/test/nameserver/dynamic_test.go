@@ -9,27 +9,24 @@ import (
 	"testing"
 )
 
-// Where two servers of a zone listen.
-const (
-	first  = "127.53.0.1"
-	second = "127.53.0.2"
-)
-
-// whole is a zone whose servers are these two.
-const whole = `$TTL 60
+// zoneAt is a zone whose servers are at two addresses.
+func zoneAt(first, second string) string {
+	return fmt.Sprintf(`$TTL 60
 @ SOA ns1 hostmaster 1 3600 3600 86400 60
 @ NS ns1
 @ NS ns2
-ns1 A 127.53.0.1
-ns2 A 127.53.0.2
-`
+ns1 A %s
+ns2 A %s
+`, first, second)
+}
 
 // A zone is copied to another server, which has what is new when it is to have it, or at once.
 func TestCopies(t *testing.T) {
 	for _, notify := range []bool{false, true} {
 		t.Run(fmt.Sprint("notify ", notify), func(t *testing.T) {
+			first, second := Loopback(t), Loopback(t)
 			d := Dynamic{Addr: first, Secondaries: []string{second}, Notify: notify}
-			k := StartDynamicKnot(t, d, map[string]string{"example.org": whole})
+			k := StartDynamicKnot(t, d, map[string]string{"example.org": zoneAt(first, second)})
 			b := StartBIND(t, BINDOptions{Dynamic: Dynamic{Addr: second}, Copies: map[string]string{"example.org": first}})
 			if k.Addr() != first+":53" || b.Addr() != second+":53" {
 				t.Fatalf("they listen at %s and %s", k.Addr(), b.Addr())
@@ -65,7 +62,9 @@ func TestCopies(t *testing.T) {
 
 // A server that has lost a zone refuses its names, until it has it again.
 func TestLose(t *testing.T) {
-	StartDynamicKnot(t, Dynamic{Addr: first, Secondaries: []string{second}}, map[string]string{"example.org": whole})
+	first, second := Loopback(t), Loopback(t)
+	d := Dynamic{Addr: first, Secondaries: []string{second}}
+	StartDynamicKnot(t, d, map[string]string{"example.org": zoneAt(first, second)})
 	b := StartBIND(t, BINDOptions{Dynamic: Dynamic{Addr: second}, Copies: map[string]string{"example.org": first}})
 	want := func(header string) {
 		t.Helper()
@@ -85,7 +84,8 @@ func TestLose(t *testing.T) {
 }
 
 func TestBIND(t *testing.T) {
-	b := StartBIND(t, BINDOptions{Zones: map[string]string{"example.org": whole + `@ TXT "here"`}})
+	zone := zoneAt("127.0.0.1", "127.0.0.1") + `@ TXT "here"`
+	b := StartBIND(t, BINDOptions{Zones: map[string]string{"example.org": zone}})
 	got, err := b.TXT(t, "example.org")
 	if serial := b.Serial("example.org"); err != nil || !slices.Equal(got, []string{"here"}) || serial != 1 {
 		t.Errorf("%q, %v, serial %d", got, err, serial)

@@ -114,16 +114,27 @@ func freeAddr(t testing.TB) string {
 			t.Fatal(err)
 		}
 		addr := tcp.Addr().String()
-		udp, err := net.ListenPacket("udp", addr)
 		tcp.Close()
-		if err == nil {
-			udp.Close()
+		if last = free(addr); last == nil {
 			return addr
 		}
-		last = err
 	}
 	t.Fatalf("no port is free for both UDP and TCP: %v", last)
 	return ""
+}
+
+// free tells whether nobody has an address, neither for UDP nor for TCP; the error is why not.
+func free(addr string) error {
+	tcp, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer tcp.Close()
+	udp, err := net.ListenPacket("udp", addr)
+	if err != nil {
+		return err
+	}
+	return udp.Close()
 }
 
 // Addr is where the server answers; it stays the same over Stop and Start.
