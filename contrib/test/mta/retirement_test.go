@@ -17,7 +17,7 @@ func TestRetirement(t *testing.T) {
 	r.before(t)
 	r.rotate(t)
 	r.catchUp()
-	signed(t, r.flow(t, "the new key signs", r.signedBy(r.selector)), "old, "+r.selector)
+	r.tookOver(t, r.flow(t, "the new key signs", r.signedBy(r.selector)))
 	began := time.Now()
 	r.pace, r.patience = 500*time.Millisecond, 2*week/haste
 	signed(t, r.flow(t, "the old key is revoked", func() bool {
