@@ -25,7 +25,7 @@ var mayImport = map[string]string{
 	"policy/dns/dnstest":            "",
 	"policy/dnsbl":                  "policy/mail policy/dns",
 	"policy":                        "policy/mail",
-	"policy/check":                  "policy policy/mail policy/spf policy/dnsbl",
+	"policy/check":                  "policy policy/mail policy/dns policy/spf policy/dkim policy/dnsbl",
 	"signer":                        "policy/mail",
 	"signer/keydir":                 "signer policy/mail",
 	"signer/watch":                  "signer signer/keydir policy/mail",

@@ -1,0 +1,170 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"reputed/policy"
+	"reputed/policy/dkim"
+	"reputed/policy/dns"
+	"reputed/policy/dnsbl"
+	"reputed/policy/mail"
+)
+
+// Host is a host that sends mail, with what its checklist is asked of. A field that is nil or empty is not known: items
+// that need it report [policy.Unknown] and say why, or nothing where there is nothing to look at.
+type Host struct {
+	Name     mail.Domain   // how it greets the world
+	Routes   policy.Routes // the ways by which its mail leaves
+	Domains  []mail.Domain // that it sends from, and envelope senders are in
+	Keys     []Key         // that it signs with
+	Lists    []*dnsbl.List // to ask about addresses and domains
+	Rewrites policy.Rewrites
+
+	Resolver  dns.Resolver   // recursive; answers may come from a cache
+	Uncached  dns.Resolver   // the same without a cache, for lists and keys; nil: Resolver
+	Authority *dns.Authority // asks the servers of zones themselves; nil: they are not asked
+
+	Local   Local
+	Now     func() time.Time
+	Dial    func(ctx context.Context, network, address string) (net.Conn, error) // to servers of mail and of policies
+	Options Wanted
+
+	looked   sync.Once
+	listings []dnsbl.Result
+}
+
+// Key is a key that the host signs with.
+type Key struct {
+	dkim.Want
+	State string // how far it has come, a word of signer.State: "active"
+	Path  string // of the private key; "" where there is none
+}
+
+// Local is what this host says of itself. Each function may be nil: then that is not known.
+type Local struct {
+	Addresses func() []netip.Addr                 // of its interfaces
+	Source    func(to netip.Addr) netip.Addr      // the address from which it would send to another; zero: no way there
+	Hosts     func(name string) []netip.Addr      // of a name in /etc/hosts
+	ReadFile  func(name string) ([]byte, error)   // for keys' permissions see Stat
+	Stat      func(name string) (FileFact, error) // who may read a file
+}
+
+// FileFact is who may read a file.
+type FileFact struct {
+	Mode  uint32 // permission bits
+	Owner string // the user's name, or its number
+}
+
+// Wanted are the items that reach out to others than name servers. They are asked only when wanted.
+type Wanted struct {
+	Port25 bool // connect to port 25 of others
+	Role   bool // ask the domain's own MX about postmaster@ and abuse@
+	Banner bool // connect to this host's own port 25
+}
+
+// Item is one item of the checklist.
+//
+// Its findings say in Evidence what was asked of whom and what came back: the name is the question, such as "PTR
+// 25.113.0.203.in-addr.arpa" or "TXT _dmarc.example.org at 192.0.2.53", the value is the answer, or why there was none.
+// What should have come back is the evidence named "expected". Fix is what to paste, in the notation of where it goes;
+// Advice says where that is, or what else to do. A name server that fails makes [policy.Unknown], never Pass nor Fail.
+type Item struct {
+	ID    string // a stable word: "ptr"
+	Group string // the heading under which it stands
+	About string // what it looks at, as a clause
+
+	// Info marks what is good to know, and not a condition of being accepted: only its failures count in the whole.
+	Info bool
+
+	// Ask looks. Each finding's Rule is the ID. No finding means that there is nothing to look at.
+	Ask func(ctx context.Context, h *Host) []policy.Finding
+}
+
+// Outcome is what an item found.
+type Outcome struct {
+	Item     *Item
+	Findings []policy.Finding
+	Took     time.Duration
+}
+
+// itemsAtOnce is how many items are asked at the same time. Each waits, mostly.
+const itemsAtOnce = 16
+
+// Walk asks the items, several at a time, and gives their outcomes in the order of the items. It ends when ctx does:
+// what is not known by then is [policy.Unknown]. Done, unless nil, is told of each outcome, one at a time.
+func (h *Host) Walk(ctx context.Context, items []Item, done func(Outcome)) []Outcome {
+	outcomes := make([]Outcome, len(items))
+	slots := make(chan struct{}, itemsAtOnce)
+	var telling sync.Mutex
+	var asking sync.WaitGroup
+	for i := range items {
+		slots <- struct{}{}
+		asking.Go(func() {
+			defer func() { <-slots }()
+			outcomes[i] = h.ask(ctx, &items[i])
+			if done != nil {
+				telling.Lock()
+				defer telling.Unlock()
+				done(outcomes[i])
+			}
+		})
+	}
+	asking.Wait()
+	return outcomes
+}
+
+// ask asks an item. A panic in it is a finding too: one broken item must not hide the others.
+func (h *Host) ask(ctx context.Context, item *Item) (o Outcome) {
+	o.Item = item
+	begin := time.Now()
+	defer func() {
+		o.Took = time.Since(begin)
+		if v := recover(); v != nil {
+			f := finding(item.ID, "failed", policy.Unknown, fmt.Sprintf("panic in this check: %v", v))
+			o.Findings = append(o.Findings, f)
+		}
+	}()
+	o.Findings = item.Ask(ctx, h)
+	return o
+}
+
+// look asks the lists, once for all items that want to know. It takes no longer than ctx of the first.
+func (h *Host) look(ctx context.Context) []dnsbl.Result {
+	h.looked.Do(func() {
+		o := dnsbl.LookOptions{Resolver: h.uncached(), Lists: h.Lists}
+		for _, a := range h.addresses() {
+			o.Subjects = append(o.Subjects, dnsbl.Address(a))
+		}
+		for _, d := range h.Domains {
+			o.Subjects = append(o.Subjects, dnsbl.Domain(d))
+		}
+		h.listings = dnsbl.Look(ctx, o)
+	})
+	return h.listings
+}
+
+func (h *Host) uncached() dns.Resolver {
+	if h.Uncached != nil {
+		return h.Uncached
+	}
+	return h.Resolver
+}
+
+// addresses gives every address that mail leaves from, once.
+func (h *Host) addresses() (all []netip.Addr) {
+	seen := map[netip.Addr]bool{}
+	for _, r := range h.Routes {
+		for _, a := range r.Egress.Addresses {
+			if !seen[a] {
+				seen[a] = true
+				all = append(all, a)
+			}
+		}
+	}
+	return all
+}

@@ -1,0 +1,18 @@
+package check
+
+// Headings of the checklist, in its order.
+const (
+	GroupAddress    = "address and name"
+	GroupDomain     = "domain"
+	GroupSPF        = "spf"
+	GroupDKIM       = "dkim"
+	GroupDMARC      = "dmarc"
+	GroupReputation = "reputation"
+	GroupMTA        = "mail server"
+	GroupExtras     = "good to know"
+)
+
+// Items gives the checklist, in its order. Each call gives a new one.
+func Items() []Item {
+	return []Item{}
+}
