@@ -12,22 +12,25 @@ import (
 // Looker looks for keys in the DNS.
 type Looker struct {
 	Authority *dns.Authority // asks the servers of zones; nil: they are not asked
-	Resolver  dns.Resolver   // is asked where no server shows the key; nil: it is not. Best one without a cache
+	Resolver  dns.Resolver   // is asked where no server of the world shows the key; nil: it is not. Best without a cache
 	Random    func() string  // a label that nobody has published; nil: of crypto/rand
 }
 
-// Look asks every server of the zone that holds the record. Where none of them shows the key, or none can be asked, it
-// asks the resolver too. It takes as long as these take, and ends when ctx does: what is not known then is [Unknown].
+// Look asks every server of the zone that holds the record. Where none of them shows the key that the world can reach, or
+// none can be asked, it asks the resolver too. It takes as long as these take, and ends when ctx does: what is not known then is [Unknown].
 func (l *Looker) Look(ctx context.Context, w Want) Seen {
 	var p dns.Poll
 	if l.Authority != nil {
 		p = l.Authority.Ask(ctx, w.Name(), dns.TXT)
 	}
 	f := facts{want: w, poll: p}
+	shown := false // to the world
 	for _, v := range p.Views {
-		f.verdicts = append(f.verdicts, Judge(w, v.Answer))
+		verdict := Judge(w, v.Answer)
+		f.verdicts = append(f.verdicts, verdict)
+		shown = shown || verdict.Result.Verifies() && !private(v)
 	}
-	if l.Resolver != nil && !slices.ContainsFunc(f.verdicts, func(v Verdict) bool { return v.Result.Verifies() }) {
+	if l.Resolver != nil && !shown {
 		v := Judge(w, l.Resolver.Resolve(ctx, w.Name(), dns.TXT))
 		f.resolver = &v
 	}

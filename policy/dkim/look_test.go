@@ -25,6 +25,7 @@ type world struct {
 	one, two, net *dnstest.Server
 	resolver      *dnstest.Server
 	private       bool // the servers have addresses that only private networks know
+	half          bool // the first of them has
 }
 
 const delegations = `
@@ -74,8 +75,11 @@ func (w *world) set(s *dnstest.Server, serial int, records string) {
 func (w *world) resolve(records string) {
 	w.t.Helper()
 	a, b := "192.0.2.1", "192.0.2.2"
+	if w.private || w.half {
+		a = "10.0.0.1"
+	}
 	if w.private {
-		a, b = "10.0.0.1", "10.0.0.2"
+		b = "10.0.0.2"
 	}
 	w.must(w.resolver.Set(fmt.Sprintf(delegations, a, b) + records))
 }
@@ -153,6 +157,11 @@ func TestLook(t *testing.T) {
 		},
 		{
 			"it is being removed", func(w *world) { w.set(w.one, 2, good); w.set(w.two, 3, "") },
+			dkim.Partly, "authority", dkim.NXDomain, "ns2.example.org", "", "newer serial 3",
+		},
+		{
+			"it is being removed, and serials begin anew: RFC 1982",
+			func(w *world) { w.set(w.one, 4294967290, good); w.set(w.two, 3, "") },
 			dkim.Partly, "authority", dkim.NXDomain, "ns2.example.org", "", "newer serial 3",
 		},
 		{
@@ -245,13 +254,52 @@ func TestLook(t *testing.T) {
 			dkim.Unknown, "", dkim.Transient, "", "", "no server of the zone could be asked|the resolver: ",
 		},
 		{
-			"the private network has servers of its own", func(w *world) {
+			"the private network has servers of its own, and the resolver does not bear them out", func(w *world) {
 				w.private = true
 				w.set(w.one, 2, good)
 				w.set(w.two, 2, good)
 				w.resolve("")
 			},
+			dkim.Partly, "authority", dkim.Match, "", "",
+			"10.0.0.1, which the world cannot reach|of the resolver: s1._domainkey.example.org does not exist",
+		},
+		{
+			"the same, and the resolver does not answer", func(w *world) {
+				w.private = true
+				w.set(w.one, 2, good)
+				w.set(w.two, 2, good)
+				w.resolve("")
+				w.resolver.Fault(name[:len(name)-1], servFail)
+			},
+			dkim.Partly, "authority", dkim.Match, "", "", "of the resolver: nothing is known",
+		},
+		{
+			"a network of its own, where the resolver and all servers agree", func(w *world) {
+				w.private = true
+				w.set(w.one, 2, good)
+				w.set(w.two, 2, good)
+				w.resolve(good)
+			},
+			dkim.All, "authority", dkim.Match, "", "",
+			"10.0.0.1, which the world cannot reach|no other server has an address of the world, and the resolver shows the key",
+		},
+		{
+			"one of the servers is private, and the world can reach the other", func(w *world) {
+				w.half = true
+				w.set(w.one, 2, good)
+				w.set(w.two, 2, good)
+				w.resolve("")
+			},
 			dkim.All, "authority", dkim.Match, "", "", "10.0.0.1, which the world cannot reach",
+		},
+		{
+			"the same, and the world's is silent", func(w *world) {
+				w.half = true
+				w.set(w.one, 2, good)
+				w.two.Fault(".", drop)
+				w.resolve("")
+			},
+			dkim.Partly, "authority", dkim.Match, "", "ns2.example.org", "10.0.0.1, which the world cannot reach",
 		},
 		{
 			"hundreds of records, in 64 KB", func(w *world) {
@@ -326,6 +374,46 @@ func whole(t *testing.T, s dkim.Seen) {
 	}
 	if len(s.Reason) > 600 || strings.ContainsAny(s.Reason+s.Advice, "\n!") {
 		t.Errorf("%s", s.Reason)
+	}
+}
+
+// What to do where servers differ: it is the newer copy of the zone that the others will have.
+func TestLookAdvice(t *testing.T) {
+	good, other := txt(name, want(edKey).Text()), txt(name, want(rsaKey(2056)).Text())
+	for _, tt := range []struct {
+		why      string
+		one, two int // serials
+		records  string
+		want     string
+	}{
+		{"it lags", 2, 1, "", "wait until ns2.example.org has the zone as ns1.example.org has it"},
+		{"it has what will come", 2, 3, "", "undo the change of example.org that ns2.example.org has, or the other servers " +
+			"take it over: put the record of the key back at s1._domainkey.example.org"},
+		{"another key will come", 2, 3, other, "undo the change of example.org that ns2.example.org has"},
+	} {
+		w := newWorld(t)
+		w.set(w.one, tt.one, good)
+		w.set(w.two, tt.two, tt.records)
+		s := w.looker().Look(context.Background(), want(edKey))
+		if s.Sighting != dkim.Partly || !strings.HasPrefix(s.Advice, tt.want) {
+			t.Errorf("%s: %v: %s", tt.why, s.Sighting, s.Advice)
+		}
+	}
+}
+
+// A private network's servers alone are not the world, where the resolver is not to be asked.
+func TestLookInside(t *testing.T) {
+	w := newWorld(t)
+	w.private = true
+	w.resolve("")
+	for _, s := range []*dnstest.Server{w.one, w.two} {
+		w.set(s, 2, txt(name, want(edKey).Text()))
+	}
+	l := w.looker()
+	l.Resolver = nil
+	s := l.Look(context.Background(), want(edKey))
+	if s.Sighting != dkim.Partly || len(s.Lagging) > 0 || !strings.Contains(s.Reason, "the resolver is not asked") {
+		t.Errorf("%+v", s)
 	}
 }
 

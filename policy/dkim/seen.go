@@ -18,7 +18,7 @@ const (
 	Unknown Sighting = "unknown" // nothing is known, or too little
 	None    Sighting = "none"    // nobody: each server that was asked has nothing, or something else
 	Partly  Sighting = "partly"  // some: servers show it, others do not, or could not be asked
-	All     Sighting = "all"     // everybody: each server shows it
+	All     Sighting = "all"     // everybody: each server shows it, and one of them, or the resolver, as the world sees it
 )
 
 // Via is who was believed. The words do not change.
@@ -32,8 +32,14 @@ const (
 
 // Seen is what the DNS shows of a key.
 //
-// Partly without Lagging means that who could be asked shows the key, and some could not be asked. None means that
-// nobody shows it: if some servers could not be asked, the resolver did not find it either.
+// Partly without Lagging means that who could be asked shows the key, and some could not be asked, or that only servers
+// show it that the world cannot reach (Private). None means that nobody shows it: if some servers could not be asked,
+// the resolver did not find it either.
+//
+// A network may have servers of its own for a zone that the world sees otherwise. So what servers at private addresses
+// show is not All by itself: a server at an address of the world shows the key, too, or the resolver does. Where every
+// server is private, the resolver alone has to bear them out, and may know no more than they do: Reason says so. That
+// is enough for a network of its own, as one for tests.
 type Seen struct {
 	Name     string   `json:"name"` // where the record belongs
 	Sighting Sighting `json:"sighting"`
@@ -46,7 +52,7 @@ type Seen struct {
 	Zone     string   `json:"zone,omitempty"`    // that holds At, if it is known
 
 	Servers  []Server `json:"servers,omitempty"`
-	Resolver *Verdict `json:"resolver,omitempty"` // nil: it was not asked, as servers show the key
+	Resolver *Verdict `json:"resolver,omitempty"` // nil: it was not asked, as servers of the world show the key
 	Lagging  []string `json:"lagging,omitempty"`  // servers that show something else
 	Silent   []string `json:"silent,omitempty"`   // servers that could not be asked, or do not serve the zone
 
@@ -113,7 +119,7 @@ func (s *Seen) add(v dns.View, verdict Verdict) {
 	if v.Start != nil {
 		server.Serial = v.Start.Serial
 	}
-	server.Private = v.Addr.IsValid() && !mail.SeenByWorld(v.Addr)
+	server.Private = private(v)
 	if server.Lame {
 		server.Verdict.Advice = fmt.Sprintf("have %s serve the zone %s, or remove it from the NS records", v.Host, v.Zone)
 	}
@@ -125,6 +131,9 @@ func (s *Seen) add(v dns.View, verdict Verdict) {
 	}
 	s.Servers = append(s.Servers, server)
 }
+
+// private tells that the world cannot reach who was asked, and so may ask somebody else.
+func private(v dns.View) bool { return v.Addr.IsValid() && !mail.SeenByWorld(v.Addr) }
 
 // hosts gives the servers one of whose addresses shows what is wanted, each once.
 func (s *Seen) hosts(want func(Result) bool) []string {

@@ -19,24 +19,56 @@ func (s *Seen) everywhere(shown []string) {
 	if v.Result != Match {
 		s.Reason += "; " + v.Reason
 	}
+	if !s.outside() {
+		s.Sighting, s.Advice = Partly, adviceInside
+	}
 	s.private()
+}
+
+const adviceInside = "ask from outside whether the world sees it, or have this host's resolver see what the world sees"
+
+// outside tells whether somebody besides this network shows the key: a server that the world can reach, or the resolver.
+// A resolver of the network may have been told the same as we were; where all agree, there is nobody left to ask.
+func (s *Seen) outside() bool {
+	open := func(server Server) bool { return !server.Private && server.Verdict.Result.Verifies() }
+	return s.Resolver != nil && s.Resolver.Result.Verifies() || slices.ContainsFunc(s.Servers, open)
 }
 
 // somewhere is that some show the key, and not all.
 func (s *Seen) somewhere(shown []string) {
 	s.Sighting, s.Via = Partly, Authority
 	s.Reason = fmt.Sprintf("%s shows the key", join(shown))
-	good := s.first(func(r Result) bool { return r.Verifies() })
+	good := s.newest(func(r Result) bool { return r.Verifies() })
 	s.Result = good.Verdict.Result
 	if len(s.Lagging) > 0 {
-		bad := s.first(func(r Result) bool { return r != Transient && !r.Verifies() })
+		bad := s.newest(func(r Result) bool { return r != Transient && !r.Verifies() })
 		s.Result = bad.Verdict.Result
 		s.Reason += fmt.Sprintf("; %s does not: %s%s", join(s.Lagging), bad.Verdict.Reason, serials(good, bad))
 		s.Advice = fmt.Sprintf("wait until %s has the zone as %s has it; if it does not come, have it transfer "+
 			"the zone (rndc retransfer %s, knotc zone-retransfer %s)", join(s.Lagging), good.Host, bad.Zone, bad.Zone)
+		if bad.newer(good) {
+			s.Advice = fmt.Sprintf("undo the change of %s that %s has, or the other servers take it over: put the record of "+
+				"the key back at %s", bad.Zone, bad.Host, s.At)
+		}
 	}
 	s.silent()
 	s.private()
+}
+
+// newest gives, of the verdicts that fit, the one of the newest copy of the zone: of that of the first of them.
+func (s *Seen) newest(want func(Result) bool) *Server {
+	best := s.first(want)
+	for i := range s.Servers {
+		if server := &s.Servers[i]; want(server.Verdict.Result) && server.newer(best) {
+			best = server
+		}
+	}
+	return best
+}
+
+// newer tells whether a server has a newer copy of the zone than another: RFC 1982, section 3.2.
+func (s *Server) newer(than *Server) bool {
+	return s.Zone == than.Zone && s.Serial != 0 && than.Serial != 0 && int32(s.Serial-than.Serial) > 0
 }
 
 // serials tells which copies of the zone two servers have.
@@ -47,10 +79,10 @@ func serials(good, bad *Server) string {
 		return ""
 	case theirs == ours:
 		return fmt.Sprintf(" (both have serial %d: it was not raised, or the servers differ on purpose)", theirs)
-	case int32(theirs-ours) < 0: // RFC 1982, section 3.2
-		return fmt.Sprintf(" (it has serial %d, %s has %d)", theirs, good.Host, ours)
+	case bad.newer(good):
+		return fmt.Sprintf(" (it has the newer serial %d, %s has %d: the key is being removed)", theirs, good.Host, ours)
 	}
-	return fmt.Sprintf(" (it has the newer serial %d, %s has %d: the key is being removed)", theirs, good.Host, ours)
+	return fmt.Sprintf(" (it has serial %d, %s has %d)", theirs, good.Host, ours)
 }
 
 // nowhere is that no server shows the key that could be asked. The resolver, which asks the same servers from somewhere
@@ -86,11 +118,23 @@ func (s *Seen) silent() {
 	}
 }
 
-// private tells that the servers may not be those that the world sees.
+// private tells that the servers may not be those that the world sees, and whether the resolver bears them out.
 func (s *Seen) private() {
-	if i := slices.IndexFunc(s.Servers, func(server Server) bool { return server.Private }); i >= 0 {
-		s.Reason += fmt.Sprintf("; %s was asked at %v, which the world cannot reach: the world may see something else",
-			s.Servers[i].Host, s.Servers[i].Addr)
+	i := slices.IndexFunc(s.Servers, func(server Server) bool { return server.Private })
+	if i < 0 {
+		return
+	}
+	s.Reason += fmt.Sprintf("; %s was asked at %v, which the world cannot reach: the world may see something else",
+		s.Servers[i].Host, s.Servers[i].Addr)
+	hidden := !slices.ContainsFunc(s.Servers, func(server Server) bool { return !server.Private && server.Addr.IsValid() })
+	switch {
+	case !hidden || !slices.ContainsFunc(s.Servers, func(server Server) bool { return server.Verdict.Result.Verifies() }):
+	case s.Resolver == nil:
+		s.Reason += "; no other server has an address of the world, and the resolver is not asked"
+	case s.Resolver.Result.Verifies():
+		s.Reason += "; no other server has an address of the world, and the resolver shows the key as well"
+	default:
+		s.Reason += "; no other server has an address of the world, and of the resolver: " + s.Resolver.Reason
 	}
 }
 
