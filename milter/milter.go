@@ -8,6 +8,9 @@
 // neither a body nor a signature is ever held in memory. A message is answered at MAIL, RCPT and its end; what the MTA
 // lets us leave out is negotiated away.
 //
+// What is made of a message is a [Judgement], which other doors share with the sessions. A local client that calls
+// itself exim-filter sends what was judged when Exim took it in: that is signed, or waits, and is asked about no more.
+//
 // # What it never does
 //
 // It never answers SHUTDOWN, on which Postfix 3.7 accepts the mail and loses it; never refuses a recipient of

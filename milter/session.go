@@ -1,7 +1,6 @@
 package milter
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -34,17 +33,10 @@ type session struct {
 
 // message is all that ends with a message.
 type message struct {
+	Judgement
 	state   state
 	begun   bool // MAIL came
-	site    *Site
-	tx      mail.Transaction
 	macros  wire.Macros
-	class   policy.Class
-	why     string
-	verdict policy.Verdict
-	inquiry Inquiry            // nil: nothing is asked
-	halt    context.CancelFunc // ends the inquiry; nil with it
-	routed  []routed           // verdicts on recipients
 	seal    Seal
 	failure error         // our own: the message is answered by Site.OnError
 	took    time.Duration // of the steps before the one in hand
@@ -54,7 +46,7 @@ func newSession(s *Server) *session {
 	return &session{
 		server:  s,
 		lasting: wire.Macros{},
-		message: message{macros: wire.Macros{}, tx: mail.Transaction{Header: new(mail.Header)}},
+		message: message{macros: wire.Macros{}, Judgement: Judgement{Tx: mail.Transaction{Header: new(mail.Header)}}},
 	}
 }
 
@@ -63,18 +55,9 @@ func (s *session) reset() {
 	if s.seal != nil {
 		s.seal.Release()
 	}
-	if s.halt != nil {
-		s.halt()
-	}
 	clear(s.macros)
-	s.tx.Header.Reset()
-	clear(s.tx.Recipients) // hold no texts of the last message
-	clear(s.routed)
-	s.message = message{
-		macros: s.macros,
-		routed: s.routed[:0],
-		tx:     mail.Transaction{Client: &s.client, Header: s.tx.Header, Recipients: s.tx.Recipients[:0]},
-	}
+	s.Judgement.reset(&s.client)
+	s.message = message{macros: s.macros, Judgement: s.Judgement}
 }
 
 // quit forgets the client too: the MTA may put another SMTP session on the same connection.
@@ -136,20 +119,30 @@ func (s *session) mail(path string) reply {
 	}
 	s.begun = true
 	s.client.Daemon = s.macro("{daemon_name}")
-	s.site = s.server.site()
+	s.Site = s.server.site()
 	s.state = envelope
-	s.tx.Client = &s.client
-	s.tx.Login, s.tx.AuthType = s.macros["{auth_authen}"], s.macros["{auth_type}"]
-	s.tx.Path = mail.TrimPath(path)
-	s.tx.ReversePath, _ = mail.ParsePath(s.tx.Path) // what is no address is in no domain of ours; Path keeps its text
-	s.class, s.why = s.site.Outbound.Classify(&s.tx)
-	if s.class == policy.Foreign {
+	s.Tx.Client = &s.client
+	s.Tx.Login, s.Tx.AuthType = s.macros["{auth_authen}"], s.macros["{auth_type}"]
+	s.Tx.Path = mail.TrimPath(path)
+	s.Tx.ReversePath, _ = mail.ParsePath(s.Tx.Path) // what is no address is in no domain of ours; Path keeps its text
+	if s.signsOnly() {
+		s.Settle("exim took it in")
+		return proceed
+	}
+	s.Begin()
+	if s.Class == policy.Foreign {
 		s.done(nil, nil)
 		return accept
 	}
-	s.inquire()
 	return proceed
 }
+
+// filterDaemon is the {daemon_name} of our transport filter for Exim.
+const filterDaemon = "exim-filter"
+
+// signsOnly tells that mail comes from the transport filter of Exim's. What Exim took in, it asked about then; now it
+// sends it, and nothing can be refused any more, for there is nobody to hear it: the message is signed, or waits.
+func (s *session) signsOnly() bool { return s.client.Local && s.client.Daemon == filterDaemon }
 
 // rcpt takes a recipient, or refuses it.
 func (s *session) rcpt(path string) reply {
@@ -158,14 +151,33 @@ func (s *session) rcpt(path string) reply {
 	}
 	r := mail.Recipient{Path: mail.TrimPath(path), Mailer: s.macro("{rcpt_mailer}")}
 	r.Addr, _ = mail.ParsePath(r.Path)
-	r.Stay = s.site.Outbound.Stay(&r)
+	r.Stay = s.Site.Outbound.Stay(&r)
+	if s.settled {
+		r.Stay = mail.Leaves
+	}
 	if v := s.judgeNow(&r); v.Action >= policy.Defer {
 		return s.refuseRecipient(&r, v)
 	}
-	if s.tx.RecipientCount++; len(s.tx.Recipients) < mail.MaxRecipients {
-		s.tx.Recipients = append(s.tx.Recipients, r)
+	if s.Tx.RecipientCount++; len(s.Tx.Recipients) < mail.MaxRecipients {
+		s.Tx.Recipients = append(s.Tx.Recipients, r)
 	}
 	return proceed
+}
+
+// judgeNow gives the verdict on a recipient where a refusal can be answered: over SMTP, of one that leaves. The others
+// are judged at the end of the header.
+func (s *session) judgeNow(r *mail.Recipient) policy.Verdict {
+	if s.client.Local || r.Stay != mail.Leaves {
+		return policy.Verdict{}
+	}
+	return s.Recipient(r)
+}
+
+// refuseRecipient answers a recipient; the message may go on with others.
+func (s *session) refuseRecipient(r *mail.Recipient, v policy.Verdict) reply {
+	s.Tx.QueueID = s.macro("i")
+	s.report(policy.Record{Verdict: v, Rcpt: r.Path})
+	return refusal(v.Reply)
 }
 
 // field takes a header field.
@@ -174,9 +186,9 @@ func (s *session) field(name, value []byte) reply {
 		return s.outOfOrder("header field")
 	}
 	s.state = header
-	h := s.tx.Header
+	h := s.Tx.Header
 	if h.Len() >= mail.MaxHeaderFields || h.Size()+len(name)+len(value) > mail.MaxHeaderSize {
-		s.tx.Cut = true
+		s.Tx.Cut = true
 		return proceed
 	}
 	h.Add(name, value)
@@ -189,24 +201,14 @@ func (s *session) endHeader() reply {
 		return s.outOfOrder("end of header")
 	}
 	s.state = body
-	s.tx.Author = s.tx.Header.ReadAuthor()
-	s.class, s.why = s.site.Outbound.Finish(&s.tx, s.class, s.why, s.site.Own)
-	if s.class != policy.Ours {
+	s.Finish(0)
+	if s.Class != policy.Ours {
 		return proceed
 	}
-	var found []policy.Finding
-	for _, check := range s.site.Checks {
-		found = append(found, check(context.Background(), &s.tx)...)
-	}
-	exempt := s.exemptions()
-	if s.tx.AllStay() {
-		exempt |= policy.AllStay
-	}
-	s.verdict = policy.Decide(s.site.Rules, found, exempt).Join(s.judgeRecipients())
-	if s.verdict.Action >= policy.Defer {
+	if s.Verdict.Action >= policy.Defer {
 		return proceed // a refused message is never signed
 	}
-	seal, err := s.site.Seal(&s.tx)
+	seal, err := s.Site.Seal(&s.Tx)
 	switch {
 	case err == nil:
 		s.seal = seal
@@ -216,33 +218,13 @@ func (s *session) endHeader() reply {
 	return proceed
 }
 
-// exemptions gives the circumstances that sender and client make.
-func (s *session) exemptions() (x policy.Exemption) {
-	if s.tx.NullSender() {
-		x |= policy.NullSender
-	}
-	if s.tx.Authenticated() {
-		x |= policy.Person
-	}
-	if s.state == envelope && policy.CouldRelay(&s.tx, s.site.Own) {
-		x |= policy.MayRelay
-	}
-	if s.client.Local {
-		x |= policy.LocalPort
-		if !s.site.Own(s.tx.ReversePath) {
-			x |= policy.NoBounce
-		}
-	}
-	return x
-}
-
 // chunk takes a piece of the body.
 func (s *session) chunk(p []byte) {
 	if s.state != body {
 		s.outOfOrder("body")
 		return
 	}
-	s.tx.Body += int64(len(p))
+	s.Tx.Body += int64(len(p))
 	if s.seal == nil || s.failure != nil {
 		return
 	}
@@ -266,28 +248,31 @@ func (s *session) end() end {
 	if s.state != body {
 		s.outOfOrder("end of message")
 	}
-	s.tx.QueueID = s.macro("i")
+	s.Tx.QueueID = s.macro("i")
 	if s.failure != nil {
 		return s.fail()
 	}
-	if s.class != policy.Ours {
+	if s.Class != policy.Ours {
 		s.done(nil, nil)
 		return end{reply: accept}
 	}
-	if s.verdict.Action >= policy.Defer || s.verdict.Action == policy.Hold && !s.canHold {
+	if s.Verdict.Action >= policy.Defer || s.Verdict.Action == policy.Hold && (!s.canHold || s.settled) {
 		return s.refuse()
 	}
 	return s.sign()
 }
 
-// refuse answers with the reply of the verdict. A message that should be held, but the MTA cannot, comes later again.
+// refuse answers with the reply of the verdict. A message that should be held, but the MTA cannot, comes later again,
+// and so does what was taken in long ago.
 func (s *session) refuse() end {
-	if s.verdict.Action == policy.Hold {
-		s.verdict.Action = policy.Defer
-		s.verdict.Reply = policy.Reply{Code: 451, Enhanced: "4.7.1", Text: "mail held back by policy"}
+	switch v := &s.Verdict; {
+	case v.Action == policy.Hold:
+		v.Action, v.Reply = policy.Defer, policy.Reply{Code: 451, Enhanced: "4.7.1", Text: "mail held back by policy"}
+	case s.settled:
+		v.Action, v.Reply = policy.Defer, v.Reply.Temporary()
 	}
 	s.done(nil, nil)
-	return end{reply: refusal(s.verdict.Reply)}
+	return end{reply: refusal(s.Verdict.Reply)}
 }
 
 // sign answers an accepted message of ours.
@@ -300,8 +285,8 @@ func (s *session) sign() end {
 		}
 		existing = s.seal.Existing()
 	}
-	if s.verdict.Action == policy.Hold {
-		e.quarantine = "reputed: " + s.verdict.Rule
+	if s.Verdict.Action == policy.Hold {
+		e.quarantine = "reputed: " + s.Verdict.Rule
 	}
 	s.done(signed, existing)
 	return e
@@ -310,33 +295,33 @@ func (s *session) sign() end {
 // fail answers a message that we could not treat. Mail that is not ours passes; ours is not sent unsigned, unless the
 // operator wants that.
 func (s *session) fail() end {
-	s.tx.QueueID = s.macro("i")
-	s.server.log.Error("message failed", "queue", s.tx.QueueID, "err", s.failure)
+	s.Tx.QueueID = s.macro("i")
+	s.server.log.Error("message failed", "queue", s.Tx.QueueID, "err", s.failure)
 	found := policy.Finding{Rule: "trouble", Result: "failed", Grade: policy.Fail, Reason: s.failure.Error()}
-	s.verdict.Findings = append(s.verdict.Findings, found)
-	unknown := s.why == "" // whose it is was never told
-	if !unknown && (s.class != policy.Ours || s.site.OnError < policy.Defer) {
-		s.verdict.Action = policy.Log
+	s.Verdict.Findings = append(s.Verdict.Findings, found)
+	unknown := s.Why == "" // whose it is was never told
+	if !unknown && (s.Class != policy.Ours || s.Site.OnError < policy.Defer) {
+		s.Verdict.Action = policy.Log
 		s.done(nil, nil)
 		return end{reply: accept}
 	}
-	s.verdict.Action, s.verdict.Rule, s.verdict.Reply = policy.Defer, found.Rule, policy.Trouble()
+	s.Verdict.Action, s.Verdict.Rule, s.Verdict.Reply = policy.Defer, found.Rule, policy.Trouble()
 	s.done(nil, nil)
-	return end{reply: refusal(s.verdict.Reply)}
+	return end{reply: refusal(s.Verdict.Reply)}
 }
 
 // done reports the message and goes back to between messages.
 func (s *session) done(signed, existing []mail.Signed) {
-	s.report(policy.Record{Verdict: s.verdict, Signed: signed, Already: existing})
+	s.report(policy.Record{Verdict: s.Verdict, Signed: signed, Already: existing})
 	s.state = idle
 }
 
 // report hands over a record, with what is the same in all records of the message.
 func (s *session) report(r policy.Record) {
-	if s.server.opt.Done == nil || s.site == nil {
+	if s.server.opt.Done == nil || s.Site == nil {
 		return
 	}
-	r.Tx, r.Class, r.Why = &s.tx, s.class, s.why
+	r.Tx, r.Class, r.Why = &s.Tx, s.Class, s.Why
 	r.Took = s.took + s.server.opt.Now().Sub(s.step)
 	s.server.opt.Done(&r)
 }
