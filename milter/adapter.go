@@ -58,8 +58,8 @@ var macroChoice = wire.MacroChoice(map[wire.Stage]string{
 	wire.StageEnd:     "i",
 })
 
-// serve runs the connection until it ends.
-func (l *link) serve() {
+// Run serves the connection until it ends.
+func (l *link) Run() {
 	defer l.session.quit() // gives back what an unfinished message holds
 	defer l.Close()
 	if err := l.negotiate(); err != nil {
@@ -70,6 +70,16 @@ func (l *link) serve() {
 	backend.Serve(&oneConn{link: l}) // returns at once: the session runs in a goroutine of go-milter's
 	<-l.gone
 }
+
+// Drain ends the connection if it is between messages.
+func (l *link) Drain() {
+	if !l.busy.Load() {
+		l.Conn.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// Cut ends the connection whatever is in hand.
+func (l *link) Cut() { l.Conn.Close() }
 
 // negotiate reads the MTA's offer and answers it.
 func (l *link) negotiate() error {
@@ -119,7 +129,7 @@ func (s socket) Read(p []byte) (int, error) {
 	if l.packets.Between() {
 		l.Conn.SetReadDeadline(time.Now().Add(limits.IdleTimeout))
 		// Shutdown sets its flag first and the deadlines of idle connections then: one of the two is seen here.
-		if l.server.draining.Load() && !l.busy.Load() {
+		if l.server.gate.Draining() && !l.busy.Load() {
 			return 0, io.EOF
 		}
 	} else {
@@ -182,7 +192,7 @@ func (l *link) end(err error) error {
 
 // report logs an error of the connection, unless it is an ordinary end.
 func (l *link) report(err error) {
-	if err == io.EOF || errors.Is(err, net.ErrClosed) || l.server.draining.Load() {
+	if err == io.EOF || errors.Is(err, net.ErrClosed) || l.server.gate.Draining() {
 		return
 	}
 	l.server.log.Warn("milter connection ended", "peer", l.Conn.RemoteAddr().String(), "err", err)

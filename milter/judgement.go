@@ -17,6 +17,7 @@ type Judgement struct {
 	Class   policy.Class
 	Why     string         // the reason for the class; "": it is not told yet
 	Verdict policy.Verdict // on the message as a whole; zero before Finish
+	Sending policy.Verdict // the part of it that is about the ways by which the message leaves
 
 	settled  bool               // the envelope was judged elsewhere
 	finished bool               // the header is complete
@@ -32,10 +33,13 @@ type routed struct {
 	verdict policy.Verdict
 }
 
-// Begin tells the class, as far as MAIL shows it. Unless the message is foreign it begins to ask about the envelope:
-// answers are needed at the first recipient that leaves, and the MTA takes its time until then. End must follow.
+// Classify tells the class, as far as MAIL shows it.
+func (j *Judgement) Classify() { j.Class, j.Why = j.Site.Outbound.Classify(&j.Tx) }
+
+// Begin tells the class, and unless the message is foreign it begins to ask about the envelope: answers are needed at
+// the first recipient that leaves, and the MTA takes its time until then. End must follow.
 func (j *Judgement) Begin() {
-	j.Class, j.Why = j.Site.Outbound.Classify(&j.Tx)
+	j.Classify()
 	if j.Class == policy.Foreign || j.Site.Inquire == nil {
 		return
 	}
@@ -75,7 +79,8 @@ func (j *Judgement) Finish(more policy.Exemption) {
 	if j.Tx.AllStay() {
 		exempt |= policy.AllStay
 	}
-	j.Verdict = policy.Decide(j.Site.Rules, found, exempt).Join(j.recipients())
+	j.Sending = j.recipients()
+	j.Verdict = policy.Decide(j.Site.Rules, found, exempt).Join(j.Sending)
 }
 
 // End ends what was asked.
