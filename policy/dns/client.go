@@ -69,9 +69,9 @@ func (c *Client) Resolve(ctx context.Context, name string, t Type) Answer {
 
 	r := c.ask(ctx, question{name: canonical, t: t})
 	for r.next.name != "" {
-		ttl := r.TTL
+		ttl, secure := r.TTL, r.Secure
 		r = c.ask(ctx, r.next)
-		r.TTL = min(r.TTL, ttl)
+		r.TTL, r.Secure = min(r.TTL, ttl), r.Secure && secure
 	}
 	return r.Answer
 }

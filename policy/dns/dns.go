@@ -13,14 +13,15 @@
 // # What it never does
 //
 // It does not search: names are asked for as they are given. It does not validate signatures: have a validating
-// resolver on this host. Records that do not belong to the question are not looked at, nor kept. It changes nothing
-// but TXT records, and those only when they are as the caller expects.
+// resolver on this host, whose word for it is passed on. Records that do not belong to the question are not looked at,
+// nor kept. It changes nothing but TXT records, and those only when they are as the caller expects.
 //
 // # Standards
 //
-// RFC 1035, RFC 2136 (updates), RFC 2181 (TTL), RFC 2308 (negative answers), RFC 5452 (what makes answers hard to
-// forge), RFC 6604 (aliases and what they lead to), RFC 6672 (DNAME, by the aliases made of it), RFC 6891 (EDNS), RFC
-// 7766 (TCP), RFC 8767 (stale answers), RFC 8945 (TSIG), RFC 9520 (failures are kept).
+// RFC 1035, RFC 2136 (updates), RFC 2181 (TTL), RFC 2308 (negative answers), RFC 4034 (DS), RFC 5452 (what makes
+// answers hard to forge), RFC 6604 (aliases and what they lead to), RFC 6672 (DNAME, by the aliases made of it), RFC
+// 6698 (TLSA), RFC 6840 (the AD bit), RFC 6891 (EDNS), RFC 7766 (TCP), RFC 8767 (stale answers), RFC 8945 (TSIG), RFC
+// 9520 (failures are kept).
 //
 // # Security
 //
@@ -49,6 +50,8 @@ const (
 	MX   Type = 15
 	TXT  Type = 16
 	AAAA Type = 28
+	DS   Type = 43
+	TLSA Type = 52
 )
 
 func (t Type) String() string {
@@ -67,6 +70,10 @@ func (t Type) String() string {
 		return "TXT"
 	case AAAA:
 		return "AAAA"
+	case DS:
+		return "DS"
+	case TLSA:
+		return "TLSA"
 	}
 	return fmt.Sprintf("TYPE%d", uint16(t))
 }
@@ -98,6 +105,8 @@ type Record struct {
 	Pref uint16     // MX
 	Text string     // TXT: the strings joined, octets as they are
 	SOA  *Start     // SOA
+	DS   *Delegate  // DS
+	TLSA *Pin       // TLSA
 }
 
 // Start is a start of authority, which every zone has at its apex.
@@ -109,16 +118,39 @@ type Start struct {
 	Minimum time.Duration
 }
 
+// Delegate is a delegation signer: a key by which the zone above vouches for the one that begins at the name (RFC 4034,
+// section 5).
+type Delegate struct {
+	KeyTag     uint16
+	Algorithm  uint8
+	DigestType uint8
+	Digest     []byte
+}
+
+// Pin says by which certificates or keys a server of TLS may be known: RFC 6698, section 2.
+type Pin struct {
+	Usage    uint8
+	Selector uint8
+	Matching uint8
+	Data     []byte
+}
+
 // Negative is how long others may remember that the zone has nothing at a name: RFC 2308, section 5.
 func (s *Start) Negative() time.Duration { return min(s.TTL, s.Minimum) }
 
 // Answer is what a question brought.
+//
+// Secure is the AD bit (RFC 4035, section 3.2.3) of every message that the answer is made of. It is no more than a
+// word of the resolver's, which anybody on the way can write: it is worth something only where the resolver is on this
+// host, or the way to it is as safe. Without it nothing is said: the zone may be unsigned, or the resolver may not
+// validate. A failure, an answer that is Stale, and one of a zone's own server are never Secure.
 type Answer struct {
 	Status  Status
 	Records []Record      // when Found, in the order of the answer; shared, so not to be changed
 	Name    string        // who has the records, or lacks them: the name asked for, or where its aliases end; "": Failed
 	TTL     time.Duration // how long the answer holds; of a negative one, as RFC 2308 has it
 	Stale   bool          // kept beyond its time, because the servers do not answer (RFC 8767)
+	Secure  bool          // the resolver says that it has validated all of it: see below
 	Err     error         // when Failed: why; at least one of the errors below is in it
 }
 

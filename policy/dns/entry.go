@@ -39,7 +39,7 @@ func (e *entry) at(now time.Time) Answer {
 	case a.Status != Failed && now.Before(e.expires):
 		a.TTL = e.expires.Sub(now)
 	case a.Status != Failed && now.Before(e.expires.Add(maxStale)):
-		a.TTL, a.Stale = staleTTL, true
+		a.TTL, a.Stale, a.Secure = staleTTL, true, false // its signatures may have expired, too
 	default:
 		a = Answer{Err: e.err, TTL: max(0, e.retry.Sub(now))}
 	}
@@ -52,6 +52,12 @@ func weigh(k key, e *entry) uint32 {
 	for i := range e.answer.Records {
 		r := &e.answer.Records[i]
 		size += 64 + len(r.Name) + len(r.Text)
+		if r.DS != nil {
+			size += len(r.DS.Digest)
+		}
+		if r.TLSA != nil { // RFC 6698, section 2.1.3: it may be a whole certificate
+			size += len(r.TLSA.Data)
+		}
 	}
 	return uint32(1 + size/1024)
 }

@@ -32,7 +32,9 @@ func (c *Client) exchange(ctx context.Context, server netip.AddrPort, q question
 	if err != nil {
 		return failure(err)
 	}
-	return read(m, q)
+	r = read(m, q)
+	r.Secure = m.AuthenticatedData && r.Status != Failed
+	return r
 }
 
 // query gives the server's message.
@@ -49,7 +51,7 @@ func (c *Client) query(ctx context.Context, server netip.AddrPort, q question) (
 			c.counts.tcp.Add(1)
 			network = "tcp"
 		case edns && (m.Rcode == miekg.RcodeFormatError || m.Rcode == miekg.RcodeNotImplemented):
-			edns = false // RFC 6891, section 7: it may know nothing of EDNS
+			edns = false // RFC 6891, section 7: it may know nothing of EDNS, nor of the AD bit
 		default:
 			return m, nil
 		}
@@ -59,6 +61,7 @@ func (c *Client) query(ctx context.Context, server netip.AddrPort, q question) (
 func newQuery(q question, edns bool) *miekg.Msg {
 	m := &miekg.Msg{Question: []miekg.Question{{Name: q.name, Qtype: uint16(q.t), Qclass: miekg.ClassINET}}}
 	m.Id, m.RecursionDesired = miekg.Id(), !q.direct
+	m.AuthenticatedData = m.RecursionDesired && edns // RFC 6840, section 5.7: to be told
 	if edns {
 		m.SetEdns0(udpSize, false)
 	}

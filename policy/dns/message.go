@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
@@ -134,6 +135,15 @@ func record(rr miekg.RR) (Record, error) {
 		return Record{SOA: startOf(rr)}, nil
 	case *miekg.TXT:
 		return Record{Text: unescape(strings.Join(rr.Txt, ""), "")}, nil
+	case *miekg.DS:
+		if digest, err := hex.DecodeString(rr.Digest); err == nil {
+			d := Delegate{KeyTag: rr.KeyTag, Algorithm: rr.Algorithm, DigestType: rr.DigestType, Digest: digest}
+			return Record{DS: &d}, nil
+		}
+	case *miekg.TLSA:
+		if data, err := hex.DecodeString(rr.Certificate); err == nil {
+			return Record{TLSA: &Pin{Usage: rr.Usage, Selector: rr.Selector, Matching: rr.MatchingType, Data: data}}, nil
+		}
 	}
 	return Record{}, malformed
 }

@@ -126,6 +126,7 @@ func (s *Server) answer(w dns.ResponseWriter, q *dns.Msg) {
 		return
 	}
 	m.Authoritative = true
+	m.AuthenticatedData = f.Kind == Validated && q.AuthenticatedData // RFC 6840, section 5.8
 	size := dns.MinMsgSize
 	if opt := q.IsEdns0(); opt != nil && f.Kind != NoEDNS {
 		size = int(opt.UDPSize())

@@ -39,6 +39,7 @@ const (
 	Loop                      // two aliases that lead to each other
 	Lie                       // names that do not exist have the address Addr
 	NoAA                      // the answer as from a cache: not authoritative
+	Validated                 // the answer as from a resolver that has validated it, for whoever asks for that
 )
 
 // Fault makes the server go wrong for a name; for ".example.org", for that name and all below it; for ".", for all. The
