@@ -56,6 +56,25 @@ func (r *Route) takes(sender mail.Address, daemon string) bool {
 		(len(r.Senders) == 0 || slices.ContainsFunc(r.Senders, func(s Senders) bool { return s.Contain(sender) }))
 }
 
+// Of gives the egresses that mail of a sender may take, whatever service takes it, and whoever it is for. Behind a route
+// that takes all his mail none is ever chosen.
+func (rs Routes) Of(sender mail.Address) (ways []*mail.Egress) {
+	for _, r := range rs {
+		restricted := len(r.Daemons) > 0 || len(r.Mailers) > 0
+		r.Daemons = nil
+		if !r.takes(sender, "") {
+			continue
+		}
+		if !slices.Contains(ways, r.Egress) {
+			ways = append(ways, r.Egress)
+		}
+		if !restricted {
+			break
+		}
+	}
+	return ways
+}
+
 // Choose gives the egress by which mail for a recipient leaves, or nil when none fits, or it cannot be told: the MTA
 // does not name the mailer of sendmail(1)'s recipients, and which route they take depends on it.
 func (rs Routes) Choose(r *mail.Recipient) *mail.Egress {

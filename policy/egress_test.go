@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"slices"
 	"testing"
 
 	"reputed/policy"
@@ -115,5 +116,37 @@ func TestJoin(t *testing.T) {
 	}
 	if shared[:2][1].Rule != "" {
 		t.Error("joining wrote into the findings of a part")
+	}
+}
+
+// Which of several ways a sender's mail may take.
+func TestRoutesOf(t *testing.T) {
+	way := func(name string) *mail.Egress { return &mail.Egress{Name: name} }
+	a, b, c, d := way("bulk"), way("relayed"), way("news"), way("rest")
+	news := domain(t, "news.example")
+	all := policy.Routes{
+		{Egress: a, Daemons: []string{"bulk"}},
+		{Egress: b, Mailers: []string{"relay"}},
+		{Egress: c, Senders: []policy.Senders{{Domain: news}}},
+		{Egress: d},
+		{Egress: way("never"), Daemons: []string{"late"}},
+	}
+	for _, tt := range []struct {
+		why    string
+		sender mail.Address
+		want   []*mail.Egress
+	}{
+		{"any sender: all but those for others, up to the one for all", mail.Address{Local: "ann", Domain: domain(t, "example.org")},
+			[]*mail.Egress{a, b, d}},
+		{"the route for him takes all his mail", mail.Address{Local: "ann", Domain: news}, []*mail.Egress{a, b, c}},
+		{"a bounce has no sender", mail.Address{}, []*mail.Egress{a, b, d}},
+	} {
+		if got := all.Of(tt.sender); !slices.Equal(got, tt.want) {
+			var names []string
+			for _, g := range got {
+				names = append(names, g.Name)
+			}
+			t.Errorf("%s: %v", tt.why, names)
+		}
 	}
 }

@@ -1,18 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"reputed/cmd/reputed/internal/config"
-	"reputed/policy"
 	"reputed/policy/mail"
 	"reputed/policy/spf"
 )
@@ -105,7 +103,7 @@ func (q *spfQuestion) read(e *env, cfg *config.Config, args, egresses []string) 
 		given.Addresses = append(given.Addresses, a.Unmap())
 	}
 	if q.routes = []*mail.Egress{given}; len(egresses) == 0 {
-		q.routes = senderRoutes(routes(e, cfg), q.anybody())
+		q.routes = routes(e, cfg).Of(q.anybody())
 	}
 	for _, way := range q.routes {
 		if len(way.Addresses) > 0 || !way.Via.IsZero() {
@@ -123,34 +121,6 @@ func (q *spfQuestion) anybody() mail.Address {
 	return mail.Address{Local: "postmaster", Domain: q.domain}
 }
 
-// senderRoutes gives the egresses that mail of the sender may take, whatever service takes it, and whoever it is for.
-// Behind one that takes all his mail none is ever chosen.
-func senderRoutes(all policy.Routes, sender mail.Address) (ways []*mail.Egress) {
-	for _, r := range all {
-		restricted := len(r.Daemons) > 0 || len(r.Mailers) > 0
-		r.Daemons = nil
-		if len(policy.Routes{r}.For(sender, "")) == 0 {
-			continue
-		}
-		if !slices.Contains(ways, r.Egress) {
-			ways = append(ways, r.Egress)
-		}
-		if !restricted {
-			break
-		}
-	}
-	return ways
-}
-
-// request is the question for one egress.
-func (q *spfQuestion) request(way *mail.Egress) spf.Request {
-	r := spf.Request{Helo: q.helo, Sender: q.sender, Domain: q.domain.String()}
-	if r.Helo == "" {
-		r.Helo = way.Hostname.String()
-	}
-	return r
-}
-
 // subject names the domain whose record is asked about an egress.
 func (q *spfQuestion) subject(way *mail.Egress) string {
 	switch {
@@ -159,7 +129,7 @@ func (q *spfQuestion) subject(way *mail.Egress) string {
 	case !q.sender.IsZero():
 		return q.sender.Domain.String()
 	}
-	return strings.ToLower(q.request(way).Helo)
+	return strings.ToLower(cmp.Or(q.helo, way.Hostname.String()))
 }
 
 // answers evaluates for each subject: one, unless egresses greet by several names and these stand for a bounce.
@@ -181,19 +151,16 @@ func (q *spfQuestion) answers(ctx context.Context, c *spf.Checker) (all spfAnswe
 
 // answer evaluates for every address and smarthost of the egresses, whose subject is the same.
 func (q *spfQuestion) answer(ctx context.Context, c *spf.Checker, ways []*mail.Egress) *spfAnswer {
-	a := &spfAnswer{}
-	var cases []spf.Case
-	for _, way := range ways {
-		cases = append(cases, q.evaluate(ctx, c, way, a))
+	r := spf.Request{Helo: q.helo, Sender: q.sender, Domain: q.domain.String(), Trace: true}
+	audit := c.Audit(ctx, r, ways)
+	a := &spfAnswer{Subject: audit.Cost.Domain, Cost: &audit.Cost}
+	for i := range audit.Ways {
+		if !audit.Ways[i].Beside {
+			a.add(&audit.Ways[i])
+		}
 	}
-	a.Cost = q.worst(ctx, c, ways)
 	a.hold(a.Cost.TTL)
-	edit := cases[0]
-	edit.Also, edit.Survey = cases[1:], a.Cost
-	if a.passes() != exitOK {
-		edit.Wildcard = c.Wildcard(ctx, a.owner, strings.ToLower(rand.Text()))
-	}
-	if advice := spf.Advise(edit); advice.Reason != "" {
+	if advice := audit.Advice; advice.Reason != "" {
 		a.Advice = &advice
 		if ways[0].Guessed && advice.New != "" {
 			a.Advice = &spf.Advice{Domain: advice.Domain, Old: advice.Old, Reason: guessedReason}
@@ -204,42 +171,3 @@ func (q *spfQuestion) answer(ctx context.Context, c *spf.Checker, ways []*mail.E
 
 const guessedReason = "these addresses are guessed from the interfaces of this host, and may not be those that the " +
 	"world sees, so no record is advised: write [[egress]] first, or name them with --egress"
-
-// evaluate evaluates for one egress. Where the record reaches the smarthost's name, by which addresses it sends is its
-// own business. Where not, the addresses that are written count, if any are.
-func (q *spfQuestion) evaluate(ctx context.Context, c *spf.Checker, way *mail.Egress, a *spfAnswer) spf.Case {
-	r, edit := q.request(way), spf.Case{Via: way.Via}
-	r.Trace = true
-	if !way.Via.IsZero() {
-		o := c.Reaches(ctx, r, way.Via)
-		edit.Outcomes = append(edit.Outcomes, o)
-		if o.Result == spf.Pass || len(way.Addresses) == 0 {
-			a.add(way, "via "+way.Via.String(), o)
-			return edit
-		}
-	}
-	for _, r.IP = range way.Addresses {
-		o := c.Check(ctx, r)
-		a.add(way, r.IP.String(), o)
-		edit.Outcomes = append(edit.Outcomes, o)
-	}
-	return edit
-}
-
-// worst surveys the record for every address, and gives the costliest of all.
-func (q *spfQuestion) worst(ctx context.Context, c *spf.Checker, ways []*mail.Egress) (worst *spf.Survey) {
-	for _, way := range ways {
-		r := q.request(way)
-		addrs := way.Addresses
-		if len(addrs) == 0 { // a smarthost
-			addrs = []netip.Addr{{}}
-		}
-		for _, r.IP = range addrs {
-			s := c.Survey(ctx, r)
-			if worst == nil || s.Lookups > worst.Lookups || s.Lookups == worst.Lookups && s.Voids > worst.Voids {
-				worst = &s
-			}
-		}
-	}
-	return worst
-}

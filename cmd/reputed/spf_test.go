@@ -6,13 +6,10 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
-	"reputed/policy"
 	"reputed/policy/dns/dnstest"
-	"reputed/policy/mail"
 )
 
 // spfZone holds senders that stand differently to 203.0.113.25 and 2001:db8::25.
@@ -223,46 +220,6 @@ func TestSPFNames(t *testing.T) {
 	var one struct{ Subject string }
 	if err := json.Unmarshal([]byte(stdout), &one); err != nil || one.Subject != "b.example.org" {
 		t.Errorf("%v: %s", err, stdout)
-	}
-}
-
-// Which of several ways a sender's mail may take.
-func TestSenderRoutes(t *testing.T) {
-	way := func(name string) *mail.Egress { return &mail.Egress{Name: name} }
-	a, b, c, d := way("bulk"), way("relayed"), way("news"), way("rest")
-	domain, err := mail.ParseDomain("news.example")
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := policy.Routes{
-		{Egress: a, Daemons: []string{"bulk"}},
-		{Egress: b, Mailers: []string{"relay"}},
-		{Egress: c, Senders: []policy.Senders{{Domain: domain}}},
-		{Egress: d},
-		{Egress: way("never"), Daemons: []string{"late"}},
-	}
-	for _, tt := range []struct {
-		why, who string // a sender, or a domain
-		want     []*mail.Egress
-	}{
-		{"any sender: all but those for others, up to the one for all", "ann@example.org", []*mail.Egress{a, b, d}},
-		{"the route for him takes all his mail", "ann@news.example", []*mail.Egress{a, b, c}},
-		{"a domain is as its senders", "news.example", []*mail.Egress{a, b, c}},
-		{"a bounce has no sender", "", []*mail.Egress{a, b, d}},
-	} {
-		var q spfQuestion
-		if q.sender, err = mail.ParsePath(tt.who); err != nil {
-			if q.domain, err = mail.ParseDomain(tt.who); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if got := senderRoutes(all, q.anybody()); !slices.Equal(got, tt.want) {
-			var names []string
-			for _, g := range got {
-				names = append(names, g.Name)
-			}
-			t.Errorf("%s: %v", tt.why, names)
-		}
 	}
 }
 

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"strings"
 	"time"
 
-	"reputed/policy/mail"
 	"reputed/policy/spf"
 )
 
@@ -21,8 +19,7 @@ type spfAnswer struct {
 	TTL      int          `json:"ttl"`              // seconds that all of it holds; 0: none, or nothing is known
 	Advice   *spf.Advice  `json:"advice,omitempty"` // absent when all is well, or not known
 
-	owner string // of the record
-	ttl   time.Duration
+	ttl time.Duration
 }
 
 // spfVerdict is what the record says of one address or smarthost.
@@ -43,12 +40,15 @@ type spfVerdict struct {
 }
 
 // add notes the outcome for one address or smarthost.
-func (a *spfAnswer) add(way *mail.Egress, of string, o spf.Outcome) {
-	a.Subject, a.owner = o.Subject, cmp.Or(o.Owner, o.Subject)
+func (a *spfAnswer) add(way *spf.Way) {
+	o, of := &way.Outcome, way.IP.String()
+	if way.Smarthost {
+		of = "via " + way.Egress.Via.String()
+	}
 	a.hold(o.TTL)
 	v := spfVerdict{
-		Egress: way.Name, Of: of, Guessed: way.Guessed, Result: o.Result, Unsure: o.Unsure, Domain: o.Domain, Term: o.Term,
-		Lookups: o.Lookups, Voids: o.Voids, Explanation: o.Explanation, Trace: o.Trace,
+		Egress: way.Egress.Name, Of: of, Guessed: way.Egress.Guessed, Result: o.Result, Unsure: o.Unsure,
+		Domain: o.Domain, Term: o.Term, Lookups: o.Lookups, Voids: o.Voids, Explanation: o.Explanation, Trace: o.Trace,
 	}
 	for _, step := range o.Chain {
 		v.Chain = append(v.Chain, step.Domain+": "+step.Term)
@@ -217,7 +217,7 @@ func traceRows(rows *[][]cell, t *spf.Trace, indent string) {
 			branch, below = "└ ", "  "
 		}
 		*rows = append(*rows, []cell{
-			{indent + branch + printable(term.Text), plain}, {cost(term), plain}, {printable(findings(term)), plain},
+			{indent + branch + printable(term.Text), plain}, {term.Cost(), plain}, {printable(findings(term)), plain},
 		})
 		if term.Error != "" {
 			*rows = append(*rows, []cell{{indent + below + printable(term.Error), red}})
@@ -226,23 +226,6 @@ func traceRows(rows *[][]cell, t *spf.Trace, indent string) {
 			traceRows(rows, term.Record, indent+below)
 		}
 	}
-}
-
-// cost says what a term costs of the limits.
-func cost(t *spf.Term) string {
-	text := ""
-	switch t.Lookups {
-	case 0:
-		return ""
-	case 1:
-		text = "1 look-up"
-	default:
-		text = fmt.Sprintf("%d look-ups", t.Lookups)
-	}
-	if t.Voids > 0 {
-		text += fmt.Sprintf(", %d void", t.Voids)
-	}
-	return text
 }
 
 // findings says what the questions of a term brought.

@@ -29,6 +29,10 @@ type Host struct {
 	Uncached  dns.Resolver   // the same without a cache, for lists and keys; nil: Resolver
 	Authority *dns.Authority // asks the servers of zones themselves; nil: they are not asked
 
+	Milters []string  // sockets that our milter listens at: "unix:/run/reputed/milter.sock", "inet:127.0.0.1:8891"
+	Postfix []Postfix // the instances of it on this host
+	Exim    *Exim     // nil: there is none
+
 	Local   Local
 	Now     func() time.Time
 	Dial    func(ctx context.Context, network, address string) (net.Conn, error) // to servers of mail and of policies
@@ -36,6 +40,9 @@ type Host struct {
 
 	looked   sync.Once
 	listings []dnsbl.Result
+
+	audited shared[[]audit]
+	sighted shared[[]sighting]
 }
 
 // Key is a key that the host signs with.

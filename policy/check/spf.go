@@ -116,30 +116,17 @@ func (s *SPF) missed(e *mail.Egress, who identity) policy.Finding {
 	return f
 }
 
-// result is what the record says of one address, or of a smarthost.
-type result struct {
-	of     string
-	beside bool // of a smarthost whose addresses are evaluated: they decide, and this is for the advice only
-	spf.Outcome
+// outcomes evaluates for the smarthost, and for each address.
+func (s *SPF) outcomes(ctx context.Context, e *mail.Egress, who identity) []spf.Way {
+	return s.Checker.Ways(ctx, spf.Request{Helo: e.Hostname.String(), Sender: who.sender}, e)
 }
 
-// outcomes evaluates for the smarthost, and for each address. Where the record reaches the smarthost's name, the
-// addresses that it sends from are its own business. Where not, the addresses that are written count, if any are.
-func (s *SPF) outcomes(ctx context.Context, e *mail.Egress, who identity) (all []result) {
-	request := spf.Request{Helo: e.Hostname.String(), Sender: who.sender}
-	if !e.Via.IsZero() {
-		r := result{of: "mail via " + e.Via.String(), Outcome: s.Checker.Reaches(ctx, request, e.Via)}
-		if r.Result == spf.Pass || len(e.Addresses) == 0 {
-			return []result{r}
-		}
-		r.beside = true
-		all = append(all, r)
+// leaving names a way.
+func leaving(w *spf.Way) string {
+	if w.Smarthost {
+		return "mail via " + w.Egress.Via.String()
 	}
-	for _, addr := range e.Addresses {
-		request.IP = addr
-		all = append(all, result{of: addr.String(), Outcome: s.Checker.Check(ctx, request)})
-	}
-	return all
+	return w.IP.String()
 }
 
 // mildness orders results that are no pass: of several, the first is what the egress comes to, for every address gives
@@ -148,15 +135,15 @@ var mildness = []spf.Result{spf.TempError, spf.Neutral, spf.None, spf.SoftFail, 
 
 // judge makes one finding of the results of all addresses. It fails only when all of them do; what is not known of one
 // is not known of the whole.
-func judge(subject string, all []result) (policy.Finding, spf.Case) {
+func judge(subject string, all []spf.Way) (policy.Finding, spf.Case) {
 	f := policy.Finding{Rule: "spf", Subject: subject}
 	counted, passed, mildest := 0, 0, len(mildness)
 	for i := range all {
-		if all[i].beside {
+		if all[i].Beside {
 			continue
 		}
 		counted++
-		if result := all[i].known(); result == spf.Pass {
+		if result := all[i].Known(); result == spf.Pass {
 			passed++
 		} else {
 			mildest = min(mildest, slices.Index(mildness, result))
@@ -175,22 +162,13 @@ func judge(subject string, all []result) (policy.Finding, spf.Case) {
 	f.Reason = spfReason(subject, all)
 	for i := range all {
 		edit.Outcomes = append(edit.Outcomes, all[i].Outcome)
-		if all[i].beside {
+		if all[i].Beside {
 			continue
 		}
-		said, trouble := all[i].said()
-		f.Evidence = append(f.Evidence, policy.Evidence{Name: all[i].of, Value: said + trouble})
+		said, trouble := spfSaid(&all[i])
+		f.Evidence = append(f.Evidence, policy.Evidence{Name: leaving(&all[i]), Value: said + trouble})
 	}
 	return f, edit
-}
-
-// known gives the result as far as it is knowledge. An answer that is kept because the servers fail may have been
-// corrected since; and whether a smarthost's addresses are among those that a record lists is not known.
-func (r *result) known() spf.Result {
-	if r.Result != spf.Pass && (r.Stale || r.Unsure) {
-		return spf.TempError
-	}
-	return r.Result
 }
 
 func spfGrade(r spf.Result) policy.Grade {
@@ -205,8 +183,8 @@ func spfGrade(r spf.Result) policy.Grade {
 	return policy.Warn
 }
 
-// said tells what the record says of the address: the result with the term it comes from, and what is wrong.
-func (r *result) said() (result, trouble string) {
+// spfSaid tells what the record says of a way: the result with the term it comes from, and what is wrong.
+func spfSaid(r *spf.Way) (result, trouble string) {
 	switch {
 	case r.Result != spf.Pass && r.Stale:
 		return string(spf.TempError), fmt.Sprintf(": the DNS does not answer, and what it said before comes to %s", r.Result)
@@ -224,19 +202,19 @@ func (r *result) said() (result, trouble string) {
 
 // spfReason says what speaks against the egress: of all addresses that do not pass, those together of which the record
 // says the same.
-func spfReason(subject string, all []result) string {
+func spfReason(subject string, all []spf.Way) string {
 	type group struct{ result, addresses, trouble string }
 	var groups []group
 	for i := range all {
-		if all[i].Result == spf.Pass || all[i].beside {
+		if all[i].Result == spf.Pass || all[i].Beside {
 			continue
 		}
-		said, trouble := all[i].said()
+		said, trouble := spfSaid(&all[i])
 		at := slices.IndexFunc(groups, func(g group) bool { return g.result == said && g.trouble == trouble })
 		if at >= 0 {
-			groups[at].addresses += " and " + all[i].of
+			groups[at].addresses += " and " + leaving(&all[i])
 		} else {
-			groups = append(groups, group{said, all[i].of, trouble})
+			groups = append(groups, group{said, leaving(&all[i]), trouble})
 		}
 	}
 	var parts []string

@@ -102,6 +102,7 @@ type Checker struct {
 	Resolver dns.Resolver
 	Receiver string           // the macro r of explanations; "": unknown
 	Now      func() time.Time // the macro t of explanations; nil: time.Now
+	Random   func() string    // a label that nobody has, for Audit; nil: of crypto/rand
 }
 
 // Errors of the outcome.

@@ -1,6 +1,8 @@
 package spf
 
 import (
+	"fmt"
+
 	"reputed/policy/dns"
 )
 
@@ -22,6 +24,23 @@ type Term struct {
 	Error     string     `json:"error,omitempty"`
 	Questions []Question `json:"questions,omitempty"` // all but those for SPF records
 	Record    *Trace     `json:"include,omitempty"`   // where an include or redirect led
+}
+
+// Cost says what the term costs of the limits; "": nothing.
+func (t *Term) Cost() string {
+	text := ""
+	switch t.Lookups {
+	case 0:
+		return ""
+	case 1:
+		text = "1 look-up"
+	default:
+		text = fmt.Sprintf("%d look-ups", t.Lookups)
+	}
+	if t.Voids > 0 {
+		text += fmt.Sprintf(", %d void", t.Voids)
+	}
+	return text
 }
 
 // Question is a question that a term asked.

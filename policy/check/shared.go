@@ -1,0 +1,23 @@
+package check
+
+import "sync"
+
+// shared is what several items want to know, and is found out once. The zero value is ready for use.
+type shared[T any] struct {
+	once  sync.Once
+	value T
+	known bool
+}
+
+// get finds it out, or waits until somebody else has. Where that panicked, it panics too: nobody takes the zero value
+// for what was found.
+func (s *shared[T]) get(find func() T) T {
+	s.once.Do(func() {
+		s.value = find()
+		s.known = true
+	})
+	if !s.known {
+		panic("what this check rests on has failed")
+	}
+	return s.value
+}

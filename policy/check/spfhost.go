@@ -1,0 +1,205 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+
+	"reputed/policy"
+	"reputed/policy/mail"
+	"reputed/policy/spf"
+)
+
+// audit is what the record of one subject comes to. All items about SPF share it.
+type audit struct {
+	subject  string // in A-labels
+	helo     bool   // it is the name of an egress, and no domain of senders
+	egresses []*mail.Egress
+	fault    string // of ours: nothing is known
+	spf.Audit
+}
+
+// guessed tells that some of the addresses are guessed: they may not be what the world sees.
+func (a *audit) guessed() bool {
+	return slices.ContainsFunc(a.egresses, func(e *mail.Egress) bool { return e.Guessed })
+}
+
+// addresses gives those that mail of the subject leaves from; none where they are a smarthost's, or not known.
+func (a *audit) addresses() (all []netip.Addr) {
+	for _, e := range a.egresses {
+		for _, addr := range e.Addresses {
+			if !slices.Contains(all, addr) {
+				all = append(all, addr)
+			}
+		}
+	}
+	return all
+}
+
+// audits asks about every domain that mail is sent from, as the MTA rewrites it, and every name that the host greets
+// with, once for all items.
+func (h *Host) audits(ctx context.Context) []audit {
+	return h.audited.get(func() []audit {
+		checker := &spf.Checker{Resolver: h.Resolver, Receiver: h.Name.String(), Now: h.Now}
+		all := h.spfSubjects()
+		var asking sync.WaitGroup
+		for i := range all {
+			asking.Go(func() {
+				a := &all[i]
+				defer func() {
+					if v := recover(); v != nil { // a fault of ours, and no knowledge
+						a.fault = fmt.Sprintf("panic in this check: %v", v)
+					}
+				}()
+				a.Audit = checker.Audit(ctx, spf.Request{Domain: a.subject, Trace: true}, a.egresses)
+			})
+		}
+		asking.Wait()
+		return all
+	})
+}
+
+// spfSubjects gives whose records are asked: RFC 7208, section 2.3 and 2.4.
+func (h *Host) spfSubjects() (all []audit) {
+	add := func(subject string, helo bool, egresses []*mail.Egress) {
+		at := slices.IndexFunc(all, func(a audit) bool { return a.subject == subject })
+		if at < 0 {
+			all = append(all, audit{subject: subject, helo: helo, egresses: egresses})
+			return
+		}
+		for _, e := range egresses {
+			if !slices.Contains(all[at].egresses, e) {
+				all[at].egresses = append(slices.Clip(all[at].egresses), e)
+			}
+		}
+	}
+	for _, d := range h.Domains {
+		sender := h.Rewrites.Apply(mail.Address{Local: "postmaster", Domain: d})
+		add(sender.Domain.String(), false, h.Routes.Of(sender))
+	}
+	for _, r := range h.Routes {
+		if name := r.Egress.Hostname; !name.IsZero() {
+			add(name.String(), true, []*mail.Egress{r.Egress})
+		}
+	}
+	if len(h.Routes) == 0 && !h.Name.IsZero() {
+		add(h.Name.String(), true, nil)
+	}
+	return all
+}
+
+func itemSPF() Item {
+	return Item{
+		ID: "spf", Group: GroupSPF,
+		About: "whether the SPF records allow the addresses that mail leaves from",
+		Ask: func(ctx context.Context, h *Host) (all []policy.Finding) {
+			audits := h.audits(ctx)
+			for i := range audits {
+				all = append(all, audits[i].passes())
+			}
+			return all
+		},
+	}
+}
+
+// passes tells whether each address is allowed. What one of them comes to at worst is what it comes to: the MTA may
+// choose that one.
+func (a *audit) passes() policy.Finding {
+	f := finding("spf", string(spf.Pass), policy.Pass, "")
+	f.Subject = a.subject
+	weight := map[policy.Grade]int{policy.Warn: 1, policy.Unknown: 2, policy.Fail: 3}
+	passed, counted := 0, 0
+	for i := range a.Ways {
+		w := &a.Ways[i]
+		if w.Beside {
+			continue
+		}
+		counted++
+		result := w.Known()
+		if w.Stale {
+			result = spf.TempError
+		}
+		if result == spf.Pass {
+			passed++
+		}
+		if grade := spfGrade(result); weight[grade] > weight[f.Grade] {
+			f.Result, f.Grade = string(result), grade
+		}
+		said, trouble := spfSaid(w)
+		f.Evidence = append(f.Evidence, policy.Evidence{
+			Name: "SPF of " + a.subject + " for " + leaving(w), Value: said + trouble,
+		})
+	}
+	if passed > 0 && passed < counted && f.Grade != policy.Unknown {
+		f.Result = Partial
+	}
+	if counted == 0 {
+		return a.nowhere(f)
+	}
+	f.Evidence = append(a.recordEvidence(), f.Evidence...)
+	f.Evidence = append(f.Evidence, expect("pass for each of them"))
+	if f.Reason = spfReason(a.subject, a.Ways); f.Grade == policy.Pass {
+		f.Reason = fmt.Sprintf("SPF of %s: pass for %s", a.subject, a.names())
+	}
+	a.advise(&f)
+	return f
+}
+
+// nowhere is the finding where no address is known.
+func (a *audit) nowhere(f policy.Finding) policy.Finding {
+	f.Result, f.Grade = string(spf.TempError), policy.Unknown
+	f.Reason = "no address is known that mail of " + a.subject + " leaves from"
+	f.Advice = "name it: --egress ADDRESS, or write [[egress]]"
+	if a.fault != "" {
+		f.Reason, f.Advice = a.fault, ""
+	}
+	return f
+}
+
+// names gives all ways.
+func (a *audit) names() string {
+	var names []string
+	for i := range a.Ways {
+		if !a.Ways[i].Beside {
+			names = append(names, leaving(&a.Ways[i]))
+		}
+	}
+	return strings.Join(names, " and ")
+}
+
+// recordEvidence is what the DNS says at the subject's name.
+func (a *audit) recordEvidence() []policy.Evidence {
+	var all []policy.Evidence
+	for _, text := range a.Ways[0].Texts {
+		all = append(all, policy.Evidence{Name: "TXT " + a.subject, Value: cut(text)})
+	}
+	if len(all) == 0 && a.Ways[0].Result != spf.TempError {
+		all = append(all, policy.Evidence{Name: "TXT " + a.subject, Value: "no SPF record"})
+	}
+	return all
+}
+
+// advise says what to publish where some address does not pass. Guessed addresses are nothing to publish, and what they
+// come to is no certain failure.
+func (a *audit) advise(f *policy.Finding) {
+	if f.Grade == policy.Pass {
+		return
+	}
+	if f.Grade == policy.Unknown {
+		f.Advice = adviceDNS
+		return
+	}
+	f.Advice = a.Advice.Reason
+	if a.guessed() {
+		f.Grade = policy.Warn
+		f.Advice = adviceGuessed
+		return
+	}
+	f.Fix = a.Advice.ZoneLine()
+}
+
+const adviceGuessed = "these addresses are guessed from the interfaces of this host, and may not be those that the " +
+	"world sees: write [[egress]] first, or name them with --egress"
