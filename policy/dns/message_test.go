@@ -199,13 +199,15 @@ func TestNames(t *testing.T) {
 
 // FuzzRead reads any message as the answer to a question.
 func FuzzRead(f *testing.F) {
-	types := []Type{A, NS, PTR, MX, TXT, AAAA}
+	types := []Type{A, NS, PTR, MX, TXT, AAAA, DS, TLSA}
 	for _, records := range [][]string{
 		{"example.org. 60 TXT a b"},
 		{"example.org. 60 A 192.0.2.1"},
 		{"example.org. 60 MX 10 mail"},
 		{"example.org. 60 CNAME b.", "b. 60 AAAA 2001:db8::1"},
 		{"example.org. 60 CNAME example.org."},
+		{"example.org. 60 DS 1 13 2 00ff"},
+		{"example.org. 60 TLSA 3 1 1 00ff"},
 		{"--", soaRecord},
 	} {
 		wire, err := message(f, 0, records...).Pack()
@@ -214,6 +216,8 @@ func FuzzRead(f *testing.F) {
 		}
 		f.Add(wire, uint8(4))
 		f.Add(wire, uint8(0))
+		f.Add(wire, uint8(6))
+		f.Add(wire, uint8(7))
 	}
 	header, _ := hex.DecodeString("000080000001000100000000")
 	f.Add(append(header, 0xc0, 12, 0, 1, 0, 1), uint8(1))
