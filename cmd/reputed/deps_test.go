@@ -24,8 +24,9 @@ var mayImport = map[string]string{
 	"policy/dkim":                   "policy/mail policy/dns",
 	"policy/dns/dnstest":            "",
 	"policy/dnsbl":                  "policy/mail policy/dns",
+	"policy/iprev":                  "policy/mail policy/dns",
 	"policy":                        "policy/mail",
-	"policy/check":                  "policy policy/mail policy/dns policy/spf policy/dkim policy/dnsbl",
+	"policy/check":                  "policy policy/mail policy/dns policy/spf policy/dkim policy/dnsbl policy/iprev",
 	"signer":                        "policy/mail",
 	"signer/keydir":                 "signer policy/mail",
 	"signer/watch":                  "signer signer/keydir policy/mail",
@@ -60,7 +61,7 @@ var doors = map[string]string{
 	"github.com/spf13/cobra":           "cmd/reputed",
 	"github.com/coreos/go-systemd/v22": "cmd/reputed",
 	"golang.org/x/net/idna":            "policy/mail",
-	"golang.org/x/net/publicsuffix":    "policy/check",
+	"golang.org/x/net/publicsuffix":    "policy/check policy/iprev",
 	"golang.org/x/term":                "cmd/reputed",
 }
 
