@@ -42,9 +42,13 @@ func TestFlawOf(t *testing.T) {
 
 func TestAsk(t *testing.T) {
 	server, resolver := start(t, zone)
-	v4, v6, other := netip.MustParseAddr("203.0.113.25"), netip.MustParseAddr("2001:db8::25"), netip.MustParseAddr("203.0.113.99")
+	v4, v6 := netip.MustParseAddr("203.0.113.25"), netip.MustParseAddr("2001:db8::25")
+	other := netip.MustParseAddr("203.0.113.99")
 	f := iprev.Ask(t.Context(), resolver, "mail.example.org")
-	if f.Holds(v4) != iprev.Yes || f.Holds(v6) != iprev.Yes || f.Holds(other) != iprev.No || f.Any() != iprev.Yes || len(f.Addrs()) != 2 {
+	if f.Holds(v4) != iprev.Yes || f.Holds(v6) != iprev.Yes || f.Holds(other) != iprev.No {
+		t.Errorf("%+v", f)
+	}
+	if f.Any() != iprev.Yes || len(f.Addrs()) != 2 {
 		t.Errorf("%+v", f)
 	}
 	f = iprev.Ask(t.Context(), resolver, "nowhere.example.org")
