@@ -1,0 +1,182 @@
+//go:build linux && cgo && (amd64 || arm64)
+
+package libcrypto
+
+import (
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/sha512"
+	"errors"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// library finds the library, which every Debian has: openssl and curl need it.
+func library(t testing.TB) *Library {
+	t.Helper()
+	l, err := Open()
+	if err != nil {
+		t.Skip(err)
+	}
+	return l
+}
+
+func newKey(t testing.TB, bits int) *rsa.PrivateKey {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, bits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// The signatures are those of crypto/rsa, octet by octet: PKCS #1, version 1.5 leaves nothing to chance.
+func TestSame(t *testing.T) {
+	l := library(t)
+	if !strings.Contains(l.Version(), "OpenSSL 3") {
+		t.Errorf("version %q", l.Version())
+	}
+	for _, bits := range []int{1024, 2048, 3072, 4096} {
+		key := newKey(t, bits)
+		s := l.Signer(key, func(err error) { t.Errorf("%d bits: %v", bits, err) })
+		for i := range 3 {
+			hash := sha256.Sum256([]byte{byte(i)})
+			got, err := s.Sign(rand.Reader, hash[:], crypto.SHA256)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := key.Sign(rand.Reader, hash[:], crypto.SHA256)
+			if err != nil || string(got) != string(want) {
+				t.Errorf("%d bits: another signature than that of crypto/rsa (%v)", bits, err)
+			}
+		}
+		if !key.PublicKey.Equal(s.Public()) {
+			t.Error("another public key")
+		}
+	}
+}
+
+// What DKIM does not use is made by crypto/rsa.
+func TestOthers(t *testing.T) {
+	key := newKey(t, 2048)
+	s := library(t).Signer(key, nil)
+	hash := sha512.Sum512([]byte("x"))
+	sig, err := s.Sign(rand.Reader, hash[:], crypto.SHA512)
+	if err != nil || rsa.VerifyPKCS1v15(&key.PublicKey, crypto.SHA512, hash[:], sig) != nil {
+		t.Errorf("SHA-512: %v", err)
+	}
+	short := sha256.Sum256([]byte("x"))
+	if _, err := s.Sign(rand.Reader, short[:31], crypto.SHA256); err == nil {
+		t.Error("a hash that is too short is signed")
+	}
+	pss := &rsa.PSSOptions{Hash: crypto.SHA256}
+	sig, err = s.Sign(rand.Reader, short[:], pss)
+	if err != nil || rsa.VerifyPSS(&key.PublicKey, crypto.SHA256, short[:], sig, pss) != nil {
+		t.Errorf("PSS: %v", err)
+	}
+}
+
+// Many at once, more than there are engines, and the collector at work.
+func TestMany(t *testing.T) {
+	key := newKey(t, 2048)
+	s := library(t).Signer(key, func(err error) { t.Error(err) })
+	stop := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				runtime.GC()
+			}
+		}
+	}()
+	var signing sync.WaitGroup
+	for i := range 8 * runtime.GOMAXPROCS(0) {
+		signing.Go(func() {
+			for j := range 20 {
+				hash := sha256.Sum256([]byte{byte(i), byte(j)})
+				sig, err := s.Sign(rand.Reader, hash[:], crypto.SHA256)
+				if err != nil || rsa.VerifyPKCS1v15(&key.PublicKey, crypto.SHA256, hash[:], sig) != nil {
+					t.Errorf("%d.%d: %v", i, j, err)
+				}
+			}
+		})
+	}
+	signing.Wait()
+	close(stop)
+	if n := len(s.(*Signer).idle); n > runtime.GOMAXPROCS(0) || n == 0 {
+		t.Errorf("%d engines", n)
+	}
+}
+
+// A library that does not take the key, or computes wrongly, is told of once, and crypto/rsa signs.
+func TestFallback(t *testing.T) {
+	good := library(t)
+	for what, broken := range map[string]func(*Library){
+		"the key is not taken":      func(l *Library) { l.keyFromDER = l.clearErrors },
+		"the context cannot be had": func(l *Library) { l.newContext = l.clearErrors },
+		"the hash is refused":       func(l *Library) { l.sha256 = l.clearErrors; l.setHash = l.clearErrors },
+		"the signature is wrong":    func(l *Library) { l.sign = l.signInit }, // says 1, and writes nothing
+	} {
+		l := *good
+		broken(&l)
+		told := 0
+		key := newKey(t, 1024)
+		s := l.Signer(key, func(err error) { told++ })
+		for range 2 {
+			hash := sha256.Sum256([]byte(what))
+			sig, err := s.Sign(rand.Reader, hash[:], crypto.SHA256)
+			if err != nil || rsa.VerifyPKCS1v15(&key.PublicKey, crypto.SHA256, hash[:], sig) != nil {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		if told != 1 {
+			t.Errorf("%s: told %d times", what, told)
+		}
+	}
+}
+
+// A signer that is not used any more gives its engines back.
+func TestFreed(t *testing.T) {
+	l := *library(t)
+	s := l.Signer(newKey(t, 1024), nil).(*Signer)
+	hash := sha256.Sum256(nil)
+	s.Sign(rand.Reader, hash[:], crypto.SHA256)
+	idle := s.idle
+	if len(idle) != 1 {
+		t.Fatalf("%d engines", len(idle))
+	}
+	s = nil
+	for end := time.Now().Add(10 * time.Second); len(idle) > 0; runtime.GC() {
+		if time.Now().After(end) {
+			t.Fatal("its engine is still there")
+		}
+	}
+}
+
+func TestUnavailable(t *testing.T) {
+	if _, err := open("libcrypto.so.nobody"); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("%v", err)
+	}
+}
+
+func BenchmarkSign(b *testing.B) {
+	key := newKey(b, 2048)
+	hash := sha256.Sum256(nil)
+	for name, s := range map[string]crypto.Signer{"go": key, "libcrypto": library(b).Signer(key, nil)} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := s.Sign(rand.Reader, hash[:], crypto.SHA256); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
