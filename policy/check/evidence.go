@@ -1,6 +1,8 @@
 package check
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -78,3 +80,13 @@ func unknown(rule, subject, what string, a dns.Answer) policy.Finding {
 }
 
 const adviceDNS = "look again later; if it lasts, see that the name servers can be reached from this host"
+
+var errNoResolver = errors.New("no name server is known")
+
+// resolver gives the host's, or one that knows nothing.
+func (h *Host) resolver() dns.Resolver {
+	if h.Resolver != nil {
+		return h.Resolver
+	}
+	return dns.ResolverFunc(func(context.Context, string, dns.Type) dns.Answer { return dns.Answer{Err: errNoResolver} })
+}

@@ -12,6 +12,7 @@ import (
 	"reputed/policy/dkim"
 	"reputed/policy/dns"
 	"reputed/policy/dnsbl"
+	"reputed/policy/iprev"
 	"reputed/policy/mail"
 )
 
@@ -34,6 +35,7 @@ type Host struct {
 	Exim    *Exim     // nil: there is none
 
 	Local   Local
+	Before  []Seen // addresses of earlier looks; see [Host.Seen]
 	Now     func() time.Time
 	Dial    func(ctx context.Context, network, address string) (net.Conn, error) // to servers of mail and of policies
 	Options Wanted
@@ -41,8 +43,10 @@ type Host struct {
 	looked   sync.Once
 	listings []dnsbl.Result
 
-	audited shared[[]audit]
-	sighted shared[[]sighting]
+	reversed shared[map[netip.Addr]iprev.Result]
+	invented shared[dns.Answer]
+	audited  shared[[]audit]
+	sighted  shared[[]sighting]
 }
 
 // Key is a key that the host signs with.
@@ -69,9 +73,9 @@ type FileFact struct {
 
 // Wanted are the items that reach out to others than name servers. They are asked only when wanted.
 type Wanted struct {
-	Port25 bool // connect to port 25 of others
-	Role   bool // ask the domain's own MX about postmaster@ and abuse@
-	Banner bool // connect to this host's own port 25
+	Port25 []string // connect to port 25 of these hosts, until one answers; a host is a name or an address
+	Role   bool     // ask the domain's own MX about postmaster@ and abuse@
+	Banner bool     // connect to this host's own port 25
 }
 
 // Item is one item of the checklist.
@@ -159,7 +163,7 @@ func (h *Host) uncached() dns.Resolver {
 	if h.Uncached != nil {
 		return h.Uncached
 	}
-	return h.Resolver
+	return h.resolver()
 }
 
 // addresses gives every address that mail leaves from, once.

@@ -14,5 +14,11 @@ const (
 
 // Items gives the checklist, in its order. Each call gives a new one.
 func Items() []Item {
-	return []Item{}
+	return []Item{
+		itemSPF(),
+		itemSPFSingle(),
+		itemSPFCost(),
+		itemSPFAll(),
+		itemSPFPtr(),
+	}
 }

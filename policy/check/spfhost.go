@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -43,7 +44,7 @@ func (a *audit) addresses() (all []netip.Addr) {
 // with, once for all items.
 func (h *Host) audits(ctx context.Context) []audit {
 	return h.audited.get(func() []audit {
-		checker := &spf.Checker{Resolver: h.Resolver, Receiver: h.Name.String(), Now: h.Now}
+		checker := &spf.Checker{Resolver: h.resolver(), Receiver: h.Name.String(), Now: h.Now}
 		all := h.spfSubjects()
 		var asking sync.WaitGroup
 		for i := range all {
@@ -144,7 +145,12 @@ func (a *audit) passes() policy.Finding {
 	if f.Reason = spfReason(a.subject, a.Ways); f.Grade == policy.Pass {
 		f.Reason = fmt.Sprintf("SPF of %s: pass for %s", a.subject, a.names())
 	}
-	a.advise(&f)
+	if f.Grade != policy.Pass {
+		a.mend(&f)
+	}
+	if f.Grade == policy.Fail && a.guessed() {
+		f.Grade = policy.Warn // mail may leave by other addresses
+	}
 	return f
 }
 
@@ -182,23 +188,54 @@ func (a *audit) recordEvidence() []policy.Evidence {
 	return all
 }
 
-// advise says what to publish where some address does not pass. Guessed addresses are nothing to publish, and what they
-// come to is no certain failure.
-func (a *audit) advise(f *policy.Finding) {
-	if f.Grade == policy.Pass {
-		return
-	}
-	if f.Grade == policy.Unknown {
+// mend says what to publish. Guessed addresses are nothing to publish.
+func (a *audit) mend(f *policy.Finding) {
+	switch {
+	case f.Grade == policy.Unknown:
 		f.Advice = adviceDNS
-		return
-	}
-	f.Advice = a.Advice.Reason
-	if a.guessed() {
-		f.Grade = policy.Warn
+	case a.guessed():
 		f.Advice = adviceGuessed
-		return
+	default:
+		f.Advice, f.Fix = a.Advice.Reason, a.Advice.ZoneLine()
 	}
-	f.Fix = a.Advice.ZoneLine()
+}
+
+// owner is the name at which the record stands: the subject, or where its aliases lead.
+func (a *audit) owner() string {
+	if len(a.Ways) > 0 {
+		return cmp.Or(a.Ways[0].Owner, a.subject)
+	}
+	return a.subject
+}
+
+// unheard is the finding where the record is not known; false: it is.
+func (a *audit) unheard(rule string) (policy.Finding, bool) {
+	f := finding(rule, "unknown", policy.Unknown, a.fault)
+	f.Subject = a.subject
+	if a.fault != "" {
+		return f, true
+	}
+	if t := a.Cost.Record; t.Text == "" && t.Error != "" && a.Cost.Wrong == nil {
+		f.Reason, f.Advice = "the SPF record of "+a.subject+" is not known: "+t.Error, adviceDNS
+		return f, true
+	}
+	return f, false
+}
+
+// perRecord is an item that looks at each record, and tells of those that are not known.
+func perRecord(id, about string, look func(*Host, *audit) []policy.Finding) Item {
+	return Item{ID: id, Group: GroupSPF, About: about, Ask: func(ctx context.Context, h *Host) (all []policy.Finding) {
+		audits := h.audits(ctx)
+		for i := range audits {
+			a := &audits[i]
+			if f, so := a.unheard(id); so {
+				all = append(all, f)
+			} else if a.Cost.Record.Text != "" {
+				all = append(all, look(h, a)...)
+			}
+		}
+		return all
+	}}
 }
 
 const adviceGuessed = "these addresses are guessed from the interfaces of this host, and may not be those that the " +

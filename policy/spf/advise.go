@@ -57,7 +57,7 @@ func Advise(c Case) Advice {
 	switch {
 	case len(e.missing) == 0:
 		if c.Survey != nil && c.Survey.Over() {
-			return e.no("what was asked for passes, but others get a permerror: " + costs(c.Survey))
+			return e.no("what was asked for passes, but others get a permerror: " + c.Survey.Text())
 		}
 		return Advice{}
 	case len(strings.Join(e.old, "")) > maxEdit:
@@ -245,7 +245,7 @@ func (e *edit) why(l *lack) (front bool) {
 			e.because("%v", l.Err)
 		}
 		if s := e.c.Survey; s != nil {
-			e.because("%s", costs(s))
+			e.because("%s", s.Text())
 		}
 		return true
 	case l.Err != nil && foreign:

@@ -145,8 +145,8 @@ func (e *edit) bury() {
 	}
 }
 
-// costs says what a record costs, and by which of its terms.
-func costs(s *Survey) string {
+// Text says what the record costs, by which of its terms, and what makes it cheaper.
+func (s *Survey) Text() string {
 	text := "the whole record costs " + ofLimits(s.Lookups, s.Voids)
 	if s.Record == nil {
 		return text
