@@ -36,6 +36,7 @@ var mayImport = map[string]string{
 	"milter/wire":                   "",
 	"milter":                        "policy policy/mail milter/wire",
 	"milter/bridge":                 "policy/mail milter/wire",
+	"milter/exim":                   "milter policy policy/mail",
 	"cmd/reputed/internal/config":   "milter/wire policy policy/mail policy/dnsbl signer",
 	"cmd/reputed/internal/maillog":  "policy policy/mail",
 	"cmd/reputed/internal/held":     "policy policy/mail",

@@ -1,0 +1,101 @@
+// Package exim answers the questions of Exim's ACLs. Exim has no milters; but its ACLs can ask a socket with
+// ${readsocket}, and refuse, freeze or mark a message by the answer. What is answered is what a milter would answer:
+// both ask a [milter.Judgement]. Signing is not done here, for Exim may change a message after its last ACL: its
+// transport filter plays it to the milter socket, as mail of {daemon_name} exim-filter, when it leaves.
+//
+// # Questions
+//
+// A connection carries one question. It is lines name=value, each ended by LF or CRLF, and ends with an empty line or
+// where the connection does. A value that begins with a double quote is written as ${quote:} writes it: what strangers
+// chose must be quoted, or a line end in it would begin another line. Unknown names are passed over; a name that comes
+// twice is an error. An empty value is as good as none, except where a name must be there.
+//
+//	stage       mail, rcpt, data, or local for acl_not_smtp; must be there, and first
+//	client      $sender_host_address; must be there: empty is a program on this host
+//	port        $sender_host_port
+//	helo        $sender_helo_name
+//	auth        $authenticated_id; of a client only, for of programs it names the user
+//	authtype    $sender_host_authenticated; the same
+//	proto       $received_protocol; one that ends in "a" tells a login too (RFC 3848)
+//	sender      $sender_address; must be there: empty is the null sender
+//	id          $message_exim_id
+//	rcpt        at rcpt: the recipient; must be there
+//	leaves      at rcpt: yes, no, or nothing where it is not known
+//	recipients  at data those that leave, at local all; must be there. Between two there is a line end or a comma
+//	from        at data and local: each From field on a line of its own, in which folds begin with white space; must be
+//	            there. $rh_from: is not that: of it, nobody can tell two fields from one that is folded
+//	received    at data and local: $received_count, which counts the field that Exim adds; must be there
+//	size        at data and local: $message_size, for the log
+//
+// Or it is the one line "selector DOMAIN", for those whose Exim signs.
+//
+// # Answers
+//
+// One line, ended by LF, without control characters, backslashes and dollar signs, so that it may be used as it is:
+//
+//	OK ours             accept, and have it signed
+//	OK other            accept, and leave it as it is: a stranger's
+//	HOLD ours           accept and freeze, and have it signed when it is thawed; at data and local only
+//	550 5.7.23 ...      refuse for good with this reply; any code 5xx
+//	451 4.3.0 ...       refuse for now with this reply; any code 4xx; never at local, where nobody hears it
+//
+// The selector is a word, or an empty line where nothing signs.
+//
+// # What it never does
+//
+// It keeps nothing from one question to the next. At local it refuses nothing but mail of our own senders, for the
+// refusal of others would be sent to strangers, and never what has a null sender, of which Exim would lose the bounce.
+// What is accepted here is not logged as sent: the line is written when it is signed. What was found about the way it
+// leaves would be lost then, so that is handed to Noted.
+//
+// # Faults
+//
+// A question that makes no sense, and a panic, are logged and answered with 451, at local with "OK ours": then the mail
+// waits in the queue, if need be, where nothing is lost. At the limit of connections the next one waits.
+//
+// # Security
+//
+// Whoever can write to the socket learns what this host would do with a message, and the names of keys, but never a
+// key. Unix sockets are guarded by mode and group. Texts in questions are strangers' and reach logs as they are: escape
+// them where they are shown.
+package exim
+
+import (
+	"log/slog"
+	"time"
+
+	"reputed/milter"
+	"reputed/policy"
+	"reputed/policy/mail"
+)
+
+// Options make a [Server].
+type Options struct {
+	Site     func() *milter.Site           // asked for each question
+	Selector func(mail.Domain) mail.Domain // of the key that signs for a domain, zero for none; nil: there are none
+	Done     func(*policy.Record)          // told of mail, or a recipient, whose fate is known; nil: nobody is
+	Noted    func(*policy.Record)          // told what was found about the way that accepted mail leaves; nil: nobody is
+	Log      *slog.Logger                  // troubles; nil: nowhere
+	Limits   Limits
+	Now      func() time.Time // nil: time.Now
+}
+
+// Limits bound what those who ask can make the server hold. A zero field stands for its default.
+type Limits struct {
+	Connections int           // at once; further ones wait to be accepted; 512
+	Request     int           // octets; 1 MiB
+	Timeout     time.Duration // for a question to be complete, and for writing the answer; 10 s
+}
+
+func (l Limits) withDefaults() Limits {
+	if l.Connections <= 0 {
+		l.Connections = 512
+	}
+	if l.Request <= 0 {
+		l.Request = 1 << 20
+	}
+	if l.Timeout <= 0 {
+		l.Timeout = 10 * time.Second
+	}
+	return l
+}

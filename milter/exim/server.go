@@ -1,0 +1,124 @@
+package exim
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"reputed/milter"
+	"reputed/policy/mail"
+)
+
+// Server answers questions. Make one with [New].
+type Server struct {
+	opt   Options
+	log   *slog.Logger
+	gate  *milter.Gate
+	early chan struct{}  // one place for each message whose envelope is asked about ahead
+	begun sync.WaitGroup // those that are
+}
+
+// New makes a server. Options.Site must be set.
+func New(o Options) *Server {
+	o.Limits = o.Limits.withDefaults()
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	n := o.Limits.Connections
+	return &Server{opt: o, log: o.Log, gate: milter.NewGate(n, o.Log), early: make(chan struct{}, n)}
+}
+
+// Serve takes connections from a listener until [Server.Shutdown], and returns nil then. It closes the listener. How it
+// fares at the limit of connections, and when Accept fails, is told at [milter.Gate.Serve].
+func (s *Server) Serve(ln net.Listener) error {
+	return s.gate.Serve(ln, func(conn net.Conn) milter.Guest { return &visit{conn, s} })
+}
+
+// Shutdown takes no more connections, answers those that are there, and returns when all have ended. When ctx ends
+// first, what is left is cut off and ctx's error returned.
+func (s *Server) Shutdown(ctx context.Context) error {
+	if err := s.gate.Shutdown(ctx); err != nil {
+		return err
+	}
+	ended := make(chan struct{})
+	go func() { // what was asked ahead ends by itself
+		s.begun.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// ahead lets go on what is asked about an envelope, until the answers are there. They are wanted again at RCPT, where
+// they come from a cache. When too many are asked ahead, the last ones are asked when they are wanted.
+func (s *Server) ahead(q *asking) {
+	select {
+	case s.early <- struct{}{}:
+	default:
+		q.End()
+		return
+	}
+	s.begun.Go(func() {
+		defer func() { <-s.early }()
+		defer q.End()
+		s.guard("ahead", func() { q.Recipient(&mail.Recipient{Stay: mail.Leaves}) })
+	})
+}
+
+// visit is a connection, with its one question.
+type visit struct {
+	net.Conn
+	server *Server
+}
+
+// Run answers the question.
+func (v *visit) Run() {
+	defer v.Close()
+	s := v.server
+	v.SetDeadline(time.Now().Add(s.opt.Limits.Timeout))
+	r, err := ReadRequest(v, s.opt.Limits.Request)
+	if err == io.EOF {
+		return // somebody looked whether we are there
+	}
+	var text string
+	if err != nil {
+		s.log.Error("exim asks what cannot be answered", "stage", string(r.Stage), "err", err,
+			"remedy", "compare its ACLs with those that came with this release")
+		text = r.Stage.trouble()
+	} else {
+		text = s.answer(r)
+	}
+	v.SetDeadline(time.Now().Add(s.opt.Limits.Timeout))
+	if _, err := io.WriteString(v, text+"\n"); err != nil {
+		s.log.Warn("exim did not wait for the answer", "stage", string(r.Stage), "err", err)
+		return
+	}
+	v.leave()
+}
+
+// lingering is how long the other side has to read the answer and go.
+const lingering = time.Second
+
+// leave ends the connection so that the answer arrives: what was not read yet would have it thrown away.
+func (v *visit) leave() {
+	if half, ok := v.Conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		v.SetDeadline(time.Now().Add(lingering))
+		io.Copy(io.Discard, io.LimitReader(v, int64(v.server.opt.Limits.Request)))
+	}
+}
+
+// Drain lets the question be answered, which has its time.
+func (v *visit) Drain() {}
+
+// Cut ends the connection.
+func (v *visit) Cut() { v.Close() }
