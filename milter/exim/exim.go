@@ -20,8 +20,10 @@
 //	sender      $sender_address; must be there: empty is the null sender
 //	id          $message_exim_id
 //	rcpt        at rcpt: the recipient; must be there
-//	leaves      at rcpt: yes, no, or nothing where it is not known
-//	recipients  at data those that leave, at local all; must be there. Between two there is a line end or a comma
+//	leaves      yes, no, or nothing where it is not known: whether the recipients that are named leave this host
+//	recipients  at data and local: they, if they leave; must be there. Between two there is a line end or a comma. At
+//	            local they may be all, without leaves: then the domains that the configuration calls local tell
+//	count       at data and local: $recipients_count, for the log
 //	from        at data and local: each From field on a line of its own, in which folds begin with white space; must be
 //	            there. $rh_from: is not that: of it, nobody can tell two fields from one that is folded
 //	received    at data and local: $received_count, which counts the field that Exim adds; must be there

@@ -95,7 +95,7 @@ func (q *asking) fill() {
 		q.header.Add([]byte("From"), []byte(value))
 	}
 	q.Tx.Body = max(0, r.Size-int64(q.header.Size()))
-	q.Tx.RecipientCount = len(r.Recipients)
+	q.Tx.RecipientCount = max(r.Count, len(r.Recipients))
 	for _, path := range r.Recipients[:min(len(r.Recipients), mail.MaxRecipients)] {
 		q.Tx.Recipients = append(q.Tx.Recipients, q.recipient(path))
 	}
@@ -110,12 +110,10 @@ func authenticated(proto string) bool {
 func (q *asking) recipient(path string) mail.Recipient {
 	r := mail.Recipient{Path: path}
 	r.Addr, _ = mail.ParsePath(path)
-	switch q.request.Stage {
-	case AtRcpt:
-		r.Stay = q.request.Stay
-	case AtData:
+	switch r.Stay = q.request.Stay; {
+	case q.request.Stage == AtData:
 		r.Stay = mail.Leaves
-	default:
+	case q.request.Stage == AtLocal && r.Stay == mail.StayUnknown:
 		r.Stay = q.Site.Outbound.Stay(&r)
 	}
 	return r
@@ -155,7 +153,7 @@ func (q *asking) message() string {
 	var more policy.Exemption
 	q.Begin()
 	defer q.End()
-	if len(q.Tx.Recipients) == 0 { // at data, those that stay are not told
+	if len(q.Tx.Recipients) == 0 { // those that stay are not told
 		more = policy.AllStay
 	}
 	q.Finish(more)

@@ -87,6 +87,12 @@ func TestAnswers(t *testing.T) {
 		{"sendmail(1): to others and to one who stays", "reject",
 			"stage=local\nreceived=1\nfrom=a@example.org\nrecipients=c@local.example, b@x.example\nsender=a@example.org",
 			"550 5.7.1 mail refused by policy", "d ours reject"},
+		{"sendmail(1): Exim says that it leaves", "reject",
+			"stage=local\nreceived=1\nleaves=yes\nfrom=a@example.org\nrecipients=c@local.example\nsender=a@example.org",
+			"550 5.7.1 mail refused by policy", "d ours reject"},
+		{"sendmail(1): Exim names none that leaves", "reject",
+			"stage=local\nreceived=1\nleaves=yes\nfrom=reject@example.org\nid=header\nrecipients=\"\"\nsender=a@example.org",
+			"OK ours", ""},
 		{"sendmail(1): all stay", "reject",
 			"stage=local\nreceived=1\nfrom=reject@example.org\nid=header\nrecipients=c@local.example\nsender=a@example.org", "OK ours", ""},
 		{"sendmail(1): the user's name is no login", "reject",
@@ -127,7 +133,7 @@ func TestRecord(t *testing.T) {
 	r := newRig(t, "reject", nil)
 	r.ask(question("stage=data", "client=::ffff:203.0.113.9", "port=4000", `helo="h i"`, "auth=bob", "authtype=PLAIN",
 		`sender="a@example.org"`, "id=1abcde-000000-00", `recipients="b@x.example\nc@x.example\nb@x.example"`,
-		`from=" \"A, B\"\n <a@example.org>\n"`, "received=4", "size=5000"))
+		`from=" \"A, B\"\n <a@example.org>\n"`, "received=4", "size=5000", "count=4"))
 	done, _ := r.records()
 	if len(done) != 1 {
 		t.Fatalf("%d records", len(done))
@@ -138,7 +144,7 @@ func TestRecord(t *testing.T) {
 	}
 	tx := got.tx
 	if tx.Login != "bob" || tx.AuthType != "PLAIN" || tx.QueueID != "1abcde-000000-00" || tx.Path != "a@example.org" ||
-		tx.RecipientCount != 3 || len(tx.Recipients) != 3 || got.size != 5000 {
+		tx.RecipientCount != 4 || len(tx.Recipients) != 3 || got.size != 5000 {
 		t.Errorf("transaction %+v, size %d", tx, got.size)
 	}
 	if a := tx.Author; a.Fields != 1 || a.Broken || len(a.Addresses) != 1 || a.Addresses[0].String() != "a@example.org" {

@@ -38,6 +38,7 @@ type Request struct {
 	ID         string
 	Recipients []string // at rcpt, the one
 	Stay       mail.Stay
+	Count      int      // of all recipients
 	From       []string // fields, without their name
 	Received   int
 	Size       int64
@@ -168,6 +169,7 @@ func (r *Request) take(values map[string]string) error {
 		value(values, "client", &r.Client, netip.ParseAddr),
 		value(values, "port", &r.Port, number[uint16]),
 		value(values, "received", &r.Received, number[int]),
+		value(values, "count", &r.Count, number[int]),
 		value(values, "size", &r.Size, number[int64]),
 		value(values, "leaves", &r.Stay, stay),
 	)
