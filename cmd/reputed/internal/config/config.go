@@ -44,6 +44,7 @@ type Config struct {
 	Hostname mail.Domain `json:"hostname"`  // how this host greets the world
 	StateDir string      `json:"state_dir"` // what must outlive a restart; an absolute path
 	Milter   Milter      `json:"milter"`
+	Exim     Exim        `json:"exim"`
 	Outbound Outbound    `json:"outbound"`
 	Egress   []Egress    `json:"egress"`  // in the order of the file; none: to be guessed
 	Rewrite  []Rewrite   `json:"rewrite"` // in the order of the file
@@ -136,6 +137,7 @@ func Default(host Host) *Config {
 		Hostname: hostname,
 		StateDir: "/var/lib/reputed",
 		Milter:   Milter{Listen: []wire.Endpoint{socket}, OnError: policy.Defer, SocketMode: 0o660},
+		Exim:     Exim{Listen: []wire.Endpoint{}},
 		Outbound: Outbound{
 			Networks: []Network{
 				{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{127}), 8)},

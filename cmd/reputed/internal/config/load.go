@@ -18,6 +18,7 @@ func Load(file string, text []byte, host Host) (*Config, error) {
 	c := Default(host)
 	c.top(top)
 	c.Milter.read(top.table("milter"))
+	c.Exim.read(top.table("exim"), c.Milter.Listen)
 	c.Outbound.read(top.table("outbound"))
 	c.readEgress(top)
 	c.readRewrites(top.tables("rewrite"))

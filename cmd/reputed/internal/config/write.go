@@ -21,6 +21,8 @@ func (c *Config) Write(w io.Writer) error {
 	p.text("on_error", c.Milter.OnError)
 	p.text("socket_mode", c.Milter.SocketMode)
 	p.quoted("socket_group", c.Milter.SocketGroup)
+	p.table("[exim]")
+	printList(&p, "listen", c.Exim.Listen)
 	p.table("[outbound]")
 	printList(&p, "networks", c.Outbound.Networks)
 	p.bool("authenticated", c.Outbound.Authenticated)
