@@ -25,6 +25,7 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
+	os.Setenv("GORACE", "atexit_sleep_ms=0") // else each run of the program waits for a second when it is done
 	dir, err := os.MkdirTemp("", "reputed-bin-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -98,7 +99,7 @@ func (d *daemon) run(args ...string) string {
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		d.t.Fatalf("reputed %s: %v\n%s", strings.Join(args, " "), err, stderr.String())
+		d.t.Fatalf("reputed %s: %v\n%s%s", strings.Join(args, " "), err, out, stderr.String())
 	}
 	return string(out)
 }

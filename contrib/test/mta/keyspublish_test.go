@@ -50,12 +50,6 @@ func (d *daemon) verb(args ...string) (code int, stdout, stderr string) {
 	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
 }
 
-// endAtOnce keeps verbs, which are built with the race detector, from waiting for a second when they are done.
-func endAtOnce(t *testing.T) {
-	t.Helper()
-	t.Setenv("GORACE", "atexit_sleep_ms=0")
-}
-
 // mayChange is the entry of a zone that may be changed.
 func mayChange(zone, server string, key nameserver.Key) string {
 	return fmt.Sprintf("[[signing.publish]]\nzone = %q\nserver = %q\ntsig_name = %q\ntsig_secret = %q\n",
@@ -64,7 +58,6 @@ func mayChange(zone, server string, key nameserver.Key) string {
 
 // Keys are published with real servers, or it is said why not.
 func TestKeysPublish(t *testing.T) {
-	endAtOnce(t)
 	key := nameserver.NewKey("reputed")
 	at := nameserver.Dynamic{Addr: nameserver.Loopback(t), Key: key}
 	zones := publishedZones(at.Addr)

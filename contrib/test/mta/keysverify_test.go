@@ -18,7 +18,6 @@ type shown struct {
 
 // Two real servers, one after the other of what can befall them: each has a finding of its own.
 func TestKeysVerify(t *testing.T) {
-	endAtOnce(t)
 	w := newTwins(t)
 	d := newDaemon(t, t.TempDir(), w.settings())
 	const name = "s1._domainkey.example.org"

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A key is replaced, and the old one lives on for the week in which mail that it has signed may be on its way. Then the
+// A key is replaced, which the daemon finds by itself, and the old one lives on for the week in which mail that it has signed may be on its way. Then the
 // daemon revokes it, by itself. It takes three minutes.
 func TestRetirement(t *testing.T) {
 	const week = 7 * 24 * time.Hour
@@ -17,7 +17,7 @@ func TestRetirement(t *testing.T) {
 	r.before(t)
 	r.rotate(t)
 	r.catchUp()
-	r.tookOver(t, r.flow(t, "the new key signs", r.signedBy(r.selector)))
+	gaveWay(t, r.flow(t, "the new key signs", r.signedBy(r.selector)), "old", r.selector)
 	began := time.Now()
 	r.pace, r.patience = 500*time.Millisecond, 2*week/haste
 	signed(t, r.flow(t, "the old key is revoked", func() bool {
@@ -36,7 +36,7 @@ func TestRetirement(t *testing.T) {
 		}
 	}
 	r.catchUp()
-	signed(t, r.flowFor(t, "after the end of the old key", time.Second), r.selector)
+	signed(t, r.flow(t, "after the end of the old key", r.several()), r.selector)
 	r.states(t, "old revoked", r.selector+" active")
 	r.verify(t)
 }

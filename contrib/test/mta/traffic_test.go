@@ -41,7 +41,7 @@ type arrival struct {
 
 func newTraffic(t *testing.T, addr string, s *sink.Sink, w *twins) *traffic {
 	t.Helper()
-	f := &traffic{addr: addr, sink: s, twins: w, pace: 25 * time.Millisecond, patience: 30 * time.Second}
+	f := &traffic{addr: addr, sink: s, twins: w, pace: 25 * time.Millisecond, patience: 2 * time.Minute}
 	f.arrived = map[string]*arrival{}
 	s.Then(func(m *sink.Message) error { // asks the servers about each message at the moment when it arrives
 		f.mu.Lock()
@@ -110,11 +110,10 @@ func (f *traffic) flow(t *testing.T, what string, over func() bool) string {
 	return f.signers(begin)
 }
 
-// flowFor sends for a time.
-func (f *traffic) flowFor(t *testing.T, what string, lasts time.Duration) string {
-	t.Helper()
-	end := time.Now().Add(lasts)
-	return f.flow(t, what, func() bool { return time.Now().After(end) })
+// several tells whether some messages have been sent since it was made.
+func (f *traffic) several() func() bool {
+	enough := f.sent + 10
+	return func() bool { return f.sent >= enough }
 }
 
 // during sends while something is done.

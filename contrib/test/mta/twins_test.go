@@ -3,7 +3,9 @@
 package mta
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -55,17 +57,20 @@ func (w *twins) catchUp() { w.bind.Refresh("example.org", w.knot) }
 
 // settings is what the daemon is to know of them.
 func (w *twins) settings() string {
-	return fmt.Sprintf("[dns]\nservers = [%q]\ntimeout = \"300ms\"\n", w.unbound.Addr()) +
+	return fmt.Sprintf("[dns]\nservers = [%q]\ntimeout = \"2s\"\n", w.unbound.Addr()) +
 		mayChange("example.org", "", w.key)
 }
 
 // shows gives what both servers show at a name, in the order of the servers: the text of its record, "" where none is.
+// Both have to be there to be asked.
 func (w *twins) shows(t testing.TB, name string) (both [2]string) {
 	t.Helper()
 	for i, s := range []*nameserver.Server{w.knot.Server, w.bind.Server} {
-		if texts, err := s.TXT(t, name); err == nil {
-			both[i] = strings.Join(texts, " and ")
+		texts, err := s.TXT(t, name)
+		if none := (*net.DNSError)(nil); err != nil && !(errors.As(err, &none) && none.IsNotFound) {
+			t.Errorf("%s cannot be asked about %s: %v", s.Addr(), name, err)
 		}
+		both[i] = strings.Join(texts, " and ")
 	}
 	return both
 }
