@@ -73,9 +73,10 @@ type FileFact struct {
 
 // Wanted are the items that reach out to others than name servers. They are asked only when wanted.
 type Wanted struct {
-	Port25 []string // connect to port 25 of these hosts, until one answers; a host is a name or an address
-	Role   bool     // ask the domain's own MX about postmaster@ and abuse@
-	Banner bool     // connect to this host's own port 25
+	Port25  bool     // connect to port 25 of the targets
+	Targets []string // names or addresses of hosts that may be tried, one after another until one answers
+	Role    bool     // ask the domain's own MX about postmaster@ and abuse@
+	Banner  bool     // connect to this host's own port 25
 }
 
 // Item is one item of the checklist.

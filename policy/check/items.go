@@ -15,10 +15,24 @@ const (
 // Items gives the checklist, in its order. Each call gives a new one.
 func Items() []Item {
 	return []Item{
+		itemStatic(),
+		itemMoved(),
+		itemPTR(),
+		itemNAT(),
+		itemHelo(),
+		itemHeloPTR(),
+		itemHosts(),
+		itemBanner(),
+		itemPort25(),
 		itemSPF(),
 		itemSPFSingle(),
 		itemSPFCost(),
 		itemSPFAll(),
 		itemSPFPtr(),
+		itemListed(),
+		itemDomainListed(),
+		itemResolver(),
+		itemAllowed(),
+		itemRegister(),
 	}
 }

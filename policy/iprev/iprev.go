@@ -2,8 +2,8 @@
 //
 // [Look] asks for the names of an address, and for the addresses of each name: forward-confirmed reverse DNS. [Ask]
 // finds the addresses of a name. [FlawOf] and [Generated] look at a name by itself: whether a host can greet the world
-// with it, and whether it seems to be made from the address, as providers do for customers that are not expected to send
-// mail.
+// with it, and whether it seems to be made from the address, as providers do for customers that are not expected to
+// send mail.
 //
 // # What it never does
 //

@@ -1,0 +1,179 @@
+package check
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"reputed/policy"
+	"reputed/policy/dnsbl"
+)
+
+// itemListed looks whether the addresses that mail leaves from are on lists.
+func itemListed() Item {
+	return Item{
+		ID: "listed", Group: GroupReputation, About: "no address that mail leaves from is on a block list",
+		Ask: func(ctx context.Context, h *Host) (all []policy.Finding) {
+			results := h.look(ctx)
+			for _, l := range h.leaves() {
+				for _, f := range standing("listed", dnsbl.Address(l.Addr), results) {
+					all = append(all, ofAddress(l, f))
+				}
+			}
+			if len(all) == 0 {
+				return h.nowhere("listed")
+			}
+			return all
+		},
+	}
+}
+
+// itemDomainListed looks whether the domains that mail is sent from are on lists.
+func itemDomainListed() Item {
+	return Item{
+		ID: "domainlisted", Group: GroupReputation, About: "no domain that mail is sent from is on a block list",
+		Ask: func(ctx context.Context, h *Host) (all []policy.Finding) {
+			results := h.look(ctx)
+			for _, d := range h.Domains {
+				all = append(all, standing("domainlisted", dnsbl.Domain(d), results)...)
+			}
+			return all
+		},
+	}
+}
+
+// standing tells how a subject stands: one finding for each listing that weighs, the worst first, one for the critical
+// lists that are not known, or one that there is nothing. What receivers hardly look at is evidence only.
+func standing(rule string, s dnsbl.Subject, results []dnsbl.Result) (all []policy.Finding) {
+	of := about(s, results)
+	var clear, lesser []string
+	var unheard []*dnsbl.Result
+	for _, r := range of {
+		switch {
+		case r.State == dnsbl.Clear:
+			clear = append(clear, r.List.ID)
+		case r.State == dnsbl.Listed && r.Severity() >= dnsbl.Warn:
+			all = append(all, listing(rule, r))
+		case r.State == dnsbl.Listed:
+			lesser = append(lesser, r.List.ID)
+		default:
+			unheard = append(unheard, r)
+		}
+	}
+	critical := slices.ContainsFunc(unheard, isCritical)
+	if critical || len(unheard) > 0 && len(clear)+len(lesser)+len(all) == 0 {
+		return append(all, unheardOf(rule, s, unheard, critical))
+	}
+	if len(all) > 0 {
+		return all
+	}
+	if len(of) == 0 {
+		f := finding(rule, "unknown", policy.Unknown, "no list was asked about "+s.String())
+		f.Subject = s.String()
+		f.Advice = "name lists to watch in [policy.dnsbl]"
+		return []policy.Finding{f}
+	}
+	f := finding(rule, Clear, policy.Pass, fmt.Sprintf("%s is clear on %s", s, countOf(len(clear), "list")))
+	f.Subject = s.String()
+	if len(unheard) > 0 {
+		f.Reason += fmt.Sprintf(", not known on %d", len(unheard))
+	}
+	if len(lesser) > 0 {
+		f.Reason += ", and on others without harm: " + strings.Join(lesser, ", ")
+	}
+	f.Evidence = append(f.Evidence, policy.Evidence{Name: "clear", Value: strings.Join(clear, ", ")})
+	for _, r := range of {
+		if r.State != dnsbl.Clear {
+			f.Evidence = append(f.Evidence, listEvidence(r))
+		}
+	}
+	return []policy.Finding{f}
+}
+
+// Clear is the result where nothing speaks against the subject.
+const Clear = "clear"
+
+// about gives the results about a subject that are not of allow lists, those that weigh most first.
+func about(s dnsbl.Subject, results []dnsbl.Result) (of []*dnsbl.Result) {
+	for i := range results {
+		if r := &results[i]; r.Subject == s && r.List.Kind != dnsbl.AllowList {
+			of = append(of, r)
+		}
+	}
+	slices.SortStableFunc(of, func(x, y *dnsbl.Result) int {
+		return cmp.Or(cmp.Compare(y.List.Tier, x.List.Tier), cmp.Compare(y.Severity(), x.Severity()))
+	})
+	return of
+}
+
+func isCritical(r *dnsbl.Result) bool { return r.List.Tier == dnsbl.Critical }
+
+// listing is the finding about one listing. Large providers refuse mail for those on critical lists; for the others
+// some gateways do, or filters weigh them.
+func listing(rule string, r *dnsbl.Result) policy.Finding {
+	f := finding(rule, Listed, policy.Warn,
+		fmt.Sprintf("%s is on %s (%s): %s", r.Subject, r.List.ID, r.List.Tier, meaningOf(r)))
+	if r.List.Tier == dnsbl.Critical && r.Severity() == dnsbl.Block {
+		f.Grade = policy.Fail
+	}
+	f.Subject = r.Subject.String()
+	f.Evidence = append(f.Evidence, listEvidence(r), expect("no listing"))
+	f.Advice = removal(r.List)
+	if at := r.List.LookupURL; at != "" && at != r.List.RemovalURL && r.List.RemovalURL != "" {
+		f.Advice += " (why it is listed: " + at + ")"
+	}
+	if r.List.Expiry != "" {
+		f.Advice += "; entries end: " + r.List.Expiry
+	}
+	return f
+}
+
+func meaningOf(r *dnsbl.Result) string { return meanings(&dnsbl.Listing{Codes: r.Codes}) }
+
+// unheardOf is the finding about lists that did not say how a subject stands.
+func unheardOf(rule string, s dnsbl.Subject, unheard []*dnsbl.Result, critical bool) policy.Finding {
+	var ids []string
+	first := unheard[0]
+	f := finding(rule, "unknown", policy.Unknown, "")
+	f.Subject = s.String()
+	for _, r := range unheard {
+		if critical && !isCritical(r) {
+			continue
+		}
+		ids = append(ids, r.List.ID)
+		f.Evidence = append(f.Evidence, listEvidence(r))
+	}
+	f.Reason = fmt.Sprintf("whether %s is on %s is not known: %s", s, strings.Join(ids, ", "), first.Reason)
+	f.Advice = first.Remedy
+	return f
+}
+
+// listEvidence is what a list said of a subject. The name that was asked for may hold a key, and is not told.
+func listEvidence(r *dnsbl.Result) policy.Evidence {
+	e := policy.Evidence{Name: fmt.Sprintf("%s about %s", r.List.ID, r.Subject), Value: r.State.String()}
+	switch r.State {
+	case dnsbl.Listed:
+		var codes []string
+		for _, c := range r.Codes {
+			codes = append(codes, fmt.Sprintf("%s (%s)", c.Answer, c.Meaning))
+		}
+		e.Value = strings.Join(codes, ", ")
+		if r.Text != "" {
+			e.Value += ": " + r.Text
+		}
+	case dnsbl.Clear:
+	default:
+		e.Value += ": " + r.Reason
+	}
+	return e
+}
+
+// countOf says how many there are of something.
+func countOf(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

@@ -1,0 +1,185 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"reputed/policy"
+	"reputed/policy/iprev"
+	"reputed/policy/mail"
+)
+
+// outward is an address that receivers see mail come from, and the egress that it belongs to.
+type outward struct {
+	netip.Addr
+	egress *mail.Egress
+}
+
+// egresses gives every egress of the routes, once.
+func (h *Host) egresses() (all []*mail.Egress) {
+	for _, r := range h.Routes {
+		if r.Egress != nil && !slices.Contains(all, r.Egress) {
+			all = append(all, r.Egress)
+		}
+	}
+	return all
+}
+
+// leaves gives every address that receivers see, once.
+func (h *Host) leaves() (all []outward) {
+	for _, e := range h.egresses() {
+		for _, a := range e.Addresses {
+			a = a.Unmap()
+			known := slices.ContainsFunc(all, func(l outward) bool { return l.Addr == a })
+			if !known && mail.SeenByWorld(a) {
+				all = append(all, outward{a, e})
+			}
+		}
+	}
+	return all
+}
+
+// nowhere is what an item about addresses finds when none is known: nothing to look at where all mail leaves by
+// smarthosts, whose addresses are their own business.
+func (h *Host) nowhere(rule string) []policy.Finding {
+	all := h.egresses()
+	if len(all) > 0 && !slices.ContainsFunc(all, func(e *mail.Egress) bool { return e.Via.IsZero() }) {
+		return nil
+	}
+	f := finding(rule, "unknown", policy.Unknown, "no address that receivers see mail come from is known")
+	f.Advice = adviceEgress
+	return []policy.Finding{f}
+}
+
+const adviceEgress = "name the address that receivers see, in [[egress]] addresses or with --egress: " +
+	"it is in the topmost Received field of a message that you sent to an account elsewhere"
+
+// ofAddress finishes a finding about an address. What is wrong with a guessed one is no certain failure, and nothing to
+// publish.
+func ofAddress(l outward, f policy.Finding) policy.Finding {
+	f.Subject = l.String()
+	return ofGuess(l.egress.Guessed, f)
+}
+
+// ofGuess finishes a finding that may rest on guessed addresses.
+func ofGuess(guessed bool, f policy.Finding) policy.Finding {
+	if !guessed || f.Grade == policy.Unknown {
+		return f
+	}
+	f.Reason += " (guessed from the interfaces of this host)"
+	if f.Grade != policy.Pass {
+		f.Grade, f.Fix = policy.Warn, ""
+		f.Advice = strings.TrimPrefix(f.Advice+"; "+adviceGuessed, "; ")
+	}
+	return f
+}
+
+// reversals looks at the names of every address that mail leaves from, once for all items.
+func (h *Host) reversals(ctx context.Context) map[netip.Addr]iprev.Result {
+	return h.reversed.get(func() map[netip.Addr]iprev.Result {
+		leaves := h.leaves()
+		results := make([]iprev.Result, len(leaves))
+		var looking sync.WaitGroup
+		for i := range leaves {
+			looking.Go(func() { results[i] = iprev.Look(ctx, h.resolver(), leaves[i].Addr) })
+		}
+		looking.Wait()
+		all := map[netip.Addr]iprev.Result{}
+		for i := range results {
+			all[results[i].Addr] = results[i]
+		}
+		return all
+	})
+}
+
+// reverseEvidence is what was asked about the names of an address, and what came back.
+func reverseEvidence(r *iprev.Result) []policy.Evidence {
+	all := answered("PTR "+iprev.ReverseName(r.Addr), r.Answer)
+	for _, n := range r.Names {
+		all = append(all, answered(addressType(r.Addr)+" "+n.Name, n.Answer)...)
+	}
+	return all
+}
+
+// reverseTrouble tells what is not known of the names of an address.
+func reverseTrouble(rule string, r *iprev.Result) policy.Finding {
+	if silent(r.Answer) {
+		return unknown(rule, r.Addr.String(), "the name of "+r.Addr.String(), r.Answer)
+	}
+	for _, n := range r.Names {
+		if silent(n.Answer) {
+			return unknown(rule, r.Addr.String(), "where the name "+n.Name+" leads", n.Answer)
+		}
+	}
+	f := finding(rule, "unknown", policy.Unknown, fmt.Sprintf(
+		"%s has %d names, and none of the first %d leads back", r.Addr, len(r.Names)+r.Unread, len(r.Names)))
+	f.Subject, f.Advice = r.Addr.String(), "have one name for the address: receivers follow a few of them at most"
+	return f
+}
+
+// greeting is a name that the host greets with, and the addresses that it does so from.
+type greeting struct {
+	name    mail.Domain
+	from    []netip.Addr // as far as they are known
+	guessed bool         // some are
+}
+
+// greetings gives every name that the host greets receivers with. How a smarthost greets is its own business.
+func (h *Host) greetings() (all []greeting) {
+	add := func(name mail.Domain, guessed bool, addresses ...netip.Addr) {
+		at := slices.IndexFunc(all, func(g greeting) bool { return g.name == name })
+		if at < 0 {
+			at = len(all)
+			all = append(all, greeting{name: name})
+		}
+		for _, a := range addresses {
+			if a = a.Unmap(); mail.SeenByWorld(a) && !slices.Contains(all[at].from, a) {
+				all[at].from = append(all[at].from, a)
+				all[at].guessed = all[at].guessed || guessed
+			}
+		}
+	}
+	for _, e := range h.egresses() {
+		if !e.Via.IsZero() && len(e.Addresses) == 0 {
+			continue
+		}
+		name := e.Hostname
+		if name.IsZero() {
+			name = h.Name
+		}
+		add(name, e.Guessed, e.Addresses...)
+	}
+	if len(h.Routes) == 0 {
+		add(h.Name, false)
+	}
+	return all
+}
+
+// addressType gives the type of record that holds an address.
+func addressType(a netip.Addr) string {
+	if a.Is4() {
+		return "A"
+	}
+	return "AAAA"
+}
+
+func (h *Host) now() time.Time {
+	if h.Now != nil {
+		return h.Now()
+	}
+	return time.Now()
+}
+
+// joined writes values with commas between.
+func joined[T fmt.Stringer](values []T) string {
+	var texts []string
+	for _, v := range values {
+		texts = append(texts, v.String())
+	}
+	return strings.Join(texts, ", ")
+}
