@@ -19,6 +19,7 @@ import (
 	"reputed/cmd/reputed/internal/maillog"
 	live "reputed/cmd/reputed/internal/status"
 	"reputed/milter"
+	"reputed/milter/exim"
 	"reputed/policy"
 	"reputed/policy/dns"
 	"reputed/policy/dnsbl"
@@ -31,6 +32,7 @@ import (
 //	configuration + keys ─► setup ─┐ swapped by reload
 //	                               ▼
 //	listeners ─► milter.Server ─► session ─► policy.Decide, signer ─► maillog
+//	         └─► exim.Server ──────────────► policy.Decide ─────────► maillog
 //	                               ▲
 //	       DNS client ─► cache ─► SPF
 //	              └─► monitor ─► listings
@@ -38,6 +40,7 @@ import (
 type daemon struct {
 	current atomic.Pointer[setup]
 	server  *milter.Server
+	exim    *exim.Server
 	dns     *dns.Cache
 	client  *dns.Client      // of the cache
 	servers []netip.AddrPort // that are asked; none: those of resolv.conf
@@ -49,8 +52,9 @@ type daemon struct {
 	started time.Time
 	reloads live.Reloads
 
-	changing sync.Mutex   // held while one setup is made to take the place of another
-	statusAt net.Listener // where reports are given; nil: nowhere
+	changing sync.Mutex     // held while one setup is made to take the place of another
+	eximAt   []net.Listener // where Exim's ACLs ask
+	statusAt net.Listener   // where reports are given; nil: nowhere
 }
 
 // newDaemon makes a daemon from a configuration. With an err among its keys it must not serve.
@@ -87,10 +91,11 @@ func newDaemon(e *env, cfg *config.Config, log *slog.Logger) (*daemon, error) {
 	})
 	d.current.Store(s)
 	d.server = milter.New(milter.Options{Site: d.site, Done: d.done, Log: log, Now: e.now})
+	d.exim = d.newExim(e)
 	return d, nil
 }
 
-// done takes what became of a message.
+// done takes what became of a message at a milter socket.
 func (d *daemon) done(r *policy.Record) {
 	d.mail.Message(r)
 	d.held.Message(r)
@@ -158,19 +163,24 @@ func (d *daemon) swap(s *setup) {
 // deadline gives a context that ends when the time to stop is over.
 type deadline func() (context.Context, context.CancelFunc)
 
-// run serves the listeners until ctx ends, and drains then, for at most the time that stop gives.
+// run serves the milter listeners, and those for Exim, until ctx ends, and drains then, for at most the time that stop
+// gives.
 func (d *daemon) run(ctx context.Context, listeners []net.Listener, stop deadline) error {
 	stopServices := d.startServices()
 	defer stopServices()
 	var serving sync.WaitGroup
-	failed := make(chan error, len(listeners))
-	for _, ln := range listeners {
-		serving.Go(func() {
-			if err := d.server.Serve(ln); err != nil {
-				failed <- fmt.Errorf("milter socket %s: %w", ln.Addr(), err)
-			}
-		})
+	failed := make(chan error, len(listeners)+len(d.eximAt))
+	open := func(what string, listeners []net.Listener, serve func(net.Listener) error) {
+		for _, ln := range listeners {
+			serving.Go(func() {
+				if err := serve(ln); err != nil {
+					failed <- fmt.Errorf("%s socket %s: %w", what, ln.Addr(), err)
+				}
+			})
+		}
 	}
+	open("milter", listeners, d.server.Serve)
+	open("exim", d.eximAt, d.exim.Serve)
 	var err error
 	select {
 	case <-ctx.Done():
@@ -178,8 +188,12 @@ func (d *daemon) run(ctx context.Context, listeners []net.Listener, stop deadlin
 	}
 	drain, cancel := stop()
 	defer cancel()
-	if cut := d.server.Shutdown(drain); cut != nil {
-		d.log.Warn("some connections did not end in time and were cut off")
+	for _, shutdown := range []func(context.Context) error{d.server.Shutdown, d.exim.Shutdown} {
+		serving.Go(func() {
+			if cut := shutdown(drain); cut != nil {
+				d.log.Warn("some connections did not end in time and were cut off")
+			}
+		})
 	}
 	serving.Wait()
 	return err

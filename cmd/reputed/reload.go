@@ -65,6 +65,7 @@ func untilRestart(started, now *config.Config) (names []string) {
 		"milter.listen":       slices.Equal(now.Milter.Listen, started.Milter.Listen),
 		"milter.socket_mode":  now.Milter.SocketMode == started.Milter.SocketMode,
 		"milter.socket_group": now.Milter.SocketGroup == started.Milter.SocketGroup,
+		"exim.listen":         slices.Equal(now.Exim.Listen, started.Exim.Listen),
 		"dns.servers":         slices.Equal(now.DNS.Servers, started.DNS.Servers),
 		"dns.timeout":         now.DNS.Timeout == started.DNS.Timeout,
 		"log.format":          now.Log.Format == started.Log.Format,

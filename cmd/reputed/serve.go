@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"os/signal"
 	"strings"
@@ -28,7 +27,8 @@ func serveCommand(e *env) *cobra.Command {
 		Use:   "serve",
 		Short: "run the milter",
 		Long: `Run the milter until SIGTERM or SIGINT. Without a configuration file it runs on defaults, and says
-which. It prints the lines to paste into Postfix's main.cf.
+which. It prints the lines to paste into Postfix's main.cf, or with [exim] listen what Exim's
+configuration needs. What Exim holds is frozen: exim -Mt ID thaws it, and exim -M ID sends it at once.
 
 SIGHUP or SIGUSR1 reads configuration and keys again: all of it takes effect, or none of it, and the log
 says why. It is refused when the configuration has errors or its file is gone, when the keys cannot be
@@ -38,7 +38,7 @@ for anew, so that a record that was mended counts at once. SIGTERM lets messages
 answered, for at most 30 seconds.
 
 Under systemd it reports when it is ready, and takes its sockets from the unit if that has any: unix, or
-TCP on this host's own addresses.
+TCP on this host's own addresses. Sockets with FileDescriptorName=exim are those that Exim's ACLs ask.
 
 Exit status: 0 stopped by a signal; 66 the configuration file or the directory of keys cannot be read;
 70 a socket failed; 78 the configuration has errors.`,
@@ -70,7 +70,7 @@ func serve(ctx context.Context, e *env, file string) error {
 		return errNoFile(fmt.Errorf("the keys cannot be read, so all mail would leave unsigned: %w", keys.err))
 	}
 	keys.report(log, cfg.Signing.OnNoKey)
-	listeners, err := listen(cfg)
+	at, err := openSockets(cfg)
 	if err != nil {
 		return status{exitFault, err}
 	}
@@ -78,15 +78,15 @@ func serve(ctx context.Context, e *env, file string) error {
 	log.Info("serving", "config", cmp.Or(path, "none, running on defaults"), "hostname", cfg.Hostname.String(),
 		"trusts", trusted(&cfg.Outbound), "keys", keyNames(keys.ring), "directory", cfg.Signing.Keys,
 		"egress", egressNames(ways), "policy", cfg.Policy.Mode.String())
-	announce(e.stdout, log, cfg, keys.ring, listeners)
+	announce(e.stdout, log, cfg, keys.ring, at)
 	for _, a := range egressAdvice(readPostfix(ctx), ways, cfg.Rewrites()) {
 		log.Warn(a.text, "remedy", a.remedy)
 	}
-	d.statusAt = listenStatus(cfg, log)
+	d.eximAt, d.statusAt = at.exim, listenStatus(cfg, log)
 	go (&reloader{env: e, daemon: d, file: path, started: cfg}).onSignals(ctx, again)
 	sdnotify.SdNotify(false, sdnotify.SdNotifyReady)
 
-	err = d.run(ctx, listeners, func() (context.Context, context.CancelFunc) {
+	err = d.run(ctx, at.milter, func() (context.Context, context.CancelFunc) {
 		sdnotify.SdNotify(false, sdnotify.SdNotifyStopping)
 		log.Info("stopping: messages in hand are answered first", "limit", drainTime.String())
 		return context.WithTimeout(context.Background(), drainTime)
@@ -99,10 +99,14 @@ func serve(ctx context.Context, e *env, file string) error {
 }
 
 // announce says what was chosen. Under systemd the log has it; a person at a terminal also gets the lines to paste.
-func announce(w io.Writer, log *slog.Logger, cfg *config.Config, ring *signer.Ring, lns []net.Listener) {
-	for _, ln := range lns {
+func announce(w io.Writer, log *slog.Logger, cfg *config.Config, ring *signer.Ring, open sockets) {
+	for _, ln := range open.milter {
 		at := ln.Addr()
 		log.Info("listening", "at", at.Network()+":"+at.String(), "postfix", "smtpd_milters = "+postfixSocket(at))
+	}
+	for _, ln := range open.exim {
+		at := ln.Addr()
+		log.Info("listening for exim", "at", at.Network()+":"+at.String(), "exim", "REPUTED_EXIM_SOCKET = "+eximSocket(at))
 	}
 	if cfg.Hostname.Parent().IsZero() {
 		log.Warn("the full name of this host is not known", "taken", cfg.Hostname.String(),
@@ -117,7 +121,11 @@ func announce(w io.Writer, log *slog.Logger, cfg *config.Config, ring *signer.Ri
 	if os.Getenv("NOTIFY_SOCKET") != "" {
 		return
 	}
-	fmt.Fprintf(w, "\npaste into /etc/postfix/main.cf, then run: postfix reload\n\n%s\n", postfixLines(lns))
+	if len(open.exim) > 0 {
+		fmt.Fprintf(w, "\nput into Exim's configuration, with what contrib/exim has, then reload Exim:\n\n%s\n", eximLines(open))
+		return
+	}
+	fmt.Fprintf(w, "\npaste into /etc/postfix/main.cf, then run: postfix reload\n\n%s\n", postfixLines(open.milter))
 }
 
 // trusted says whose mail is ours.

@@ -18,17 +18,58 @@ import (
 	"reputed/milter/wire"
 )
 
-// listen opens the sockets: those that systemd hands over, or else those of the configuration.
-func listen(cfg *config.Config) ([]net.Listener, error) {
-	if given := activation.Files(true); len(given) > 0 {
-		return handedOver(given)
+// sockets is where the MTA finds us.
+type sockets struct {
+	milter []net.Listener
+	exim   []net.Listener // where the ACLs of Exim ask
+}
+
+// eximSocketName is the FileDescriptorName of sockets for Exim in a systemd unit; all others are the milter's.
+const eximSocketName = "exim"
+
+// openSockets opens the sockets: of each door those that systemd hands over, or else those of the configuration.
+func openSockets(cfg *config.Config) (s sockets, err error) {
+	if s, err = takeOver(activation.Files(true)); err != nil {
+		return sockets{}, err
 	}
+	if len(s.milter) == 0 {
+		s.milter, err = listen(cfg)
+	}
+	if len(s.exim) == 0 && err == nil {
+		s.exim, err = listenAt(cfg, cfg.Exim.Listen)
+	}
+	if err != nil {
+		closeAll(append(s.milter, s.exim...))
+		return sockets{}, err
+	}
+	return s, nil
+}
+
+// takeOver tells by their names what the sockets of a systemd unit are for.
+func takeOver(files []*os.File) (sockets, error) {
+	all, err := handedOver(files)
+	var s sockets
+	for i, ln := range all {
+		if files[i].Name() == eximSocketName {
+			s.exim = append(s.exim, ln)
+		} else {
+			s.milter = append(s.milter, ln)
+		}
+	}
+	return s, err
+}
+
+// listen opens the milter sockets of the configuration.
+func listen(cfg *config.Config) ([]net.Listener, error) { return listenAt(cfg, cfg.Milter.Listen) }
+
+// listenAt opens sockets, to which the MTA gets access as the configuration says.
+func listenAt(cfg *config.Config, all []wire.Endpoint) ([]net.Listener, error) {
 	access := milter.Access{Mode: fs.FileMode(cfg.Milter.SocketMode), Group: cfg.Milter.SocketGroup}
-	if access.Group == "" {
-		access.Group = postfixGroup()
+	if access.Group == "" && os.Geteuid() == 0 {
+		access.Group = mtaGroup(cfg)
 	}
 	var lns []net.Listener
-	for _, at := range cfg.Milter.Listen {
+	for _, at := range all {
 		ln, err := milter.Listen(at, access)
 		if err != nil {
 			closeAll(lns)
@@ -117,11 +158,13 @@ func withinReach(at net.Addr) error {
 	return nil
 }
 
-// postfixGroup is the group that root gives its sockets to when nothing else is said: without it Postfix could not
-// connect. Any other user's own group is left as it is.
-func postfixGroup() string {
-	if os.Geteuid() != 0 {
-		return ""
+// mtaGroup is the group that root gives its sockets to when nothing else is said: without it the MTA could not connect.
+// Any other user's own group is left as it is. Exim needs both kinds of socket.
+func mtaGroup(cfg *config.Config) string {
+	if len(cfg.Exim.Listen) > 0 {
+		if gid := eximGroup(); gid != "" {
+			return gid
+		}
 	}
 	if g, err := user.LookupGroup("postfix"); err == nil {
 		return g.Gid
@@ -152,8 +195,14 @@ const postfixSpool = "/var/spool/postfix/"
 // postfixSocket spells a socket so that chrooted and other services of Postfix find it: a path below the queue
 // directory is given relative to it, which is where both kinds stand.
 func postfixSocket(at net.Addr) string {
-	if at.Network() != "unix" {
-		return wire.Endpoint{Network: "tcp", Address: at.String()}.String()
+	e := endpoint(at)
+	if e.Network == "unix" {
+		e.Address = strings.TrimPrefix(e.Address, postfixSpool)
 	}
-	return wire.Endpoint{Network: "unix", Address: strings.TrimPrefix(at.String(), postfixSpool)}.String()
+	return e.String()
+}
+
+// endpoint names a socket that is open.
+func endpoint(at net.Addr) wire.Endpoint {
+	return wire.Endpoint{Network: at.Network(), Address: at.String()}
 }

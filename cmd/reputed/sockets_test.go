@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -56,6 +57,26 @@ func TestHandedOver(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// A socket of systemd's that is named exim is Exim's.
+func TestTakeOver(t *testing.T) {
+	milter, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	one := file(t, milter, err)
+	defer milter.Close()
+	exim, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	other := file(t, exim, err)
+	defer exim.Close()
+	fd, err := syscall.Dup(int(other.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other.Close()
+	s, err := takeOver([]*os.File{os.NewFile(uintptr(fd), "exim"), one})
+	if err != nil || len(s.milter) != 1 || len(s.exim) != 1 || s.exim[0].Addr().String() != exim.Addr().String() {
+		t.Errorf("%+v, %v", s, err)
+	}
+	closeAll(append(s.milter, s.exim...))
 }
 
 // Whoever reaches the socket can have any mail signed.
