@@ -46,6 +46,7 @@ var mayImport = map[string]string{
 	"cmd/reputed":                   "*",
 	"cmd/reputed-filter":            "milter/exim/filter",
 	"contrib":                       "",
+	"contrib/test/exim":             "contrib/test/postfix",
 	"contrib/test/mta":              "*",
 	"contrib/test/nameserver":       "",
 	"contrib/test/opendkim":         "",
