@@ -39,6 +39,7 @@ type Ring struct {
 	exact   map[mail.Domain]*Rule
 	below   map[mail.Domain]*Rule // what lies below
 	every   *Rule
+	naming  map[mail.Domain][]*Rule // rules that name selectors, by the domain whose keys these are
 }
 
 // NewRing makes a ring. Expected are domains that should have keys, because there is a place for them, whether or not
@@ -62,6 +63,14 @@ func NewRing(rules []Rule, expected []mail.Domain, keys []*Key) (*Ring, error) {
 	}
 	for i := range rules {
 		r.add(&rules[i])
+	}
+	r.naming = map[mail.Domain][]*Rule{}
+	for _, some := range []map[mail.Domain]*Rule{r.exact, r.below, {{}: r.every}} { // those that hold
+		for _, rule := range some {
+			if rule != nil && len(rule.Selectors) > 0 {
+				r.naming[rule.signAs()] = append(r.naming[rule.signAs()], rule)
+			}
+		}
 	}
 	return r.Without(nil), r.missing(rules)
 }
@@ -96,8 +105,8 @@ func (r *Ring) missing(rules []Rule) error {
 
 // Without gives the ring that signs as well as it can when the records of some keys are known to be gone, or to hold
 // something else. For each algorithm the other active keys sign; without any, the newest retiring one, whose record is
-// still there, also where the active one was revoked or is broken. If that leaves a domain none, all its active keys go on: a signature that cannot be verified is no worse
-// than none (RFC 6376, section 6.1).
+// still there, also where the active one was revoked or is broken. If that leaves a domain none, all its active keys go
+// on: a signature that cannot be verified is no worse than none (RFC 6376, section 6.1).
 func (r *Ring) Without(unseen map[ID]bool) *Ring {
 	c := *r
 	c.unseen, c.signing = maps.Clone(unseen), make(map[mail.Domain][]*Key, len(r.keys))
@@ -151,18 +160,9 @@ func (k *Key) newer(old *Key) bool {
 // Bars tells whether rules keep a key from signing, because they name other keys of its domain. A key without selector
 // stands for one that is yet to be made.
 func (r *Ring) Bars(id ID) bool {
-	bars := func(rule *Rule) bool {
-		return rule != nil && rule.signAs() == id.Domain && len(rule.Selectors) > 0 &&
-			!slices.Contains(rule.Selectors, id.Selector)
-	}
-	for _, rules := range []map[mail.Domain]*Rule{r.exact, r.below} {
-		for _, rule := range rules {
-			if bars(rule) {
-				return true
-			}
-		}
-	}
-	return bars(r.every)
+	return slices.ContainsFunc(r.naming[id.Domain], func(rule *Rule) bool {
+		return !slices.Contains(rule.Selectors, id.Selector)
+	})
 }
 
 // Keys gives all keys that are not revoked, sorted by name.

@@ -75,6 +75,9 @@ func (f *Found) Lives() []signer.Life {
 type Options struct {
 	UID   *int                      // who may own keys besides root; nil: the user, and to root who owns the directory
 	Known map[signer.ID]signer.Life // stands in for states that cannot be read; a key that is not in it is active then
+
+	// Domain is the only one that is read; zero: all are. Of the others nothing is said.
+	Domain mail.Domain
 }
 
 // owner gives who may own keys besides root.
@@ -94,7 +97,7 @@ func (o Options) owner(dir string) int {
 // Load reads a directory of keys. One that does not exist holds none. With a directory that cannot be read the caller
 // must not go on as if it were empty: the mail of all its domains would leave unsigned.
 func Load(dir string, o Options) Found {
-	l := loader{dir: dir, uid: o.owner(dir), known: o.Known, seen: map[mail.Domain]string{}}
+	l := loader{dir: dir, uid: o.owner(dir), known: o.Known, only: o.Domain, seen: map[mail.Domain]string{}}
 	root, err := os.OpenRoot(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		l.found.Absent = true
@@ -116,6 +119,7 @@ type loader struct {
 	dir   string
 	uid   int
 	known map[signer.ID]signer.Life
+	only  mail.Domain // zero: all
 	root  *os.Root
 	seen  map[mail.Domain]string // which directory is a domain's
 	found Found
@@ -149,6 +153,9 @@ func (l *loader) domains() {
 	for _, e := range entries {
 		name := e.Name()
 		d, err := mail.ParseDomain(name)
+		if !l.only.IsZero() && d != l.only {
+			continue
+		}
 		if err != nil {
 			l.problem(name, "the name is not a domain", "rename it, or move it away")
 			continue
