@@ -22,6 +22,22 @@ type Publication struct {
 	Alias mail.Domain   // where the record stands, the name of the key being an alias (CNAME) of it; zero: at that name
 }
 
+// RecordChange is what is to become of the record of a key.
+type RecordChange struct {
+	ID   ID
+	Own  string // the text of the key's own record; "": it is not known any more
+	Want string // the text that is to be there: Own, or [Revocation]; "": none
+}
+
+// Outcome is what came of a [RecordChange].
+type Outcome uint8
+
+const (
+	Elsewhere Outcome = iota // nothing: it is for somebody else to do; the zero value
+	AsItWas                  // nothing: it was as it should be already
+	Changed                  // the record was changed
+)
+
 // Under gives the name of the key's record in a zone of one's own, for an alias to lead to. It is an error if that is
 // longer than a name can be.
 func (id ID) Under(zone mail.Domain) (mail.Domain, error) {

@@ -23,31 +23,37 @@ type task struct {
 const maxAliases = 8
 
 // put sees that what is wanted is what the primary shows.
-func (p *Publisher) put(ctx context.Context, t task) (ours bool, err error) {
+func (p *Publisher) put(ctx context.Context, t task) (signer.Outcome, error) {
 	name, err := mail.ParseDomain(t.id.String())
 	if err != nil || len(p.o.Zones) == 0 {
-		return false, err
+		return signer.Elsewhere, err
 	}
 	zone := p.zone(name)
 	if zone == nil {
 		if name, zone, err = p.follow(ctx, name); zone == nil {
-			return false, err
+			return signer.Elsewhere, err
 		}
 	}
 	for range maxAliases {
-		alias, err := p.anywhere(ctx, zone, name, t)
+		done, err := p.anywhere(ctx, zone, name, t)
 		switch {
 		case err != nil:
-			return true, fmt.Errorf("publish: key %s: %w", t.id, err)
-		case alias.IsZero():
-			return true, nil
+			return signer.AsItWas, fmt.Errorf("publish: key %s: %w", t.id, err)
+		case done.alias.IsZero():
+			return done.outcome, nil
 		}
 		from := name
-		if name, zone = alias, p.zone(alias); zone == nil {
-			return true, fmt.Errorf("publish: key %s: %s is an alias of %s: %w", t.id, from, alias, ErrElsewhere)
+		if name, zone = done.alias, p.zone(done.alias); zone == nil {
+			return signer.AsItWas, fmt.Errorf("publish: key %s: %s is an alias of %s: %w", t.id, from, name, ErrElsewhere)
 		}
 	}
-	return true, fmt.Errorf("publish: key %s: the aliases at its name do not end: %w", t.id, ErrElsewhere)
+	return signer.AsItWas, fmt.Errorf("publish: key %s: the aliases at its name do not end: %w", t.id, ErrElsewhere)
+}
+
+// done is what came of a task at one server.
+type done struct {
+	outcome signer.Outcome
+	alias   mail.Domain // that stands at the name, so that nothing was done; zero: none does
 }
 
 // follow finds out whether a name in no zone of ours is an alias of one in such a zone. The servers of its zone are
@@ -74,39 +80,37 @@ func (p *Publisher) follow(ctx context.Context, name mail.Domain) (mail.Domain, 
 	return name, nil, failed
 }
 
-// anywhere does the task at the first address of the primary that can be reached. If there is an alias at the name, it
-// changes nothing, and gives where that leads.
-func (p *Publisher) anywhere(ctx context.Context, z *Zone, name mail.Domain, t task) (alias mail.Domain, err error) {
+// anywhere does the task at the first address of the primary that can be reached.
+func (p *Publisher) anywhere(ctx context.Context, z *Zone, name mail.Domain, t task) (d done, err error) {
 	servers, err := p.servers(ctx, z)
 	if err != nil {
-		return alias, err
+		return d, err
 	}
 	for _, s := range servers {
-		alias, err = s.do(ctx, name, t)
+		d, err = s.do(ctx, name, t)
 		if !errors.Is(err, dns.ErrTimeout) && !errors.Is(err, dns.ErrNetwork) {
 			break
 		}
 	}
-	return alias, err
+	return d, err
 }
 
 // do does the task at one server. When somebody else changes the record at the same time, it looks again, once.
-func (s *server) do(ctx context.Context, name mail.Domain, t task) (alias mail.Domain, err error) {
+func (s *server) do(ctx context.Context, name mail.Domain, t task) (d done, err error) {
 	for range 2 {
 		var there present
 		if there, err = s.look(ctx, name); err != nil || !there.alias.IsZero() {
-			return there.alias, err
+			return done{alias: there.alias}, err
 		}
 		var change func(context.Context) error
 		if change, err = s.change(name, there, t); err != nil || change == nil {
-			return alias, err
+			return done{outcome: signer.AsItWas}, err
 		}
-		err = s.settle(ctx, name, t, change(ctx))
-		if !errors.Is(err, dns.ErrExists) && !errors.Is(err, dns.ErrNotThere) {
+		if err = s.settle(ctx, name, t, change(ctx)); !errors.Is(err, dns.ErrExists) && !errors.Is(err, dns.ErrNotThere) {
 			break
 		}
 	}
-	return alias, err
+	return done{outcome: signer.Changed}, err
 }
 
 // change gives what is to be done; nil: nothing.

@@ -1,7 +1,7 @@
 // Package publish brings the records of keys into the DNS, by updates of the zones that this host may change.
 //
 // [Publisher.Publish] puts the record of a key there, [Publisher.Revoke] empties its p=, [Publisher.Remove] takes it
-// away. Each looks at the primary of the zone first, changes what is to be changed there, and looks again: the answer
+// away; [Publisher.Bring] does any of these, and tells whether anything was changed. Each looks at the primary of the zone first, changes what is to be changed there, and looks again: the answer
 // to an update proves nothing for a name that belongs to a zone further down. What is as it should be is left alone, so
 // that everything can be done again.
 //
@@ -99,24 +99,36 @@ func New(o Options) (*Publisher, error) {
 	return &Publisher{o: o, authority: a}, errors.Join(errs...)
 }
 
+// Bring makes the record of a key what it is to be, if it is not, and tells whether it changed it. With an error the
+// outcome only tells whether it is [signer.Elsewhere]: in no zone that may be changed here, as far as is known.
+func (p *Publisher) Bring(ctx context.Context, c signer.RecordChange) (signer.Outcome, error) {
+	return p.put(ctx, task{id: c.ID, own: c.Own, want: c.Want})
+}
+
 // Publish puts the record of a key in its place, if it is not there. Record is its text, as [signer.Key.Record] has it.
 //
 // It tells false, without an error, if that is for somebody else to do, as no zone that may be changed here holds the
 // name of the key, or what that is an alias of. So do the other methods.
 func (p *Publisher) Publish(ctx context.Context, id signer.ID, record string) (ours bool, err error) {
-	return p.put(ctx, task{id: id, own: record, want: record})
+	return p.ours(ctx, signer.RecordChange{ID: id, Own: record, Want: record})
 }
 
 // Revoke puts [signer.Revocation] in place of the record of a key. Nothing is done if there is no record. A record of
 // "" is one that is not known any more: nothing is done then but to find out whether it is revoked.
 func (p *Publisher) Revoke(ctx context.Context, id signer.ID, record string) (ours bool, err error) {
-	return p.put(ctx, task{id: id, own: record, want: signer.Revocation})
+	return p.ours(ctx, signer.RecordChange{ID: id, Own: record, Want: signer.Revocation})
 }
 
 // Remove takes away the record of a key, whether it is revoked or not. A record of "" is one that is not known any
 // more: only a revoked one is taken away then.
 func (p *Publisher) Remove(ctx context.Context, id signer.ID, record string) (ours bool, err error) {
-	return p.put(ctx, task{id: id, own: record})
+	return p.ours(ctx, signer.RecordChange{ID: id, Own: record})
+}
+
+// ours is Bring, for those who only want to know who has to do it.
+func (p *Publisher) ours(ctx context.Context, c signer.RecordChange) (bool, error) {
+	outcome, err := p.Bring(ctx, c)
+	return outcome != signer.Elsewhere, err
 }
 
 // zone finds the longest zone that holds a name.

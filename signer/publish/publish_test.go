@@ -163,6 +163,29 @@ func TestLife(t *testing.T) {
 	}
 }
 
+// Whether anything was changed is told, so that nobody says that it was when it was not.
+func TestOutcome(t *testing.T) {
+	w := newWorld(t, nil)
+	ours, theirs := id(t, "s1 example.org"), id(t, "s3 elsewhere.example")
+	for _, tt := range []struct {
+		change signer.RecordChange
+		want   signer.Outcome
+		why    string
+	}{
+		{signer.RecordChange{ID: ours, Own: record, Want: signer.Revocation}, signer.AsItWas, "nothing to revoke"},
+		{signer.RecordChange{ID: ours, Own: record, Want: record}, signer.Changed, "published"},
+		{signer.RecordChange{ID: ours, Own: record, Want: record}, signer.AsItWas, "it is there"},
+		{signer.RecordChange{ID: ours, Own: record, Want: signer.Revocation}, signer.Changed, "revoked"},
+		{signer.RecordChange{ID: ours, Own: record}, signer.Changed, "removed"},
+		{signer.RecordChange{ID: ours, Own: record}, signer.AsItWas, "it is gone"},
+		{signer.RecordChange{ID: theirs, Own: record, Want: record}, signer.Elsewhere, "the zone is somebody else's"},
+	} {
+		if got, err := w.Bring(context.Background(), tt.change); got != tt.want || err != nil {
+			t.Errorf("%s: %v, %v", tt.why, got, err)
+		}
+	}
+}
+
 // serial sums up those of all zones: it tells of any change.
 func (w *world) serial() (sum uint32) {
 	w.t.Helper()

@@ -25,6 +25,9 @@ func (c clock) until(t time.Time) time.Duration {
 	return max(t.Sub(c.now())/c.speed, time.Millisecond)
 }
 
+// spans gives what a time span is by this clock.
+func (c clock) spans(d time.Duration) time.Duration { return d * max(c.speed, 1) }
+
 // brink gives how old a look may be when a step is taken because of it: just as long as it takes to do so, if the clock
 // goes very fast.
 func (c clock) brink() time.Duration { return max(brink, c.speed*50*time.Millisecond) }

@@ -14,6 +14,7 @@ const (
 	BecameUnseen Change = "unseen"    // nobody can see the record of a key that signs, or may have to
 	BecamePartly Change = "partly"    // some servers show something else
 	BecameSeen   Change = "seen"      // the record of a key can be seen again
+	HeldBack     Change = "held"      // a new key does not sign for long now, as servers cannot be asked; who can shows it
 	Stepped      Change = "step"      // a key has come to another state
 	Wrote        Change = "published" // the record of a key was published, emptied or removed, at the primary of its zone
 	Wanted       Change = "wanted"    // somebody has to publish, empty or remove a record
@@ -27,7 +28,7 @@ type Event struct {
 	At     time.Time
 	ID     signer.ID    // which key; of one that could not be made, only the domain; zero: it is about the state file
 	State  signer.State // of the key; when wanted, published or failed: the one that it is about
-	Look   Look         // when unseen, partly or seen
+	Look   Look         // when unseen, partly, seen or held
 	Record string       // when wanted: the text that the record is to have, "": none is to be there. Else of the key
 	Reason string       // why, or what is wrong
 }
@@ -44,6 +45,9 @@ func (e Event) String() string {
 		what = "the key can be seen again: "
 	case Stepped:
 		what = fmt.Sprintf("the key is %s now: ", e.State)
+	case HeldBack:
+		return fmt.Sprintf("key %s: it does not sign, as not every server can be asked about it: %s (%s; or, if it is to "+
+			"sign all the same: %s)", e.ID, e.Look.Reason, e.Look.Advice, Activation(e.ID))
 	case Wrote:
 		what = e.wrote()
 	case Wanted:
@@ -58,6 +62,11 @@ func (e Event) String() string {
 		line += " (" + e.Look.Advice + ")"
 	}
 	return line
+}
+
+// Activation is the command by which an operator has a new key sign that not every server can be asked about.
+func Activation(id signer.ID) string {
+	return fmt.Sprintf("reputed keys activate %s %s", id.Domain, id.Selector)
 }
 
 func (e Event) failed() string {

@@ -4,78 +4,123 @@ import (
 	"hash/fnv"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+
+	"reputed/policy/mail"
 )
 
 // files notices changes in a directory of keys.
 type files struct {
-	known  uint64 // how it was when it was last read
-	latest uint64 // how it was when it was last looked at
+	known  prints // how it was when it was last read
+	latest prints // how it was when it was last looked at
+}
+
+// prints sums up which files there are, of which size and when they were changed.
+type prints struct {
+	top  uint64            // the directory, and which directories are in it
+	each map[string]uint64 // of each of these: what is in it
 }
 
 // note keeps in mind that the directory is read as it is now.
 func (f *files) note(dir string) {
 	f.known = fingerprint(dir)
-	f.latest = f.known
+	f.latest = prints{f.known.top, maps.Clone(f.known.each)}
 }
 
-// changed tells whether the directory is other than it was when it was read, and at rest: whoever puts several files
-// there is given the time from one look to the next, for a key without the state beside it would sign.
-func (f *files) changed(dir string) bool {
+// noteDomain keeps in mind that the directory of a domain is read as it is now. It tells false if it is as it was then
+// already.
+func (f *files) noteDomain(dir, name string) bool {
+	h := fnv.New64a()
+	printFiles(h, filepath.Join(dir, name))
+	now := h.Sum64()
+	changed := f.known.each[name] != now
+	f.known.each[name], f.latest.each[name] = now, now
+	return changed
+}
+
+// changed tells what is other than it was when it was read, and at rest: whoever puts several files there is given the
+// time from one look to the next, for a key without the state beside it would sign. All is that this is more than the
+// directories that are named.
+func (f *files) changed(dir string) (names []string, all bool) {
 	last := f.latest
 	f.latest = fingerprint(dir)
-	return f.latest != f.known && f.latest == last
+	if f.latest.top != f.known.top {
+		return nil, f.latest.top == last.top && maps.Equal(f.latest.each, last.each)
+	}
+	for name, now := range f.latest.each {
+		if now != f.known.each[name] && now == last.each[name] {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names, false
 }
 
-// fingerprint sums up which files there are, of which size and when they were changed, without reading any. Links are
-// followed, as those of a system that swaps whole directories by a link.
-func fingerprint(dir string) uint64 {
+// plain tells whether a directory is that of a domain, spelt as we spell it.
+func plain(name string) (d mail.Domain, is bool) {
+	d, err := mail.ParseDomain(name)
+	return d, err == nil && d.String() == name
+}
+
+// fingerprint sums up a directory of keys, without reading any. Links are followed, as those of a system that swaps
+// whole directories by a link.
+func fingerprint(dir string) prints {
+	p := prints{each: map[string]uint64{}}
 	h := fnv.New64a()
-	note := func(path string) fs.FileInfo {
-		info, err := os.Stat(path)
-		if err != nil {
-			io.WriteString(h, path+" "+err.Error()+"\n")
-			return nil
-		}
-		of := []uint64{uint64(info.Mode())}
-		if st, ok := info.Sys().(*syscall.Stat_t); ok {
-			of = append(of, st.Ino, uint64(st.Uid))
-		}
-		if !info.IsDir() { // of directories, what is in them counts
-			of = append(of, uint64(info.Size()), uint64(info.ModTime().UnixNano()))
-		}
-		sum(h, path, of)
-		return info
-	}
-	each := func(dir string, do func(path string)) {
-		entries, err := os.ReadDir(dir)
-		if err != nil {
-			io.WriteString(h, dir+" "+err.Error()+"\n")
-		}
-		for _, e := range entries {
-			if !strings.HasPrefix(e.Name(), ".") { // what is not whole yet
-				do(filepath.Join(dir, e.Name()))
-			}
-		}
-	}
-	note(dir)
-	each(dir, func(path string) {
-		if info := note(path); info != nil && info.IsDir() {
-			each(path, func(path string) { note(path) })
+	printFile(h, dir)
+	visible(h, dir, func(name string) {
+		path := filepath.Join(dir, name)
+		if info := printFile(h, path); info != nil && info.IsDir() {
+			of := fnv.New64a()
+			printFiles(of, path)
+			p.each[name] = of.Sum64()
 		}
 	})
-	return h.Sum64()
+	p.top = h.Sum64()
+	return p
 }
 
-// sum adds a file to a fingerprint.
-func sum(h io.Writer, path string, of []uint64) {
-	line := []byte(path)
-	for _, n := range of {
-		line = strconv.AppendUint(append(line, ' '), n, 16)
+// printFiles sums up the files of a directory.
+func printFiles(h io.Writer, dir string) {
+	visible(h, dir, func(name string) { printFile(h, filepath.Join(dir, name)) })
+}
+
+// visible does something for each name in a directory, but for what is not whole yet.
+func visible(h io.Writer, dir string, do func(name string)) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		io.WriteString(h, dir+" "+err.Error()+"\n")
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), ".") {
+			do(e.Name())
+		}
+	}
+}
+
+// printFile sums up one file.
+func printFile(h io.Writer, path string) fs.FileInfo {
+	info, err := os.Stat(path)
+	if err != nil {
+		io.WriteString(h, path+" "+err.Error()+"\n")
+		return nil
+	}
+	line := strconv.AppendUint(append([]byte(path), ' '), uint64(info.Mode()), 16)
+	add := func(n uint64) { line = strconv.AppendUint(append(line, ' '), n, 16) }
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		add(st.Ino)
+		add(uint64(st.Uid))
+	}
+	if !info.IsDir() { // of directories, what is in them counts
+		add(uint64(info.Size()))
+		add(uint64(info.ModTime().UnixNano()))
 	}
 	h.Write(append(line, '\n'))
+	return info
 }

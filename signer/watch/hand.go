@@ -34,7 +34,10 @@ type Done struct {
 	Life   signer.Life
 	Path   string // of a key that was made
 	Record string // the same: what is to be published
-	ByHand bool   // somebody else has to change the record: to [signer.Revocation] when revoked, to none when removed
+
+	// What came of the record, when revoked or removed: [signer.Elsewhere] is that somebody else has to change it, to
+	// [signer.Revocation] or to none.
+	Outcome signer.Outcome
 }
 
 // Apply takes a step of a key whose record is known; one whose record is not ("") is taken as well as can be. It does
@@ -52,13 +55,7 @@ func (h *Hand) Apply(ctx context.Context, s signer.Step, record string) (Done, e
 	case signer.Revoked:
 		return h.revoke(ctx, s, record)
 	case signer.Removed:
-		ours, err := h.record(ctx, s, record)
-		if err != nil {
-			return Done{}, err
-		}
-		done, err := h.set(s)
-		done.ByHand = !ours
-		return done, err
+		return h.recordFirst(ctx, s, record)
 	}
 	return h.set(s)
 }
@@ -66,32 +63,37 @@ func (h *Hand) Apply(ctx context.Context, s signer.Step, record string) (Done, e
 // revoke revokes a key. After it was retired, its record goes first: only as long as there is a private key is it sure
 // what its record was. Out of turn, as after a breach, the private key goes first, whatever becomes of the record.
 func (h *Hand) revoke(ctx context.Context, s signer.Step, record string) (done Done, err error) {
-	if s.From != signer.Retiring {
-		if done, err = h.set(s); err != nil {
-			return done, err
-		}
-		ours, err := h.record(ctx, s, record)
-		done.ByHand = !ours
+	if s.From == signer.Retiring {
+		return h.recordFirst(ctx, s, record)
+	}
+	if done, err = h.set(s); err != nil {
 		return done, err
 	}
-	ours, err := h.record(ctx, s, record)
+	done.Outcome, err = h.record(ctx, s, record)
+	return done, err
+}
+
+// recordFirst takes a step when the record was changed.
+func (h *Hand) recordFirst(ctx context.Context, s signer.Step, record string) (Done, error) {
+	outcome, err := h.record(ctx, s, record)
 	if err != nil {
-		return done, err
+		return Done{}, err
 	}
-	done, err = h.set(s)
-	done.ByHand = !ours
+	done, err := h.set(s)
+	done.Outcome = outcome
 	return done, err
 }
 
 // record changes the record of a key that is to be revoked or removed.
-func (h *Hand) record(ctx context.Context, s signer.Step, record string) (ours bool, err error) {
-	switch {
-	case h.Publisher == nil:
-		return false, nil
-	case s.To == signer.Revoked:
-		return h.Publisher.Revoke(ctx, s.ID, record)
+func (h *Hand) record(ctx context.Context, s signer.Step, record string) (signer.Outcome, error) {
+	if h.Publisher == nil {
+		return signer.Elsewhere, nil
 	}
-	return h.Publisher.Remove(ctx, s.ID, record)
+	c := signer.RecordChange{ID: s.ID, Own: record}
+	if s.To == signer.Revoked {
+		c.Want = signer.Revocation
+	}
+	return h.Publisher.Bring(ctx, c)
 }
 
 func (h *Hand) now() time.Time {

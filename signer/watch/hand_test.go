@@ -55,7 +55,7 @@ func TestApply(t *testing.T) {
 				if (err != nil) != (tt.refuse != nil && !unchanged) || err != nil && !errors.Is(err, refused) {
 					t.Errorf("%v to %v, %s: %v", tt.from, tt.to, tt.why, err)
 				}
-				if done.ByHand != tt.byHand && err == nil && !unchanged {
+				if (done.Outcome == signer.Elsewhere) != tt.byHand && err == nil && !unchanged {
 					t.Errorf("%v to %v, %s: %+v", tt.from, tt.to, tt.why, done)
 				}
 			}

@@ -23,24 +23,27 @@ const ViaResolver = "resolver"
 
 // The numbers of the schedule.
 const (
-	maxFlying   = 8                // looks at once
-	patience    = 20 * time.Second // for one look
-	workTime    = time.Minute      // for one step, or one change of a record
-	jitter      = 0.1              // by which an interval may be longer
-	firstWithin = 20 * time.Second // new keys are looked for
-	soonest     = 5 * time.Minute  // between two looks for a key that signs, or has
-	latest      = 6 * time.Hour    // the same
-	quickest    = 30 * time.Second // between two looks for a key that is to sign
-	quick       = 5 * time.Minute  // the same
-	blindest    = time.Hour        // between two looks while the DNS cannot be asked
-	longestGap  = time.Hour        // between two looks that tell the same, for it to count
-	brink       = time.Minute      // how old a look may be when a step is taken because of it
+	maxFlying   = 8                      // looks at once
+	patience    = 20 * time.Second       // for one look
+	workTime    = time.Minute            // for one step, or one change of a record
+	jitter      = 0.1                    // by which an interval may be longer
+	firstWithin = 20 * time.Second       // new keys are looked for, if they are few
+	lookPace    = 100 * time.Millisecond // between two first looks, if they are many
+	heldLong    = time.Hour              // a new key that servers hold back which cannot be asked is worth a word
+	soonest     = 5 * time.Minute        // between two looks for a key that signs, or has
+	latest      = 6 * time.Hour          // the same
+	quickest    = 30 * time.Second       // between two looks for a key that is to sign
+	quick       = 5 * time.Minute        // the same
+	blindest    = time.Hour              // between two looks while the DNS cannot be asked
+	longestGap  = time.Hour              // between two looks that tell the same, for it to count
+	brink       = time.Minute            // how old a look may be when a step is taken because of it
 )
 
 // entry is a key that is watched.
 type entry struct {
 	life   signer.Life
 	record string // its text; "": it is not known
+	place  int    // in the agenda
 	gone   bool   // it is not watched any more
 	away   bool   // it is being looked for
 
@@ -52,7 +55,9 @@ type entry struct {
 	blind  int       // looks since that told nothing
 	why    string    // why the last of them did not
 
-	told   signer.Sighting // of a key that signs or has signed: what was told last, or was so from the beginning
+	// What was told last, or was so from the beginning: of a key that signs or has signed. Of a new one it is Partly when
+	// it was told that it is held back.
+	told   signer.Sighting
 	result string          // the Result that was told with it
 	maybe  signer.Sighting // what was seen instead, and is not sure yet
 	first  time.Time       // since when
@@ -61,6 +66,9 @@ type entry struct {
 	wrote  signer.State // the last state for which the record was changed by us
 	wanted signer.State // the last state for which somebody was told to change it
 }
+
+func (e *entry) due() time.Time { return e.next }
+func (e *entry) slot() *int     { return &e.place }
 
 // enter takes in how far the key has come.
 func (e *entry) enter(l signer.Life, now time.Time) {
@@ -99,11 +107,33 @@ func (e *entry) take(l Look, now time.Time) (Event, bool) {
 	e.seen.NegativeTTL = negative
 	before := e.last.Result
 	e.last, e.looked, e.blind, e.why = l, now, 0, ""
-	if !e.judged() {
+	switch {
+	case e.judged():
+		return e.judge(before, now)
+	case e.life.State.Fresh():
+		return e.wait(now)
+	}
+	return Event{}, false
+}
+
+// wait tells that servers which cannot be asked have held back a new key for long: nothing that is known speaks against
+// it, and it would wait for as long as they are silent.
+func (e *entry) wait(now time.Time) (Event, bool) {
+	switch {
+	case e.seen.Sighting != signer.Partly || e.last.Lagging:
+		e.told = signer.Unknown
+		return Event{}, false
+	case e.held() || now.Sub(e.seen.Since) < heldLong:
 		return Event{}, false
 	}
-	return e.judge(before, now)
+	e.told = signer.Partly
+	return Event{
+		Change: HeldBack, At: now, ID: e.life.ID, State: e.life.State, Look: e.last, Record: e.record,
+	}, true
 }
+
+// held tells of a new key that has long been held back, as was told.
+func (e *entry) held() bool { return e.life.State.Fresh() && e.told == signer.Partly }
 
 // judge tells whether what the last look showed is sure and new: it was seen twice, an interval apart.
 func (e *entry) judge(before string, now time.Time) (Event, bool) {

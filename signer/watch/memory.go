@@ -20,6 +20,7 @@ type memory struct {
 	path    string
 	keys    map[signer.ID]*keyMemory // of what is not watched
 	dirty   bool                     // there is something to write
+	urgent  bool                     // it was told, and is not to be told again
 	written time.Time
 	failing bool // it could not be written last time
 }
@@ -154,7 +155,7 @@ func (e *entry) remembered() *keyMemory {
 }
 
 // restore makes an entry of what is kept, and takes it out of the memory; nil: nothing is. Nothing can have happened
-// later than now, and nothing need wait for longer than the longest interval: the clock may have been wrong.
+// later than now: the clock may have been wrong.
 func (m *memory) restore(id signer.ID, now time.Time) *entry {
 	k := m.keys[id]
 	if k == nil {
@@ -163,8 +164,8 @@ func (m *memory) restore(id signer.ID, now time.Time) *entry {
 	delete(m.keys, id)
 	ttl := func(d time.Duration) time.Duration { return within(d, 0, longestTTL) }
 	e := &entry{
-		record: cut(k.Record), asked: past(k.Asked, now), looked: past(k.Looked, now), first: past(k.First, now),
-		next: past(k.Next, now.Add(latest)), told: signer.Sighting(k.Told), result: cut(k.ToldWhat),
+		record: cut(k.Record), asked: past(k.Asked, now), looked: k.Looked, first: past(k.First, now), next: k.Next,
+		told: signer.Sighting(k.Told), result: cut(k.ToldWhat),
 		maybe: signer.Sighting(k.Maybe), unseen: k.Unseen, wrote: k.Wrote, wanted: k.Wanted,
 	}
 	e.seen = signer.Seen{Sighting: signer.Sighting(k.Sighting), Since: past(k.Since, now), NegativeTTL: ttl(k.Old)}
@@ -172,9 +173,15 @@ func (m *memory) restore(id signer.ID, now time.Time) *entry {
 		Sighting: e.seen.Sighting, Lagging: k.Lagging, Result: cut(k.Result), Via: cut(k.Via), Reason: cut(k.Reason),
 		Advice: cut(k.Advice), TTL: ttl(k.TTL), Negative: ttl(k.Negative),
 	}
+	if k.Looked.After(now) { // nobody knows when it was: nothing is done because of it
+		e.looked = time.Time{}
+	}
 	e.life.State = k.State
 	return e
 }
+
+// forget gives up what is kept of a key.
+func (m *memory) forget(id signer.ID) { delete(m.keys, id) }
 
 // past gives a time, or the latest that it can be.
 func past(t, latest time.Time) time.Time {
@@ -186,12 +193,9 @@ func past(t, latest time.Time) time.Time {
 
 func cut(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxText)], "?") }
 
-// writeSoon writes the state file if it is time to.
-func (m *memory) writeSoon(entries map[signer.ID]*entry, now time.Time, urgent bool) error {
-	if !m.dirty || !urgent && now.Sub(m.written) < writeEvery {
-		return nil
-	}
-	m.written = now
+// writeOnce writes the state file. That it cannot be written is an error once.
+func (m *memory) writeOnce(entries map[signer.ID]*entry, now time.Time) error {
+	m.written, m.urgent = now, false
 	err := m.write(entries, now)
 	again := m.failing
 	m.failing = err != nil

@@ -19,12 +19,24 @@ type Standing struct {
 	Next   time.Time   // when it will be again
 	Blind  string      // why the last look told nothing; "": it did
 	Unseen bool        // nobody can see it, which is sure
+	Held   bool        // it is new, and has long been held back only by servers that could not be asked
 }
 
-// Snapshot is what is known at one moment. It does not change; its slices and maps must not be changed either.
+// Counts counts what happened since the start.
+type Counts struct {
+	Looks    uint64 `json:"looks"`    // at the records of keys
+	Blind    uint64 `json:"blind"`    // of these, those that told nothing
+	Steps    uint64 `json:"steps"`    // that were taken
+	Records  uint64 `json:"records"`  // that were changed
+	Failures uint64 `json:"failures"` // of steps, and of changes of records; each try counts
+}
+
+// Snapshot is what is known at one moment: a little earlier than now, where there are many keys. It does not change;
+// its slices and maps must not be changed either.
 type Snapshot struct {
 	Keys  []Standing    // by domain, then by age; without those that are removed
-	Steps []signer.Step // what will happen to them, as it looks now
+	Steps []signer.Step // what will happen to them, as it looks now: by domain
+	Counts
 
 	of     map[signer.ID]int
 	unseen map[signer.ID]bool
@@ -51,26 +63,27 @@ func (s *Snapshot) Seen() map[signer.ID]signer.Seen {
 	return seen
 }
 
-// show makes the snapshot, if it has changed.
-func (w *Watch) show() {
-	if !w.news.changed {
-		return
+// show makes the snapshot.
+func (w *Watch) show(now time.Time) {
+	w.news.changed, w.news.shown = false, now
+	s := &Snapshot{
+		Keys: make([]Standing, 0, len(w.entries)), of: make(map[signer.ID]int, len(w.entries)),
+		unseen: map[signer.ID]bool{}, Counts: w.counts, Steps: make([]signer.Step, 0, len(w.snapshot.Load().Steps)),
 	}
-	w.news.changed = false
-	s := &Snapshot{of: map[signer.ID]int{}, unseen: map[signer.ID]bool{}, Steps: w.plan(w.clock.now())}
-	seen := w.seen()
-	for _, l := range w.lives {
-		e := w.entries[l.ID]
-		if e == nil {
-			continue
-		}
-		s.of[l.ID] = len(s.Keys)
-		s.Keys = append(s.Keys, Standing{
-			Life: l, Record: e.record, Seen: seen[l.ID], Look: e.last, Looked: e.looked, Asked: e.asked, Next: e.next,
-			Blind: e.why, Unseen: e.unseen,
-		})
-		if e.unseen {
-			s.unseen[l.ID] = true
+	for _, name := range w.names {
+		d := w.domains[name]
+		w.plan(d, now)
+		s.Steps = append(s.Steps, d.steps...)
+		for _, e := range d.entries {
+			id := e.life.ID
+			s.of[id] = len(s.Keys)
+			s.Keys = append(s.Keys, Standing{
+				Life: e.life, Record: e.record, Seen: e.shows(), Look: e.last, Looked: e.looked, Asked: e.asked, Next: e.next,
+				Blind: e.why, Unseen: e.unseen, Held: e.held(),
+			})
+			if e.unseen {
+				s.unseen[id] = true
+			}
 		}
 	}
 	w.snapshot.Store(s)

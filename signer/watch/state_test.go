@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -161,6 +162,9 @@ func TestClockJumps(t *testing.T) {
 			}
 			h.start()
 			for _, k := range h.Snapshot().Keys {
+				if jump > 0 && !k.Looked.IsZero() {
+					t.Errorf("%v: a look of tomorrow counts as one of just now: %v", jump, k.Looked)
+				}
 				if k.Asked.After(now) || k.Looked.After(now) || k.Seen.Since.After(now) || k.Next.After(now.Add(7*time.Hour)) ||
 					k.Look.TTL > 7*day || k.Look.Negative < 0 || k.Seen.NegativeTTL > 7*day {
 					t.Errorf("%v: %+v", jump, k)
@@ -177,6 +181,34 @@ func TestClockJumps(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whatever a clock that was wrong has left, a key waits for no longer than one of its kind does: a new one for minutes.
+func TestNextOfTomorrow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{ttl: time.Hour}
+		h := newHost(t, w)
+		h.key("s1", signer.Active, day)
+		h.key("s2", signer.Created, day)
+		h.start()
+		pass(2 * time.Minute)
+		h.stop()
+		text, err := os.ReadFile(h.state)
+		if err != nil {
+			t.Fatal(err)
+		}
+		next := regexp.MustCompile(`"next":"[^"]*"`)
+		text = next.ReplaceAll(text, []byte(`"next":"`+time.Now().Add(day).Format(time.RFC3339)+`"`))
+		if err := os.WriteFile(h.state, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		h.start()
+		for name, most := range map[string]time.Duration{"s1": 66 * time.Minute, "s2": 330 * time.Second} {
+			if k, _ := h.Snapshot().Key(ident(t, name)); time.Until(k.Next) > most || !k.Next.After(time.Now()) {
+				t.Errorf("%s: in %v", name, time.Until(k.Next))
+			}
+		}
+	})
 }
 
 // A state file that cannot be written is said once.

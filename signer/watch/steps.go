@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io/fs"
 	"slices"
-	"strings"
 	"time"
 
 	"reputed/signer"
@@ -54,79 +53,51 @@ func (j *job) do(ctx context.Context) answer {
 	case j.step.To != signer.None && j.move():
 		a.done, a.err = j.hand.Apply(ctx, j.step, j.record)
 		return a
-	case j.hand.Publisher == nil:
-		a.done.ByHand = true
+	case j.hand.Publisher == nil: // somebody else does it
 		return a
 	}
-	change := j.hand.Publisher.Publish
+	c := signer.RecordChange{ID: j.step.ID, Own: j.record, Want: j.record}
 	if j.step.To == signer.Revoked {
-		change = j.hand.Publisher.Revoke
+		c.Want = signer.Revocation
 	}
-	ours, err := change(ctx, j.step.ID, j.record)
-	a.done.ByHand, a.err = !ours, err
+	a.done.Outcome, a.err = j.hand.Publisher.Bring(ctx, c)
 	return a
 }
 
-// next gives what is to be done now; nil: nothing. It tells when to look again.
-//
-// A step that cannot be taken yet holds up those that rest on it: what else is to become of the key, and that others
-// give way to it.
-func (w *Watch) next(now time.Time, soon func(time.Time)) *job {
-	if w.busy {
-		return nil
-	}
-	var held []*job
-	waits := func(j *job) bool {
-		return slices.ContainsFunc(held, func(h *job) bool {
-			return h.step.ID == j.step.ID || h.step.ID.Domain == j.step.ID.Domain && j.step.To == signer.Retiring
-		})
-	}
-	hand := Hand{
-		Dir: w.wishes.Dir, UID: w.wishes.UID, Publisher: w.wishes.Publisher, Now: w.clock.now, Selector: w.o.Selector,
-	}
-	for _, j := range append(w.records(), w.steps(now, soon)...) {
-		j.hand = hand
-		a := w.attempts[j.name()]
-		switch tried := a != nil && a.next.After(now); {
-		case tried:
-			soon(a.next)
-		case !j.move():
-			return j
-		case !waits(j) && (j.entry == nil || w.ready(j, now)):
-			return j
+// job gives what is to be done now; nil: nothing.
+func (w *Watch) job(now time.Time) *job {
+	for !w.busy {
+		d, ok := w.plans.first()
+		if !ok || d.next.After(now) {
+			return nil
 		}
-		if j.move() {
-			held = append(held, j)
+		d.stale = true // something has changed, or time has passed
+		w.plan(d, now)
+		j, next := w.work(d, now)
+		d.next = next
+		w.plans.put(d)
+		if j != nil {
+			j.hand = Hand{
+				Dir: w.wishes.Dir, UID: w.wishes.UID, Publisher: w.wishes.Publisher, Now: w.clock.now, Selector: w.o.Selector,
+			}
+			return j
 		}
 	}
 	return nil
 }
 
-// plan is what is to happen to the keys, as it looks now.
-func (w *Watch) plan(now time.Time) []signer.Step {
-	o := signer.PlanOptions{Rotate: w.wishes.Rotate, Bars: w.wishes.Bars}
-	if w.wishes.Queue > 0 {
-		o.Retire = signer.RetireTime(w.wishes.Queue)
+// work gives what is to be done for a domain, if anything is, and when to come back.
+//
+// A step that cannot be taken yet holds up those that rest on it: what else is to become of the key, and that others
+// give way to it.
+func (w *Watch) work(d *domain, now time.Time) (_ *job, next time.Time) {
+	next = now.Add(longestIdle)
+	var held []*job
+	waits := func(j *job) bool {
+		return slices.ContainsFunc(held, func(h *job) bool { return h.step.ID == j.step.ID || j.step.To == signer.Retiring })
 	}
-	return signer.Plan(now, w.lives, w.seen(), o)
-}
-
-// seen is what the DNS shows of all keys. One that was gone does not count before it is sure that it is there again.
-func (w *Watch) seen() map[signer.ID]signer.Seen {
-	seen := map[signer.ID]signer.Seen{}
-	for id, e := range w.entries {
-		s := e.seen
-		if e.unseen {
-			s.Sighting = signer.Nowhere
-		}
-		seen[id] = s
-	}
-	return seen
-}
-
-// steps gives those of the plan that are due.
-func (w *Watch) steps(now time.Time, soon func(time.Time)) (jobs []*job) {
-	for _, s := range w.plan(now) {
+	jobs := d.records(w.wishes.Publisher != nil)
+	for _, s := range d.steps {
 		switch {
 		case s.Due(now):
 			j := &job{step: s, entry: w.entries[s.ID]}
@@ -135,26 +106,66 @@ func (w *Watch) steps(now time.Time, soon func(time.Time)) (jobs []*job) {
 			}
 			jobs = append(jobs, j)
 		case s.Needs == signer.Nothing && !s.When.IsZero():
-			soon(s.When)
+			next = earlier(next, s.When)
 		}
 	}
-	return jobs
+	for _, j := range jobs {
+		a := d.attempts[j.name()]
+		switch tried := a != nil && a.next.After(now); {
+		case tried:
+			next = earlier(next, a.next)
+		case !j.move():
+			return j, now
+		case !waits(j) && (j.entry == nil || w.ready(d, j, now)):
+			return j, now
+		}
+		if j.move() {
+			held = append(held, j)
+		}
+	}
+	return nil, next
+}
+
+// plan plans what is to happen to the keys of a domain, if that may have changed.
+func (w *Watch) plan(d *domain, now time.Time) {
+	if !d.stale {
+		return
+	}
+	d.stale = false
+	o := signer.PlanOptions{Rotate: w.wishes.Rotate, Bars: w.wishes.Bars}
+	if w.wishes.Queue > 0 {
+		o.Retire = signer.RetireTime(w.wishes.Queue)
+	}
+	seen := map[signer.ID]signer.Seen{}
+	for _, e := range d.entries {
+		seen[e.life.ID] = e.shows()
+	}
+	d.steps = signer.Plan(now, d.lives, seen, o)
+}
+
+// shows is what the DNS shows of the key. One that was gone does not count before it is sure that it is there again.
+func (e *entry) shows() signer.Seen {
+	s := e.seen
+	if e.unseen {
+		s.Sighting = signer.Nowhere
+	}
+	return s
 }
 
 // records gives the records that are not what they should be: of keys that are to sign, until all servers show them,
-// and of those that are revoked, while any server shows them.
-func (w *Watch) records() (jobs []*job) {
-	for id, e := range w.entries {
-		s := signer.Step{ID: id, Algorithm: e.life.Algorithm}
+// and of those that are revoked, while any server shows them. Ours tells that we may change records.
+func (d *domain) records(ours bool) (jobs []*job) {
+	for _, e := range d.entries { // by age
+		s := signer.Step{ID: e.life.ID, Algorithm: e.life.Algorithm}
 		switch {
 		case e.record == "":
 			continue
 		case e.life.State.Fresh() && e.seen.Sighting < signer.Partly:
-			if w.wishes.Publisher == nil && (e.wanted == signer.Published || e.seen.Sighting == signer.Unknown) {
+			if !ours && (e.wanted == signer.Published || e.seen.Sighting == signer.Unknown) {
 				continue
 			}
 		case e.life.State == signer.Revoked && e.seen.Sighting > signer.Nowhere:
-			if w.wishes.Publisher == nil && e.wanted == signer.Revoked {
+			if !ours && e.wanted == signer.Revoked {
 				continue
 			}
 			s.From, s.To = signer.Revoked, signer.Revoked
@@ -163,22 +174,21 @@ func (w *Watch) records() (jobs []*job) {
 		}
 		jobs = append(jobs, &job{step: s, record: e.record, entry: e})
 	}
-	slices.SortFunc(jobs, func(a, b *job) int { return strings.Compare(a.step.ID.String(), b.step.ID.String()) })
 	return jobs
 }
 
 // ready tells whether what a step depends on was seen just now; if not, it is looked for first. A key begins to sign
 // because it is seen, and the last good one is given up because its successors are.
-func (w *Watch) ready(j *job, now time.Time) bool {
+func (w *Watch) ready(d *domain, j *job, now time.Time) bool {
 	ready := true
-	for id, e := range w.entries {
+	for _, e := range d.entries {
 		switch j.step.To {
 		case signer.Published, signer.Active:
-			if id != j.step.ID {
+			if e != j.entry {
 				continue
 			}
 		case signer.Revoked:
-			if id.Domain != j.step.ID.Domain || e.life.State != signer.Active {
+			if e.life.State != signer.Active {
 				continue
 			}
 		default:
@@ -190,6 +200,7 @@ func (w *Watch) ready(j *job, now time.Time) bool {
 		ready = false
 		if e.blind == 0 && !e.away { // else it is asked in its time
 			e.next = now
+			w.schedule(e)
 		}
 	}
 	return ready
@@ -197,40 +208,50 @@ func (w *Watch) ready(j *job, now time.Time) bool {
 
 // finish takes what came of a job.
 func (w *Watch) finish(a answer, now time.Time) {
-	j, name := a.job, a.job.name()
+	j, d := a.job, w.domains[a.job.step.ID.Domain]
+	if d == nil { // its keys are gone meanwhile
+		d = &domain{attempts: map[jobName]*attempt{}}
+	}
 	switch {
 	case errors.Is(a.err, context.Canceled): // most likely the end
-		w.attempts[name] = &attempt{next: now.Add(firstRetry)}
+		d.attempts[j.name()] = &attempt{next: now.Add(firstRetry)}
 		return
 	case moved(a.err) || errors.Is(a.err, fs.ErrNotExist): // look again
-		w.attempts[name] = &attempt{next: now.Add(firstRetry)}
-		w.reread()
+		d.attempts[j.name()] = &attempt{next: now.Add(firstRetry)}
+		w.reread(j.step.ID.Domain)
 		return
 	case a.err != nil:
-		w.fail(j, a.err, now)
+		w.fail(d, j, a.err, now)
 	default:
-		delete(w.attempts, name)
-		if !j.move() || a.done.ByHand { // what is not seen then is tried again, but not soon
-			w.attempts[name] = &attempt{next: now.Add(longestRetry)}
+		delete(d.attempts, j.name())
+		if !j.move() || a.byHand() { // what is not seen then is tried again, but not soon
+			d.attempts[j.name()] = &attempt{next: now.Add(longestRetry)}
 		}
-		w.wrote(a, now)
+		w.wrote(d, a, now)
 	}
 	if j.step.To == signer.None || !j.move() {
 		return
 	}
-	w.reread() // a step that failed may have been taken in part
+	w.reread(j.step.ID.Domain) // a step that failed may have been taken in part
 	if a.err == nil {
+		w.counts.Steps++
 		w.tell(Event{Change: Stepped, ID: a.done.Life.ID, State: j.step.To, Record: cmp.Or(a.done.Record, j.record),
 			Reason: j.step.Because})
 	}
 }
 
+// byHand tells of a step after which somebody has to change a record.
+func (a *answer) byHand() bool {
+	return a.done.Outcome == signer.Elsewhere && (!a.job.move() || a.job.step.To >= signer.Revoked)
+}
+
 // fail keeps in mind that a job could not be done, and says so, once for each reason.
-func (w *Watch) fail(j *job, err error, now time.Time) {
-	a := w.attempts[j.name()]
+func (w *Watch) fail(d *domain, j *job, err error, now time.Time) {
+	w.counts.Failures++
+	a := d.attempts[j.name()]
 	if a == nil {
 		a = &attempt{}
-		w.attempts[j.name()] = a
+		d.attempts[j.name()] = a
 	}
 	a.next = now.Add(spread(min(firstRetry<<min(a.fails, 8), longestRetry), w.rand))
 	a.fails++
@@ -241,7 +262,7 @@ func (w *Watch) fail(j *job, err error, now time.Time) {
 }
 
 // wrote tells, once, that the record was changed, or has to be.
-func (w *Watch) wrote(a answer, now time.Time) {
+func (w *Watch) wrote(d *domain, a answer, now time.Time) {
 	j, e := a.job, a.entry
 	about, text := j.step.To, ""
 	switch j.step.To {
@@ -253,15 +274,21 @@ func (w *Watch) wrote(a answer, now time.Time) {
 	default:
 		return
 	}
-	if a.done.ByHand && about == signer.Published && e.seen.Sighting == signer.Unknown { // it may be there already
-		w.attempts[j.name()] = &attempt{next: now.Add(firstRetry)}
-		return
+	if a.done.Outcome != signer.Elsewhere {
+		e.next = earlier(e.next, now.Add(time.Duration(w.rand.Int64N(int64(quickest)))))
+		w.schedule(e)
 	}
 	told, change := &e.wrote, Wrote
-	if a.done.ByHand {
+	switch {
+	case a.done.Outcome == signer.AsItWas:
+		return
+	case a.done.Outcome == signer.Changed:
+		w.counts.Records++
+	case about == signer.Published && e.seen.Sighting == signer.Unknown: // it may be there already
+		d.attempts[j.name()] = &attempt{next: now.Add(firstRetry)}
+		return
+	default:
 		told, change = &e.wanted, Wanted
-	} else {
-		e.next = earlier(e.next, now.Add(time.Duration(w.rand.Int64N(int64(quickest)))))
 	}
 	if *told != about {
 		*told = about

@@ -36,7 +36,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"maps"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -70,8 +69,8 @@ type Options struct {
 
 	// Run calls these, one at a time. They should return soon, and may call Snapshot, and Set. Nil ones are not called.
 	Event  func(Event)              // is told of every change
-	Keys   func()                   // the files of keys are others than they were, by our hand or by another's: read them
-	Unseen func(map[signer.ID]bool) // other keys are unseen now, as [Snapshot.Unseen]
+	Keys   func()                   // files of keys are others, by our hand or another's: read them, and [Snapshot.Unseen]
+	Unseen func(map[signer.ID]bool) // other keys are unseen now, as [Snapshot.Unseen], and no files of keys are others
 
 	// Speed is how many times faster than time the watch's clock goes, for demonstrations and tests with name servers of
 	// their own. 0: as time does.
@@ -89,12 +88,9 @@ type Key struct {
 	Record string // its text, with the public key
 }
 
-// Publisher changes records. It tells false if that is for somebody else to do. What is as it should be is no error.
-// Record is the text of the key's own record, or "" when it is not known any more.
+// Publisher changes records, if they are not what they are to be, and tells what came of it.
 type Publisher interface {
-	Publish(ctx context.Context, id signer.ID, record string) (ours bool, err error)
-	Revoke(ctx context.Context, id signer.ID, record string) (ours bool, err error)
-	Remove(ctx context.Context, id signer.ID, record string) (ours bool, err error)
+	Bring(ctx context.Context, c signer.RecordChange) (signer.Outcome, error)
 }
 
 // Watch watches keys. What it knows is read from [Watch.Snapshot].
@@ -105,24 +101,29 @@ type Watch struct {
 	kick     chan struct{}
 	answers  chan answer
 
-	mu       sync.Mutex // guards what is below
-	wishes   Wishes
-	rand     *rand.Rand
-	entries  map[signer.ID]*entry
-	lives    []signer.Life // of all keys in the directory
-	attempts map[jobName]*attempt
-	files    files
-	flying   int  // looks
-	busy     bool // a step is being taken, or a record changed
-	memory   *memory
-	news     news
+	mu      sync.Mutex // guards what is below
+	wishes  Wishes
+	rand    *rand.Rand
+	entries map[signer.ID]*entry
+	domains map[mail.Domain]*domain
+	names   []mail.Domain   // of the domains, sorted
+	looks   agenda[*entry]  // but for those that are under way
+	plans   agenda[*domain] // all of them
+	files   files
+	flying  int  // looks
+	busy    bool // a step is being taken, or a record changed
+	memory  *memory
+	counts  Counts
+	news    news
 }
 
 // news is what was not told yet.
 type news struct {
-	changed bool // the snapshot is not up to date
-	keys    bool // the files of keys are others
-	unseen  bool // other keys are unseen
+	changed bool      // the snapshot is not up to date
+	shown   time.Time // when it was
+	keys    bool      // the files of keys are others
+	unseen  bool      // other keys are unseen
+	told    time.Time // when others were told of either
 	events  []Event
 }
 
@@ -131,7 +132,7 @@ type news struct {
 func New(o Options) *Watch {
 	w := &Watch{
 		o: o, clock: newClock(o.Speed), kick: make(chan struct{}, 1), answers: make(chan answer, maxFlying+1),
-		rand: o.Rand, entries: map[signer.ID]*entry{}, attempts: map[jobName]*attempt{},
+		rand: o.Rand, entries: map[signer.ID]*entry{}, domains: map[mail.Domain]*domain{},
 	}
 	if w.rand == nil {
 		w.rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
@@ -154,75 +155,15 @@ func (w *Watch) Set(wishes Wishes) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.wishes = wishes
+	for _, name := range w.names {
+		w.touch(name)
+	}
 	w.read()
-	w.show()
+	w.show(w.clock.now())
 	select {
 	case w.kick <- struct{}{}:
 	default:
 	}
-}
-
-// read takes in the keys of the directory. When that cannot be read, those that are known stay.
-func (w *Watch) read() {
-	now := w.clock.now()
-	w.files.note(w.wishes.Dir)
-	known := map[signer.ID]signer.Life{}
-	for id, k := range w.memory.keys { // at the start, it is all that is known of keys whose state cannot be read
-		if k.State != signer.None {
-			known[id] = signer.Life{ID: id, State: k.State}
-		}
-	}
-	for _, l := range w.lives {
-		known[l.ID] = l
-	}
-	found := keydir.Load(w.wishes.Dir, keydir.Options{UID: w.wishes.UID, Known: known})
-	if found.Unreadable != nil {
-		return
-	}
-	records := map[signer.ID]string{}
-	for _, k := range found.Keys {
-		records[k.ID()] = k.Record()
-	}
-	w.lives = found.Lives()
-	w.arrange(records, now)
-	w.news.changed = true
-}
-
-// arrange makes the entries of the keys that are there.
-func (w *Watch) arrange(records map[signer.ID]string, now time.Time) {
-	was := w.entries
-	w.entries = map[signer.ID]*entry{}
-	for _, l := range w.lives {
-		record, there := records[l.ID]
-		e := was[l.ID]
-		delete(was, l.ID)
-		if e == nil {
-			e = w.memory.restore(l.ID, now)
-		}
-		if l.State >= signer.Removed {
-			if e != nil {
-				e.gone = true
-			}
-			continue
-		}
-		if e == nil || there && e.record != "" && e.record != record { // another key of the same name
-			e = &entry{next: now.Add(time.Duration(w.rand.Int64N(int64(firstWithin))))}
-		}
-		if there {
-			e.record = record
-		}
-		e.enter(l, now)
-		w.entries[l.ID] = e
-	}
-	for id, e := range was { // they may come back
-		e.gone = true
-		w.memory.keep(id, e, now)
-		w.news.unseen = w.news.unseen || e.unseen
-	}
-	maps.DeleteFunc(w.attempts, func(n jobName, _ *attempt) bool {
-		return !n.id.Selector.IsZero() && w.entries[n.id] == nil
-	})
-	w.memory.dirty = true
 }
 
 // Run looks and acts, until ctx ends. It is called once. The error is that the state file could not be written at the
@@ -247,11 +188,11 @@ func (w *Watch) Run(ctx context.Context) error {
 		case <-poll.C:
 			w.poll()
 		case a := <-w.answers:
-			w.take(a)
+			w.hear(a)
 		}
-		wake := w.dispatch(launch)
+		w.dispatch(launch)
 		w.report()
-		timer.Reset(w.clock.until(wake))
+		timer.Reset(w.clock.until(w.wake()))
 	}
 }
 
@@ -260,24 +201,6 @@ func (w *Watch) close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.memory.write(w.entries, w.clock.now())
-}
-
-// poll looks whether files have changed.
-func (w *Watch) poll() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.files.changed(w.wishes.Dir) {
-		w.read()
-		w.news.keys = true
-	}
-}
-
-// reread takes in at once what has changed, as a step was taken.
-func (w *Watch) reread() {
-	if fingerprint(w.wishes.Dir) != w.files.known {
-		w.read()
-		w.news.keys = true
-	}
 }
 
 // answer is what came of a look, or of a step.
@@ -289,8 +212,8 @@ type answer struct {
 	err   error
 }
 
-// take takes an answer.
-func (w *Watch) take(a answer) {
+// hear takes an answer.
+func (w *Watch) hear(a answer) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := w.clock.now()
@@ -298,9 +221,11 @@ func (w *Watch) take(a answer) {
 	if a.job != nil {
 		w.busy = false
 		w.finish(a, now)
+		w.touch(a.job.step.ID.Domain)
 		return
 	}
 	w.flying--
+	w.counts.Looks++
 	e := a.entry
 	e.away = false
 	if e.gone {
@@ -310,50 +235,78 @@ func (w *Watch) take(a answer) {
 	if event, is := e.take(a.look, now); is {
 		w.news.events = append(w.news.events, event)
 	}
+	if e.blind > 0 {
+		w.counts.Blind++
+	}
 	w.news.unseen = w.news.unseen || e.unseen != was
 	e.next = e.asked.Add(spread(e.interval(now), w.rand))
+	w.schedule(e)
+	w.touch(e.life.ID.Domain)
 }
 
-// How long the watch sleeps at most, and how often it writes what it knows.
 const (
 	longestSleep = 10 * time.Minute
-	writeEvery   = 10 * time.Minute // and at once when something is told
+	longestIdle  = 6 * time.Hour    // of a domain for which there is nothing to do
+	writeEvery   = 10 * time.Minute // the state file, and soon when something is told
 )
 
-// dispatch begins what is due, and says when to look again.
-func (w *Watch) dispatch(launch func(func(context.Context) answer)) time.Time {
+// What is done for all keys at once is done again after so long for each of them, at the earliest: what one key costs
+// must not be paid for all of them at each answer. Few keys are no matter.
+const (
+	showPace  = time.Millisecond
+	writePace = time.Millisecond
+	readPace  = time.Millisecond // by who is told of other keys
+)
+
+// pace gives the time between two of such acts.
+func (w *Watch) pace(each time.Duration) time.Duration {
+	return w.clock.spans(time.Duration(len(w.entries)) * each)
+}
+
+// dispatch begins what is due.
+func (w *Watch) dispatch(launch func(func(context.Context) answer)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := w.clock.now()
-	wake := now.Add(longestSleep)
-	soon := func(t time.Time) {
-		if t.Before(wake) {
-			wake = t
-		}
-	}
-	if w.memory.dirty {
-		soon(w.memory.written.Add(writeEvery))
-	}
-	if j := w.next(now, soon); j != nil {
+	if j := w.job(now); j != nil {
 		w.busy = true
 		launch(j.do)
 	}
-	for _, e := range w.entries { // in any order, so that nobody is always last
-		switch {
-		case e.away || e.record == "":
-		case e.next.After(now):
-			soon(e.next)
-		case w.flying < maxFlying:
-			launch(w.look(e, now))
+	for w.flying < maxFlying { // in the order of their times, so that nobody is always last
+		e, ok := w.looks.first()
+		if !ok || e.next.After(now) {
+			break
+		}
+		launch(w.look(e, now))
+	}
+}
+
+// wake says when to look again.
+func (w *Watch) wake() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	wake := w.clock.now().Add(longestSleep)
+	soon := func(is bool, t time.Time) {
+		if is && t.Before(wake) {
+			wake = t
 		}
 	}
+	if e, ok := w.looks.first(); ok {
+		soon(w.flying < maxFlying, e.next) // else an answer will come
+	}
+	if d, ok := w.plans.first(); ok {
+		soon(!w.busy, d.next)
+	}
+	soon(w.memory.dirty, w.memory.written.Add(w.writeAgain()))
+	soon(w.news.changed, w.news.shown.Add(w.pace(showPace)))
+	soon(w.news.keys || w.news.unseen, w.news.told.Add(w.pace(readPace)))
 	return wake
 }
 
 // look begins a look.
 func (w *Watch) look(e *entry, now time.Time) func(context.Context) answer {
 	e.away, e.asked = true, now
-	e.next = now.Add(spread(e.interval(now), w.rand)) // even if no answer is ever taken
+	w.schedule(e)
 	w.flying++
 	looker, key := w.o.Looker, Key{ID: e.life.ID, Record: e.record}
 	return func(ctx context.Context) answer {
@@ -366,19 +319,25 @@ func (w *Watch) look(e *entry, now time.Time) func(context.Context) answer {
 // report shows what has changed, tells of it, and writes it down.
 func (w *Watch) report() {
 	w.mu.Lock()
-	w.show()
 	now := w.clock.now()
-	if err := w.memory.writeSoon(w.entries, now, len(w.news.events) > 0); err != nil {
-		w.news.events = append(w.news.events, Event{Change: LostMemory, At: now, Reason: err.Error()})
-	}
+	w.write(now)
 	n := w.news
-	w.news = news{}
+	if now.Sub(n.told) < w.pace(readPace) {
+		n.keys, n.unseen = false, false
+	}
+	others := n.keys || n.unseen
+	if n.changed && (others || now.Sub(n.shown) >= w.pace(showPace)) {
+		w.show(now)
+	}
+	if w.news.events = nil; others {
+		w.news.keys, w.news.unseen, w.news.told = false, false, now
+	}
 	unseen := w.snapshot.Load().Unseen()
 	w.mu.Unlock()
-	if n.keys && w.o.Keys != nil {
+	switch {
+	case n.keys && w.o.Keys != nil:
 		w.o.Keys()
-	}
-	if n.unseen && w.o.Unseen != nil {
+	case n.unseen && w.o.Unseen != nil:
 		w.o.Unseen(unseen)
 	}
 	if w.o.Event == nil {
@@ -387,6 +346,25 @@ func (w *Watch) report() {
 	for _, e := range n.events {
 		w.o.Event(e)
 	}
+}
+
+// write writes down what is known, if it is time to.
+func (w *Watch) write(now time.Time) {
+	w.memory.urgent = w.memory.urgent || len(w.news.events) > 0
+	if !w.memory.dirty || now.Sub(w.memory.written) < w.writeAgain() {
+		return
+	}
+	if err := w.memory.writeOnce(w.entries, now); err != nil {
+		w.tell(Event{Change: LostMemory, Reason: err.Error()})
+	}
+}
+
+// writeAgain gives how long after it was written the memory is written again.
+func (w *Watch) writeAgain() time.Duration {
+	if w.memory.urgent {
+		return min(w.pace(writePace), writeEvery)
+	}
+	return writeEvery
 }
 
 // moved tells of errors that only mean that somebody else was quicker.

@@ -1,6 +1,7 @@
 package watch_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -138,41 +139,30 @@ func (w *world) set(id signer.ID, text string) {
 	w.put(func() { w.changes = append(w.changes, change{time.Now(), id, text}) })
 }
 
-// Publish is of watch.Publisher.
-func (w *world) Publish(_ context.Context, id signer.ID, record string) (bool, error) {
-	return w.update("publish", id, record, record)
-}
-
-// Revoke is of watch.Publisher.
-func (w *world) Revoke(_ context.Context, id signer.ID, record string) (bool, error) {
-	return w.update("revoke", id, record, signer.Revocation)
-}
-
-// Remove is of watch.Publisher.
-func (w *world) Remove(_ context.Context, id signer.ID, record string) (bool, error) {
-	return w.update("remove", id, record, "")
-}
-
-func (w *world) update(what string, id signer.ID, own, text string) (bool, error) {
+// Bring is watch.Publisher.
+func (w *world) Bring(_ context.Context, c signer.RecordChange) (signer.Outcome, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := time.Now()
-	there, _ := w.shows(id, 0, now)
+	there, _ := w.shows(c.ID, 0, now)
+	what := map[string]string{"": "remove", signer.Revocation: "revoke"}[c.Want]
+	outcome := signer.AsItWas
 	switch {
 	case w.foreign:
-		return false, nil
+		return signer.Elsewhere, nil
 	case w.refuse != nil:
-		return true, w.refuse
-	case there != "" && there != own && there != signer.Revocation:
-		return true, errors.New("it is not the record of this key")
-	case there == text, there == "" && text == signer.Revocation:
+		return signer.AsItWas, w.refuse
+	case there != "" && there != c.Own && there != signer.Revocation:
+		return signer.AsItWas, errors.New("it is not the record of this key")
+	case there == c.Want, there == "" && c.Want == signer.Revocation:
 	default:
-		w.changes = append(w.changes, change{now, id, text})
+		outcome = signer.Changed
+		w.changes = append(w.changes, change{now, c.ID, c.Want})
 	}
 	if w.after != nil {
-		return true, w.after(what)
+		return outcome, w.after(cmp.Or(what, "publish"))
 	}
-	return true, nil
+	return outcome, nil
 }
 
 // everybody tells since when everybody sees a key, whatever they may remember; zero: they do not.
