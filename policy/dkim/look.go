@@ -16,8 +16,8 @@ type Looker struct {
 	Random    func() string  // a label that nobody has published; nil: of crypto/rand
 }
 
-// Look asks every server of the zone that holds the record. Where none of them shows the key that the world can reach, or
-// none can be asked, it asks the resolver too. It takes as long as these take, and ends when ctx does: what is not known then is [Unknown].
+// Look asks every server of the zone that holds the record. Where no server that the world can reach shows the key, it
+// asks the resolver too. It takes as long as these take, and ends when ctx does: what is not known then is [Unknown].
 func (l *Looker) Look(ctx context.Context, w Want) Seen {
 	var p dns.Poll
 	if l.Authority != nil {

@@ -27,8 +27,8 @@ func (s *Seen) everywhere(shown []string) {
 
 const adviceInside = "ask from outside whether the world sees it, or have this host's resolver see what the world sees"
 
-// outside tells whether somebody besides this network shows the key: a server that the world can reach, or the resolver.
-// A resolver of the network may have been told the same as we were; where all agree, there is nobody left to ask.
+// outside tells whether somebody shows the key who may see what the world sees: a server that it can reach, or the
+// resolver. A resolver of the network may know no more than we do; where all agree, there is nobody left to ask.
 func (s *Seen) outside() bool {
 	open := func(server Server) bool { return !server.Private && server.Verdict.Result.Verifies() }
 	return s.Resolver != nil && s.Resolver.Result.Verifies() || slices.ContainsFunc(s.Servers, open)
