@@ -112,6 +112,7 @@ Exit status: 0 done; 1 the answer is no; 64 wrong arguments; 66 an input cannot 
 		listedCommand(e),
 		statusCommand(e),
 		holdCommand(e),
+		eximFilterCommand(e),
 	)
 	return root
 }

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"reputed/milter/exim/filter"
+)
+
+func eximFilterCommand(e *env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "exim-filter --milter SOCKET MESSAGE-ID RECIPIENT...",
+		Short: "sign a message on its way out of Exim",
+		Long: `Be the transport filter of Exim: read a message as Exim sends it, show it to the milter at SOCKET, and
+write it with the signatures. The program reputed-filter is the same and starts faster, which counts, for
+Exim starts it for each delivery:
+
+  return_path_add
+  transport_filter = /usr/bin/reputed-filter --milter unix:/run/reputed/milter.sock $message_exim_id $pipe_addresses
+
+The sender is read from the line that return_path_add puts on top; it is taken off. What follows the
+message's id are addresses, whatever they begin with.
+
+Nothing is written before the milter has accepted the message. Any trouble means that Exim keeps it and
+tries again: the milter does not answer, or not with yes, or the message is cut off. One line to syslog
+(facility mail) says what the trouble was; standard error stays silent unless it is a terminal, for Exim
+takes it for a part of the message. Of a large body, what is above 256 KiB goes to a file in $TMPDIR.
+
+Exit status: 0 the whole message was written; 75 it was not.`,
+		DisableFlagParsing:    true, // a recipient may begin with "-"
+		DisableFlagsInUseLine: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if slices.Equal(args, []string{"--help"}) || slices.Equal(args, []string{"-h"}) {
+				return cmd.Help()
+			}
+			if code := filter.Main(args, e.stdin, e.stdout); code != exitOK {
+				return status{code: code}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().String("milter", "", "`SOCKET` of the milter: unix:/path, inet:host:port or inet:port@host")
+	cmd.Flags().String("config", "", "") // that of the other verbs has no meaning here
+	cmd.Flags().MarkHidden("config")
+	return cmd
+}
