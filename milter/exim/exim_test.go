@@ -172,6 +172,7 @@ func (r *rig) dial() *net.UnixConn {
 func (r *rig) ask(question string) string {
 	r.t.Helper()
 	conn := r.dial()
+	defer conn.Close()
 	if _, err := io.WriteString(conn, question); err != nil {
 		r.t.Fatal(err)
 	}
@@ -211,4 +212,13 @@ func (s *syncBuffer) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.b.String()
+}
+
+// What a recipient costs.
+func BenchmarkRecipient(b *testing.B) {
+	r := newRig(b, "pass", nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		r.ask("stage=rcpt\nrcpt=b@x.example\nleaves=yes\nclient=127.0.0.1\nsender=a@example.org\n\n")
+	}
 }
