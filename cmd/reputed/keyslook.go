@@ -4,12 +4,11 @@ import (
 	"context"
 	"fmt"
 	"os/signal"
-	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
+	"reputed/policy/check"
 	"reputed/policy/dkim"
 	"reputed/signer"
 )
@@ -57,57 +56,11 @@ func (s *keySet) looks(ctx context.Context, looker *dkim.Looker, lives []signer.
 
 // look finds out what the DNS shows of one key.
 func (s *keySet) look(ctx context.Context, looker *dkim.Looker, l signer.Life) dkim.Seen {
-	want := dkim.Want{Domain: l.ID.Domain, Selector: l.ID.Selector}
-	if k := s.key(l.ID); k != nil {
-		want.Public = k.Public()
-		return looker.Look(ctx, want)
+	k := judgedKey(l)
+	if held := s.key(l.ID); held != nil {
+		k.Public = held.Public()
 	}
-	seen := remains(looker.Look(ctx, want))
-	if l.State == signer.Retiring && seen.Publish != "" { // it is there, as it should be
-		seen.Publish, seen.Advice, seen.Lagging = "", "", nil
-		seen.Reason += "; whether it is the right one is not known, as the private key is gone"
-	}
-	return seen
-}
-
-// remains makes of what was seen of a key whose private one is gone, and with it the knowledge of the public one, how
-// much of the world still sees a key under its name.
-func remains(seen dkim.Seen) dkim.Seen {
-	var still, rid []string
-	var worst dkim.Verdict
-	note := func(host string, v dkim.Verdict) {
-		switch {
-		case v.Result == dkim.Transient:
-		case v.Result == dkim.Revoked, v.Result.Missing():
-			rid = append(rid, host)
-		case !slices.Contains(still, host):
-			still, worst = append(still, host), v
-		}
-	}
-	for i := range seen.Servers {
-		server := &seen.Servers[i]
-		if server.Verdict.Result == dkim.WrongType { // there is no type to compare it with
-			server.Verdict.Result = dkim.Mismatch
-		}
-		note(server.Host, server.Verdict)
-	}
-	if seen.Via == dkim.Resolver && seen.Resolver != nil {
-		note("the resolver", *seen.Resolver)
-	}
-	seen.Lagging = nil
-	switch {
-	case len(still) > 0:
-		seen.Sighting, seen.Result, seen.Publish, seen.Lagging = dkim.All, worst.Result, signer.Revocation, still
-		seen.Reason = fmt.Sprintf("%s still has the record of a key (%s)", seen.Name, strings.Join(still, ", "))
-		seen.Advice = "publish the record of a revoked key at " + seen.At + " in place of what is there"
-		if len(rid) > 0 {
-			seen.Sighting = dkim.Partly
-		}
-	case len(rid) > 0:
-		seen.Sighting, seen.Advice, seen.Publish = dkim.None, "", ""
-		seen.Reason = fmt.Sprintf("no key stands at %s any more (%s)", seen.Name, seen.Result)
-	}
-	return seen
+	return check.LookAtKey(ctx, looker, &k)
 }
 
 var sightings = map[dkim.Sighting]signer.Sighting{

@@ -64,7 +64,7 @@ func (l keyLooker) Look(ctx context.Context, k watch.Key) watch.Look {
 		want.Public = record.Public
 		seen = l.looker.Look(ctx, want)
 	} else {
-		seen = remains(l.looker.Look(ctx, want))
+		seen = l.looker.Look(ctx, want).Remains()
 	}
 	return watch.Look{
 		Sighting: sightings[seen.Sighting], Lagging: len(seen.Lagging) > 0,

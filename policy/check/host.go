@@ -52,8 +52,9 @@ type Host struct {
 // Key is a key that the host signs with.
 type Key struct {
 	dkim.Want
-	State string // how far it has come, a word of signer.State: "active"
-	Path  string // of the private key; "" where there is none
+	State    string // how far it has come, a word of signer.State; "": "active"
+	Path     string // of the private key; "" where there is none
+	Breached bool   // it was revoked at once, without having retired: somebody else may have the private key
 }
 
 // Local is what this host says of itself. Each function may be nil: then that is not known.
