@@ -96,6 +96,11 @@ func (f *Finder) Walk(ctx context.Context, from mail.Domain) *Walk {
 }
 
 func (s *Step) ask(ctx context.Context, r dns.Resolver) {
+	defer func() {
+		if v := recover(); v != nil { // a fault of ours, and no knowledge
+			s.Answer, s.Texts, s.Record = dns.Answer{Err: fmt.Errorf("panic: %v", v)}, nil, nil
+		}
+	}()
 	s.Answer = r.Resolve(ctx, s.Name(), dns.TXT)
 	for _, record := range s.Answer.Records {
 		if parsed, err := Parse(record.Text); err == nil {

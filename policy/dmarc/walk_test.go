@@ -239,3 +239,11 @@ func TestStale(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 }
+
+// A panic of a resolver is no knowledge.
+func TestPanic(t *testing.T) {
+	f := &dmarc.Finder{Resolver: dns.ResolverFunc(func(context.Context, string, dns.Type) dns.Answer { panic("broken") })}
+	if _, err := f.Walk(context.Background(), domain(t, "example.org")).Policy(); !errors.Is(err, dmarc.ErrUnknown) {
+		t.Error(err)
+	}
+}
