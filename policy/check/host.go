@@ -10,6 +10,7 @@ import (
 
 	"reputed/policy"
 	"reputed/policy/dkim"
+	"reputed/policy/dmarc"
 	"reputed/policy/dns"
 	"reputed/policy/dnsbl"
 	"reputed/policy/iprev"
@@ -47,6 +48,9 @@ type Host struct {
 	invented shared[dns.Answer]
 	audited  shared[[]audit]
 	sighted  shared[[]sighting]
+
+	exchanged shared[[]exchange]
+	walked    shared[map[mail.Domain]*dmarc.Walk]
 }
 
 // Key is a key that the host signs with.
