@@ -29,7 +29,7 @@ zone shows the record. When a newer key has taken over, its record stays for mai
 The daemon takes these steps. The verbs below make keys, print what is to be published, and say how it stands.`,
 	}
 	cmd.AddCommand(keysNewCommand(e), keysRecordCommand(e), keysListCommand(e), keysVerifyCommand(e),
-		keysPublishCommand(e), keysRotateCommand(e), keysRevokeCommand(e), keysImportCommand(e))
+		keysPublishCommand(e), keysActivateCommand(e), keysRotateCommand(e), keysRevokeCommand(e), keysImportCommand(e))
 	return cmd
 }
 

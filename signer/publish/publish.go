@@ -1,9 +1,9 @@
 // Package publish brings the records of keys into the DNS, by updates of the zones that this host may change.
 //
 // [Publisher.Publish] puts the record of a key there, [Publisher.Revoke] empties its p=, [Publisher.Remove] takes it
-// away; [Publisher.Bring] does any of these, and tells whether anything was changed. Each looks at the primary of the zone first, changes what is to be changed there, and looks again: the answer
-// to an update proves nothing for a name that belongs to a zone further down. What is as it should be is left alone, so
-// that everything can be done again.
+// away; [Publisher.Bring] does any of these, and tells whether anything was changed. Each looks at the primary of the
+// zone first, changes what is to be changed there, and looks again: the answer to an update proves nothing for a name
+// that belongs to a zone further down. What is as it should be is left alone, so that everything can be done again.
 //
 // The zone is the longest one of those given that holds the name of the key. Where that name is an alias (CNAME), the
 // record is looked for, and changed, where the alias leads; the name of the key need not be in a zone of ours then.
