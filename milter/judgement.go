@@ -137,7 +137,7 @@ func (j *Judgement) exemptions() (x policy.Exemption) {
 		x |= policy.NullSender
 	}
 	if j.settled {
-		return x
+		return x | policy.Settled
 	}
 	if j.Tx.Authenticated() {
 		x |= policy.Person

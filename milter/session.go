@@ -141,7 +141,8 @@ func (s *session) mail(path string) reply {
 const filterDaemon = "exim-filter"
 
 // signsOnly tells that mail comes from the transport filter of Exim's. What Exim took in, it asked about then; now it
-// sends it, and nothing can be refused any more, for there is nobody to hear it: the message is signed, or waits.
+// sends it, perhaps after an operator released it, and nothing is refused any more, for there is nobody to hear it: the
+// message is signed, or waits while this host has no key to sign it with.
 func (s *session) signsOnly() bool { return s.client.Local && s.client.Daemon == filterDaemon }
 
 // rcpt takes a recipient, or refuses it.
@@ -205,6 +206,10 @@ func (s *session) endHeader() reply {
 	if s.Class != policy.Ours {
 		return proceed
 	}
+	if s.settled && s.Tx.Cut { // Exim's ACLs do not count fields
+		s.failure = errors.New("more header fields than are signed")
+		return proceed
+	}
 	if s.Verdict.Action >= policy.Defer {
 		return proceed // a refused message is never signed
 	}
@@ -256,20 +261,16 @@ func (s *session) end() end {
 		s.done(nil, nil)
 		return end{reply: accept}
 	}
-	if s.Verdict.Action >= policy.Defer || s.Verdict.Action == policy.Hold && (!s.canHold || s.settled) {
+	if s.Verdict.Action >= policy.Defer || s.Verdict.Action == policy.Hold && !s.canHold {
 		return s.refuse()
 	}
 	return s.sign()
 }
 
-// refuse answers with the reply of the verdict. A message that should be held, but the MTA cannot, comes later again,
-// and so does what was taken in long ago.
+// refuse answers with the reply of the verdict. A message that should be held, but the MTA cannot, comes later again.
 func (s *session) refuse() end {
-	switch v := &s.Verdict; {
-	case v.Action == policy.Hold:
+	if v := &s.Verdict; v.Action == policy.Hold {
 		v.Action, v.Reply = policy.Defer, policy.Reply{Code: 451, Enhanced: "4.7.1", Text: "mail held back by policy"}
-	case s.settled:
-		v.Action, v.Reply = policy.Defer, v.Reply.Temporary()
 	}
 	s.done(nil, nil)
 	return end{reply: refusal(s.Verdict.Reply)}

@@ -20,18 +20,19 @@ func TestSignsOnly(t *testing.T) {
 		sender string
 		header []string
 		action policy.Action // what the header leads to
+		ours   bool          // for a fault of this host's
 		code   byte          // of the last packet
 		text   string
 	}{
-		{"signed", "<a@example.org>", plain, policy.Log, wire.ReplyAccept, ""},
+		{"signed", "<a@example.org>", plain, policy.Log, false, wire.ReplyAccept, ""},
 		{"forwarded by Exim itself in the sender's name: Exim said whose it is", "<x@elsewhere.example>",
-			append([]string{"Received: x", "Received: y"}, plain...), policy.Log, wire.ReplyAccept, ""},
-		{"nobody is there to hear a refusal", "<a@example.org>", plain, policy.Reject, wire.ReplyCode, "451 4.7.1 no"},
-		{"a stranger's is not held, as that of sendmail(1) is", "<x@elsewhere.example>", plain, policy.Reject, wire.ReplyCode,
-			"451 4.7.1 no"},
-		{"a transport cannot hold", "<a@example.org>", plain, policy.Hold, wire.ReplyCode, "451 4.7.1 mail held"},
-		{"a defer is not turned into a hold", "<a@example.org>", plain, policy.Defer, wire.ReplyCode, "451 4.7.1 no"},
-		{"a bounce", "<>", plain, policy.Reject, wire.ReplyAccept, ""},
+			append([]string{"Received: x", "Received: y"}, plain...), policy.Log, false, wire.ReplyAccept, ""},
+		{"what Exim took in, or an operator released, is not refused again", "<a@example.org>", plain, policy.Reject,
+			false, wire.ReplyAccept, ""},
+		{"nor held again", "<a@example.org>", plain, policy.Hold, false, wire.ReplyAccept, ""},
+		{"nor made to wait for what it is", "<a@example.org>", plain, policy.Defer, false, wire.ReplyAccept, ""},
+		{"it waits while this host cannot sign it", "<a@example.org>", plain, policy.Defer, true, wire.ReplyCode, "451 4.7.1 no"},
+		{"a bounce", "<>", plain, policy.Reject, false, wire.ReplyAccept, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -44,7 +45,7 @@ func TestSignsOnly(t *testing.T) {
 					return []policy.Finding{{Rule: "test", Result: "bad", Grade: policy.Fail}}
 				}}
 				s.Rules = []policy.Rule{{
-					Name: "test", Spares: policy.NullSender | policy.AllStay, On: map[string]policy.Action{"bad": tt.action},
+					Name: "test", Trouble: tt.ours, Spares: policy.NullSender | policy.AllStay, On: map[string]policy.Action{"bad": tt.action},
 					Replies: map[string]policy.Reply{"bad": {Code: 550, Enhanced: "5.7.1", Text: "no"}},
 				}}
 				s.Outbound.LocalDomains = []mail.Domain{mustDomain(t, "local.example")}

@@ -63,6 +63,7 @@ const (
 	MayRelay                         // the mail may turn out to be passing through: see [CouldRelay]
 	Role                             // the recipient is one who must be reached: a postmaster, an operator of a list
 	Guessed                          // the egress is a guess: no rule acts, and the verdict says what it would do
+	Settled                          // it was judged when it was taken in: only a fault of this host's makes it wait
 )
 
 // Rule says what the results of one check lead to.
@@ -107,6 +108,9 @@ func Decide(rules []Rule, found []Finding, exempt Exemption) Verdict {
 		act := r.On[f.Result]
 		if act == Defer && exempt&(LocalPort|Person) != 0 && !r.Trouble || act == Reject && exempt&NoBounce != 0 {
 			act = Hold
+		}
+		if exempt&Settled != 0 && (act != Defer || !r.Trouble) {
+			continue
 		}
 		if r.Observe || exempt&Guessed != 0 {
 			v.Would = max(v.Would, act)
