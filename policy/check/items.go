@@ -25,6 +25,7 @@ func Items() []Item {
 		itemBanner(),
 		itemPort25(),
 		itemMX(),
+		itemRole(),
 		itemSPF(),
 		itemSPFSingle(),
 		itemSPFCost(),
