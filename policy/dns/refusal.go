@@ -11,13 +11,13 @@ import (
 
 // What a change of [Update] comes to when it is not made, by errors.Is. Each text says what to do.
 var (
-	ErrUpdate = errors.New("the update cannot be sent")
-	ErrDenied = errors.New("the server refuses the update: let the key change TXT records of this name " +
-		"(BIND: update-policy { grant KEY name NAME TXT; }; Knot: an acl with this key, and action: update)")
+	ErrUpdate  = errors.New("the update cannot be sent")
+	ErrDenied  = errors.New("the server refuses the update: let the key change TXT records of this name " + howToLet)
 	ErrNotAuth = errors.New("the server is not the primary of the zone, or the key is not for this zone: " +
 		"name the primary, and see which keys it takes")
-	ErrBadKey = errors.New("the server does not know the key, or not for this zone: " +
-		"have the same name and algorithm of the key on both sides, and let it change the zone")
+	// Knot says so of a key that it knows, too, where no rule lets it do what it wants.
+	ErrBadKey = errors.New("the server does not know the key, or does not let it change this name: have the same name " +
+		"and algorithm of the key on both sides, and let it change TXT records of this name " + howToLet)
 	ErrBadSig    = errors.New("the signature does not fit: have the same secret of the key on both sides")
 	ErrBadTime   = errors.New("the clocks are too far apart: set the clock of this host, or of the server")
 	ErrNotZone   = errors.New("the name is not in the zone: name the zone that holds it")
@@ -30,6 +30,9 @@ var (
 	ErrUnsigned = errors.New("the reply is not signed with the key, so nobody knows who sent it: " +
 		"see what answers at this address")
 )
+
+// howToLet is for operators of name servers.
+const howToLet = "(BIND: update-policy { grant KEY name NAME TXT; }; Knot: an acl with this key, and action: update)"
 
 // outcome reads the reply to an update. A refusal is believed without a signature, since it claims nothing.
 func (u *Update) outcome(m *miekg.Msg, wire []byte, mac string) error {

@@ -65,7 +65,8 @@ func TestKeysPublish(t *testing.T) {
 		p := publishing{nameserver.StartDynamicKnot(t, at, zones), key}
 		t.Run("published", p.published)
 		// Knot takes a key for none where no rule lets it do what it wants.
-		t.Run("not published", func(t *testing.T) { p.refused(t, "the server does not know the key, or not for this zone") })
+		const denied = "the server does not know the key, or does not let it change this name"
+		t.Run("not published", func(t *testing.T) { p.refused(t, denied) })
 	})
 	t.Run("bind", func(t *testing.T) {
 		p := publishing{nameserver.StartBIND(t, nameserver.BINDOptions{Dynamic: at, Zones: zones}), key}
@@ -73,13 +74,6 @@ func TestKeysPublish(t *testing.T) {
 		const denied = "the server refuses the update: let the key change TXT records of this name"
 		t.Run("not published", func(t *testing.T) { p.refused(t, denied) })
 	})
-}
-
-// primary is a server that takes updates.
-type primary interface {
-	nameserver.Primary
-	Addr() string
-	TXT(t testing.TB, name string) ([]string, error)
 }
 
 // publishing is a primary, and who may change its zones.
