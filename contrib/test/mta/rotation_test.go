@@ -31,7 +31,7 @@ func newRotating(t *testing.T) *rotating {
 	postfix.Require(t)
 	s, dir := sink.Start(t), postfix.NewDir(t)
 	r := &rotating{twins: newTwins(t)}
-	r.daemon = newDaemon(t, dir, "[outbound]\nmailers = [\"smtp\", \"relay\"]\n"+r.settings())
+	r.daemon = newDaemon(t, dir, "[outbound]\nmailers = [\"smtp\", \"relay\"]\n"+r.settings(2*time.Second))
 	r.daemon.newKeys("example.org", "--selector", "old")
 	r.daemon.run("keys", "publish", "old")
 	r.catchUp()
@@ -204,7 +204,7 @@ func (r *rotating) removed(t *testing.T) {
 
 // hand has somebody change the record of the new key, and the other server copy that.
 func (r *rotating) hand(text string) {
-	r.knot.Put("example.org", r.name(), text)
+	r.primary.Put("example.org", r.name(), text)
 	r.catchUp()
 }
 
@@ -220,13 +220,13 @@ func (r *rotating) dark(t *testing.T) {
 	r.ask(false)
 	const failed = " example.org. SOA IN SERVFAIL "
 	before := strings.Count(r.unbound.Log(), failed)
-	r.knot.Pause()
-	r.bind.Pause()
+	r.primary.Pause()
+	r.secondary.Pause()
 	signed(t, r.flow(t, "the daemon asks in vain", func() bool {
 		return strings.Count(r.unbound.Log(), failed) >= before+6 // both keys, more than twice
 	}), r.selector)
-	r.knot.Resume()
-	r.bind.Resume()
+	r.primary.Resume()
+	r.secondary.Resume()
 	r.unbound.Flush()
 	r.ask(true)
 	signed(t, r.flow(t, "light again", r.several()), r.selector)

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -15,8 +16,7 @@ import (
 // BINDOptions say which zones a BIND has.
 type BINDOptions struct {
 	Dynamic
-	Zones  map[string]string // that it has itself, each from the text of a whole zone file
-	Copies map[string]string // zones that it copies, and the address of the server that has each, at port 53
+	Zones map[string]string // that it has itself, each from the text of a whole zone file
 }
 
 // BIND is a BIND 9: an authoritative server, over UDP and TCP. Names outside its zones it refuses.
@@ -25,6 +25,7 @@ type BIND struct {
 	options BINDOptions
 	listens string // where BIND itself does: where Addr is at port 53, that is relayed
 	rndc    string // the program that talks to it
+	compile string // the one that reads and writes its zones
 	control string // where it does
 	key     Key    // with this key
 	begun   int    // how long the log was when it was started
@@ -35,6 +36,7 @@ type BIND struct {
 func StartBIND(t testing.TB, o BINDOptions) *BIND {
 	t.Helper()
 	b := &BIND{Server: newServer(t, "named", "bind9", bindHome()), rndc: find(t, "rndc", "bind9")}
+	b.compile = find(t, "named-compilezone", "bind9-utils")
 	b.options, b.control, b.key = o, freeAddr(t), NewKey("control")
 	b.listens = b.addr
 	if b.listen(o.Addr); o.Addr != "" {
@@ -75,12 +77,7 @@ func (b *BIND) loaded() error {
 	if !strings.Contains(b.Log()[b.begun:], " all zones loaded\n") {
 		return errors.New("it does not run yet")
 	}
-	for zone := range b.options.Copies {
-		if _, err := b.Resolver().LookupNS(b.t.Context(), absolute(zone)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return b.has(b.options.Copies)
 }
 
 // Serial is that of a zone as it is served now.
@@ -89,21 +86,48 @@ func (b *BIND) Serial(zone string) int {
 	return readSerial(b.t, b.ctl("zonestatus", zone))
 }
 
-// Refresh has the server look whether a zone that it copies has changed, and copy it then, and waits until it has what
-// the other server has now.
+// Put is [Primary]. Each record has a line of its own when it is edited.
+func (b *BIND) Put(zone, name, text string) {
+	b.t.Helper()
+	b.ctl("freeze", zone)
+	file := filepath.Join(b.dir, zone+".zone")
+	out, err := exec.Command(b.compile, "-q", "-s", "full", "-o", "-", zone, file).CombinedOutput()
+	if err != nil {
+		b.t.Fatalf("%s: %v: %s", b.compile, err, out)
+	}
+	var lines strings.Builder
+	for line := range strings.Lines(string(out)) {
+		words := strings.Fields(line) // name, TTL, class, type, data
+		if len(words) > 6 && words[3] == "SOA" {
+			serial, err := strconv.Atoi(words[6])
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			words[6] = strconv.Itoa(serial + 1)
+			line = strings.Join(words, " ") + "\n"
+		}
+		if len(words) < 4 || words[0] != absolute(name) || words[3] != "TXT" {
+			lines.WriteString(line)
+		}
+	}
+	if text != "" {
+		fmt.Fprintf(&lines, "%s 3600 IN TXT %s\n", absolute(name), strings.Join(quoted(text), " "))
+	}
+	b.write(zone+".zone", lines.String())
+	want := b.Serial(zone) + 1
+	b.ctl("thaw", zone)
+	b.await(func() error { return upToDate(zone, b.Serial(zone), want) })
+}
+
+// Refresh is [Secondary].
 func (b *BIND) Refresh(zone string, from Primary) {
 	b.t.Helper()
 	want := from.Serial(zone)
 	b.ctl("refresh", zone)
-	b.await(func() error {
-		if got := b.Serial(zone); got < want {
-			return fmt.Errorf("zone %s has serial %d, and %d at the primary", zone, got, want)
-		}
-		return nil
-	})
+	b.await(func() error { return upToDate(zone, b.Serial(zone), want) })
 }
 
-// Lose takes a zone from a server that copies it: names of it are refused from now on.
+// Lose is [Secondary].
 func (b *BIND) Lose(zone string) {
 	b.t.Helper()
 	delete(b.options.Copies, zone)
@@ -111,7 +135,7 @@ func (b *BIND) Lose(zone string) {
 	b.ctl("reconfig")
 }
 
-// Copy gives a server a zone to copy, and waits until it is there.
+// Copy is [Secondary].
 func (b *BIND) Copy(zone, from string) {
 	b.t.Helper()
 	b.options.Copies[zone] = from

@@ -3,6 +3,7 @@ package nameserver
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"fmt"
 	"net"
 	"net/netip"
 	"regexp"
@@ -38,12 +39,47 @@ type Dynamic struct {
 	Addr        string   // as of [Loopback]: it listens there, at port 53. "": a port of 127.0.0.1 that was free
 	Key         Key      // may change TXT records below _domainkey of each zone, and nothing else; zero: nobody may
 	Secondaries []string // addresses of servers that copy its zones, and listen at port 53; none: nobody may
-	Notify      bool     // they are told of changes at once (RFC 1996); else they do not know before [BIND.Refresh]
+	Notify      bool     // they are told of changes at once (RFC 1996); else they do not know before they are to Refresh
+
+	Copies map[string]string // zones that it copies, and the address of the server that has each, at port 53
 }
 
 // Primary is a server that others copy zones from.
 type Primary interface {
 	Serial(zone string) int // of the zone as it has it now
+
+	// Put replaces the TXT records of a name by one, or removes them if the text is "", as somebody does who edits the
+	// zone by hand: servers that copy the zone see that it has changed.
+	Put(zone, name, text string)
+}
+
+// Secondary is a server that copies zones.
+type Secondary interface {
+	// Refresh has the server look whether a zone has changed, and copy it then, and waits until it has what the other
+	// server has now.
+	Refresh(zone string, from Primary)
+	// Lose takes a zone from the server: names of it are refused from now on.
+	Lose(zone string)
+	// Copy gives the server a zone to copy, and waits until it is there.
+	Copy(zone, from string)
+}
+
+// has tells whether a server serves zones that it copies.
+func (s *Server) has(copies map[string]string) error {
+	for zone := range copies {
+		if _, err := s.Resolver().LookupNS(s.t.Context(), absolute(zone)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// upToDate tells whether a server has as new a zone as another one had.
+func upToDate(zone string, has, want int) error {
+	if has < want {
+		return fmt.Errorf("zone %s has serial %d, and %d at the primary", zone, has, want)
+	}
+	return nil
 }
 
 // serialLine is how knotc and rndc tell of serials.

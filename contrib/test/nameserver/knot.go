@@ -3,6 +3,7 @@ package nameserver
 import (
 	"fmt"
 	"maps"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -42,6 +43,7 @@ func StartDynamicKnot(t testing.TB, d Dynamic, zones map[string]string) *Knot {
 	}
 	k.configure()
 	k.Start()
+	k.await(func() error { return k.has(d.Copies) })
 	return k
 }
 
@@ -108,8 +110,7 @@ func (k *Knot) ctl(command string, args ...string) (string, error) {
 	return string(out), err
 }
 
-// Put replaces the TXT records of a name by one, or removes them if the text is "", as somebody does who edits the zone
-// by hand: servers that copy the zone see that it has changed.
+// Put is [Primary].
 func (k *Knot) Put(zone, name, text string) {
 	k.t.Helper()
 	steps := [][]string{{"zone-begin", zone}, {"zone-unset", zone, absolute(name), "TXT"}}
@@ -133,6 +134,38 @@ func (k *Knot) Serial(zone string) int {
 		k.t.Fatalf("knotc zone-status: %v: %s", err, out)
 	}
 	return readSerial(k.t, out)
+}
+
+// Refresh is [Secondary].
+func (k *Knot) Refresh(zone string, from Primary) {
+	k.t.Helper()
+	want := from.Serial(zone)
+	if out, err := k.ctl("zone-refresh", zone); err != nil {
+		k.t.Fatalf("knotc zone-refresh: %v: %s", err, out)
+	}
+	k.await(func() error { return upToDate(zone, k.Serial(zone), want) })
+}
+
+// Lose is [Secondary].
+func (k *Knot) Lose(zone string) {
+	k.t.Helper()
+	delete(k.dynamic.Copies, zone)
+	k.configure()
+	if out, err := k.ctl("reload"); err != nil {
+		k.t.Fatalf("knotc reload: %v: %s", err, out)
+	}
+	os.Remove(filepath.Join(k.dir, zone+".zone"))
+}
+
+// Copy is [Secondary].
+func (k *Knot) Copy(zone, from string) {
+	k.t.Helper()
+	k.dynamic.Copies[zone] = from
+	k.configure()
+	if out, err := k.ctl("reload"); err != nil {
+		k.t.Fatalf("knotc reload: %v: %s", err, out)
+	}
+	k.await(func() error { return k.has(k.dynamic.Copies) })
 }
 
 // settings are those of knot.conf, before the zones. No journal: a zone is what its file says.
@@ -163,6 +196,9 @@ func (k *Knot) configure() {
 	for _, zone := range slices.Sorted(maps.Keys(k.zones)) {
 		fmt.Fprintf(&b, "  - domain: %q\n", zone)
 	}
+	for _, zone := range slices.Sorted(maps.Keys(k.dynamic.Copies)) {
+		fmt.Fprintf(&b, "  - domain: %q\n    master: %q\n    acl: notify\n", zone, k.dynamic.Copies[zone])
+	}
 	k.write("knot.conf", b.String())
 }
 
@@ -186,6 +222,15 @@ func (k *Knot) others() (sections, template string) {
 	if len(d.Secondaries) > 0 {
 		rules += fmt.Sprintf("  - id: copy\n    address: %s\n    action: transfer\n", loopback)
 		acl = append(acl, "copy")
+	}
+	if len(d.Copies) > 0 {
+		rules += fmt.Sprintf("  - id: notify\n    address: %s\n    action: notify\n", loopback)
+		acl = append(acl, "notify")
+	}
+	for _, from := range slices.Sorted(maps.Values(d.Copies)) {
+		if remote := fmt.Sprintf("  - id: %[1]q\n    address: %[1]s@%[2]s\n", from, domainPort); !strings.Contains(remotes, remote) {
+			remotes += remote
+		}
 	}
 	for i, s := range d.Secondaries {
 		id := fmt.Sprint("copy", i)
