@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -86,37 +87,8 @@ func parseReply(code byte, data []byte) (Reply, error) {
 	return Reply{Kind: kind}, nil
 }
 
-// replyLine is a line of a reply.
-type replyLine struct {
-	code     int
-	more     bool   // further lines follow
-	enhanced string // "" is none
-	text     string
-}
-
-// parseReplyLine takes a line apart. By hand: a pattern would be compiled at each start of the filter for Exim.
-func parseReplyLine(line string) (l replyLine, ok bool) {
-	if len(line) < 4 || !isNumber(line[:3]) || line[0] != '4' && line[0] != '5' || line[3] != ' ' && line[3] != '-' {
-		return l, false
-	}
-	l.code, _ = strconv.Atoi(line[:3])
-	l.more, l.text = line[3] == '-', line[4:]
-	if first, rest, _ := strings.Cut(l.text, " "); isEnhanced(first) {
-		l.enhanced, l.text = first, rest
-	}
-	return l, true
-}
-
-// isEnhanced tells an enhanced status code (RFC 3463, section 2).
-func isEnhanced(s string) bool {
-	part := strings.Split(s, ".")
-	return len(part) == 3 && (part[0] == "4" || part[0] == "5") && isNumber(part[1]) && isNumber(part[2])
-}
-
-// isNumber tells numbers of one to three digits.
-func isNumber(s string) bool {
-	return s != "" && len(s) <= 3 && strings.Trim(s, "0123456789") == ""
-}
+// replyLine is a line of a reply: code, separator, perhaps an enhanced code, text.
+var replyLine = regexp.MustCompile(`^([45][0-9]{2})([ -])(?:([45]\.[0-9]{1,3}\.[0-9]{1,3})(?: |$))?(.*)$`)
 
 // parseCustom reads a reply as Postfix does: a digit after the code must be the code's first, and percent signs stand
 // double, for Sendmail takes the text for a format. What would break the SMTP dialogue is refused besides (RFC 5321,
@@ -125,18 +97,19 @@ func parseCustom(text string) (Reply, error) {
 	r := Reply{Kind: Custom}
 	lines := strings.Split(text, "\r\n")
 	for i, line := range lines {
-		l, ok := parseReplyLine(line)
-		if !ok || l.more != (i < len(lines)-1) || strings.ContainsAny(line, "\r\n\x00") {
+		m := replyLine.FindStringSubmatch(line)
+		if m == nil || (m[2] == "-") != (i < len(lines)-1) || strings.ContainsAny(line, "\r\n\x00") {
 			return Reply{}, fmt.Errorf("%w: reply line %q", wire.ErrPacket, line)
 		}
 		if c := line[4:]; c != "" && '0' <= c[0] && c[0] <= '9' && c[0] != line[0] {
 			return Reply{}, fmt.Errorf("%w: reply line %q: the codes disagree", wire.ErrPacket, line)
 		}
-		if i > 0 && (l.code != r.Code || l.enhanced != r.Enhanced) {
+		code, _ := strconv.Atoi(m[1])
+		if i > 0 && (code != r.Code || m[3] != r.Enhanced) {
 			return Reply{}, fmt.Errorf("%w: reply line %q: other codes than on the first line", wire.ErrPacket, line)
 		}
-		r.Code, r.Enhanced = l.code, l.enhanced
-		r.Text = append(r.Text, unpercent(l.text))
+		r.Code, r.Enhanced = code, m[3]
+		r.Text = append(r.Text, unpercent(m[4]))
 	}
 	return r, nil
 }
