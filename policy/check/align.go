@@ -46,7 +46,7 @@ func (h *Host) signs(from mail.Domain) (d mail.Domain) {
 	for i := range h.Keys {
 		k := &h.Keys[i]
 		fits := k.Domain == from || k.Subdomains && from.Within(k.Domain)
-		if fits && (k.State == "active" || k.State == "") && len(k.Domain.String()) > len(d.String()) {
+		if fits && k.active() && len(k.Domain.String()) > len(d.String()) {
 			d = k.Domain
 		}
 	}
