@@ -1,12 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto"
-	"crypto/x509"
-	"encoding/pem"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -78,49 +74,11 @@ func readKey(e *env, file, domain, selector string) (*signer.Key, crypto.Signer,
 	if err != nil {
 		return nil, nil, err
 	}
-	private, err := parsePEM(text)
+	key, private, err := keydir.Parse(id, file, text)
 	if err != nil {
-		return nil, nil, status{exitFailed, fmt.Errorf("%s: %w", file, err)}
-	}
-	key, err := signer.NewKey(id, private)
-	if err != nil {
-		return nil, nil, status{exitFailed, fmt.Errorf("%s: %w (make another: reputed keys new %s)", file, err, id.Domain)}
+		return nil, nil, status{exitFailed, err}
 	}
 	return key, private, nil
-}
-
-// What is wrong with a file that should hold a private key. None of these errors quotes it.
-var (
-	errNoPEM     = errors.New("there is no PEM block in it")
-	errTwoPEM    = errors.New("there is more than one PEM block in it (write the private key into a file of its own)")
-	errEncrypted = errors.New("the key is encrypted (decrypt it: openssl pkey -in OLD -out NEW)")
-	errPublic    = errors.New("a public key, where the private one is needed")
-	errBroken    = errors.New("the key is damaged, or not an RSA or Ed25519 key")
-)
-
-// parsePEM reads a private key.
-func parsePEM(text []byte) (crypto.Signer, error) {
-	block, rest := pem.Decode(text)
-	if block == nil {
-		return nil, errNoPEM
-	}
-	if more, _ := pem.Decode(bytes.TrimSpace(rest)); more != nil {
-		return nil, errTwoPEM
-	}
-	switch {
-	case block.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED"):
-		return nil, errEncrypted
-	case strings.HasSuffix(block.Type, "PUBLIC KEY") || block.Type == "CERTIFICATE":
-		return nil, errPublic
-	}
-	if key, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
-		return key, nil
-	}
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if private, ok := key.(crypto.Signer); ok && err == nil {
-		return private, nil
-	}
-	return nil, errBroken
 }
 
 // seenBeforehand tells whether the DNS shows the key. A key that signs and that nobody can see does harm.

@@ -49,21 +49,23 @@ pb40b8Zpfg3APQIhAMHAL8WYd9wIBuuYu5R8e4yZfBJntDtd0KqA0Q5YaE85AiEA
 `
 	good := block("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(key))
 	for _, tt := range []struct{ why, text, want string }{
-		{"an empty file", "", "there is no PEM block in it"},
-		{"cut off", good[:len(good)/2], "there is no PEM block in it"},
-		{"two keys", good + good, "more than one PEM block in it (write the private key into a file of its own)"},
-		{"encrypted", block("ENCRYPTED PRIVATE KEY", []byte("x")), "(decrypt it: openssl pkey -in OLD -out NEW)"},
+		{"an empty file", "", "the file is empty (put back the original"},
+		{"cut off", good[:len(good)/2], "no PEM block in it; it may be cut off (put back the original"},
+		{"two keys", good + good, "more than one PEM block in it; a key has a file of its own (write the private key"},
+		{"encrypted", block("ENCRYPTED PRIVATE KEY", []byte("x")), "(decrypt it: openssl pkey -in FILE -out FILE.new)"},
 		{"a public key", block("PUBLIC KEY", public), "a public key, where the private one is needed"},
 		{"a certificate", block("CERTIFICATE", public), "a public key, where the private one is needed"},
-		{"damaged", block("PRIVATE KEY", []byte("x")), "the key is damaged, or not an RSA or Ed25519 key"},
-		{"ECDSA", block("PRIVATE KEY", ec), "not an RSA or Ed25519 key (make another: reputed keys new example.org)"},
-		{"short", short, "receivers ignore (make another: reputed keys new example.org)"},
+		{"damaged", block("PRIVATE KEY", []byte("x")),
+			"the key is damaged (put back the original from a backup, or make a new key: reputed keys new example.org)"},
+		{"ECDSA", block("PRIVATE KEY", ec),
+			"an ECDSA key, which DKIM does not know (make a new key: reputed keys new example.org)"},
+		{"short", short, "receivers ignore (make a new key: reputed keys new example.org)"},
 	} {
 		w := newKeysWorld(t)
 		file := filepath.Join(t.TempDir(), "s1.private")
 		w.must(os.WriteFile(file, []byte(tt.text), 0o600))
 		code, stdout, stderr := w.run("import", file, "example.org", "--offline")
-		if code != exitFailed || !strings.Contains(stderr, tt.want) || stdout != "" {
+		if code != exitFailed || !strings.Contains(stderr, strings.ReplaceAll(tt.want, "FILE", file)) || stdout != "" {
 			t.Errorf("%s: exit %d: %s%s", tt.why, code, stdout, stderr)
 		}
 		if _, err := os.Stat(w.dir); err == nil {
@@ -106,24 +108,4 @@ func TestKeysImportLooks(t *testing.T) {
 			t.Errorf("%s: %s", tt.why, stdout)
 		}
 	}
-}
-
-// Whatever a file holds, reading it ends, and no error quotes it.
-func FuzzParsePEM(f *testing.F) {
-	key, err := rsa.GenerateKey(rand.Reader, 1024)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add([]byte(block("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(key))))
-	f.Add([]byte(block("PRIVATE KEY", []byte("secret words"))))
-	f.Add([]byte("-----BEGIN"))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		private, err := parsePEM(text)
-		if (private == nil) != (err != nil) {
-			t.Fatalf("%v, %v", private, err)
-		}
-		if err != nil && len(text) > 40 && strings.Contains(err.Error(), string(text[20:40])) {
-			t.Error("the error quotes the file")
-		}
-	})
 }

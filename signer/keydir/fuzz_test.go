@@ -1,7 +1,12 @@
 package keydir
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
+	"strings"
 	"testing"
 
 	"reputed/signer"
@@ -48,6 +53,29 @@ func FuzzState(f *testing.F) {
 		back.Times = l.Times
 		if back != l {
 			t.Fatalf("%+v, was %+v", back, l)
+		}
+	})
+}
+
+// FuzzParse reads any text as a key: it ends, and no error quotes the text.
+func FuzzParse(f *testing.F) {
+	key, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		f.Fatal(err)
+	}
+	block := func(kind string, der []byte) []byte {
+		return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+	}
+	f.Add(block("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(key)))
+	f.Add(block("PRIVATE KEY", []byte("secret words")))
+	f.Add([]byte("-----BEGIN"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		key, private, err := Parse(testID(), "s1.pem", text)
+		if (key == nil) != (err != nil) || (private == nil) != (err != nil) {
+			t.Fatalf("%v, %v, %v", key, private, err)
+		}
+		if err != nil && len(text) > 40 && strings.Contains(err.Error(), string(text[20:40])) {
+			t.Error("the error quotes the text")
 		}
 	})
 }

@@ -210,9 +210,9 @@ func (s *shelf) private(id signer.ID, name string) (*signer.Key, time.Time) {
 		s.problem(name, "cannot be read, or is far too large for a key", "")
 		return nil, time.Time{}
 	}
-	key, err := parse(id, text)
+	key, _, err := Parse(id, path, text)
 	if err != nil {
-		s.problem(name, err.Error(), keyRemedy(err, path))
+		s.found.Problems = append(s.found.Problems, err)
 		return nil, time.Time{}
 	}
 	return key, info.ModTime()

@@ -24,8 +24,21 @@ var (
 	errBroken    = errors.New("the key is damaged")
 )
 
-// parse reads the text of a key file.
-func parse(id signer.ID, text []byte) (*signer.Key, error) {
+// Parse reads the text of a key file at a path, wherever that is. The error is a [*Problem]; it quotes nothing of the
+// text.
+func Parse(id signer.ID, path string, text []byte) (*signer.Key, crypto.Signer, error) {
+	private, err := parse(text)
+	var key *signer.Key
+	if err == nil {
+		key, err = signer.NewKey(id, private)
+	}
+	if err != nil {
+		return nil, nil, &Problem{path, err.Error(), keyRemedy(err, path, id)}
+	}
+	return key, private, nil
+}
+
+func parse(text []byte) (crypto.Signer, error) {
 	if len(bytes.TrimSpace(text)) == 0 {
 		return nil, errEmpty
 	}
@@ -36,11 +49,7 @@ func parse(id signer.ID, text []byte) (*signer.Key, error) {
 	if more, _ := pem.Decode(rest); more != nil {
 		return nil, errTwo
 	}
-	private, err := parseBlock(block)
-	if err != nil {
-		return nil, err
-	}
-	return signer.NewKey(id, private)
+	return parseBlock(block)
 }
 
 func parseBlock(block *pem.Block) (crypto.Signer, error) {
@@ -74,16 +83,19 @@ func parseBlock(block *pem.Block) (crypto.Signer, error) {
 }
 
 // keyRemedy says what to do about a key that cannot be used.
-func keyRemedy(err error, path string) string {
+func keyRemedy(err error, path string, id signer.ID) string {
+	another := "make a new key: reputed keys new " + id.Domain.String()
 	switch {
 	case errors.Is(err, errEncrypted):
 		return "decrypt it: openssl pkey -in " + shell(path) + " -out " + shell(path+".new")
 	case errors.Is(err, errEmpty), errors.Is(err, errNoPEM), errors.Is(err, errBroken):
-		return "put back the original from a backup, or make a new key: reputed keys new DOMAIN"
+		return "put back the original from a backup, or " + another
 	case errors.Is(err, errPublic):
 		return "put the private key here"
+	case errors.Is(err, errTwo):
+		return "write the private key that is in use into a file of its own"
 	}
-	return "make a new key: reputed keys new DOMAIN"
+	return another
 }
 
 // marshal gives the text of a key file.

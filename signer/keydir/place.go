@@ -228,7 +228,7 @@ func (p *place) life(id signer.ID) (stem string, l signer.Life, err error) {
 	}
 	l.Times[signer.Created] = info.ModTime()
 	if text, _, err := readFile(p.root, stem+pemSuffix); err == nil {
-		if key, err := parse(id, text); err == nil {
+		if key, _, err := Parse(id, "", text); err == nil {
 			l = key.In(l).Life()
 		}
 	}
