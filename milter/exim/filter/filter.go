@@ -6,6 +6,9 @@
 //	return_path_add
 //	transport_filter = /usr/bin/reputed-filter --milter unix:/run/reputed/milter.sock $message_exim_id $pipe_addresses
 //
+// The main option spool_wireformat must be off, as it is by default: Exim 4.96 fails to give a filter what came with
+// BDAT then (src/transport.c: it sends to a pipe what only a socket takes), and defers it for ever.
+//
 // It comes last: after the transport's rewriting, and before Exim makes CRLF of the line ends and doubles the dots. What
 // the milter is shown is what the next hop receives.
 //

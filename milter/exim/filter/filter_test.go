@@ -236,7 +236,7 @@ func TestRefused(t *testing.T) {
 // What is no message as Exim writes it, or none that a milter can be shown.
 func TestNoMessage(t *testing.T) {
 	tests := []struct{ name, in, want string }{
-		{"nothing", "", "line 1: the message ends within its header"},
+		{"nothing", "", "no message came"},
 		{"no header", "\n", "return_path_add"},
 		{"no Return-path", "From: a\n\nhi\n", "return_path_add"},
 		{"not the first one", "From: a\n" + returnPath + "\nhi\n", "return_path_add"},

@@ -62,7 +62,7 @@ func TestTrouble(t *testing.T) {
 		want string
 	}{
 		{"a panic", []string{"--milter", "unix:/m", "ID", "a@x"}, panicking{}, "ID is not sent on, Exim will try again: panic: first second  [31m"},
-		{"no message", []string{"--milter", "unix:/m", "ID", "a@x"}, strings.NewReader(""), "ID is not sent on, Exim will try again: line 1: "},
+		{"no message", []string{"--milter", "unix:/m", "ID", "a@x"}, strings.NewReader(""), "ID is not sent on, Exim will try again: no message came"},
 		{"no milter", []string{"--milter", "unix:/nowhere", "ID", "a@x"}, strings.NewReader(returnPath + "\n"), "milter unix:/nowhere: "},
 		{"no arguments", nil, strings.NewReader(""), "unknown message is not sent on, Exim will try again: usage: "},
 		{"an id with a line end", []string{"--milter", "unix:/m", "I\nD", "a@x"}, strings.NewReader(""), "I D is not sent on"},

@@ -24,6 +24,9 @@ type message struct {
 // readMessage reads a message to its end. Its body is to be closed.
 func readMessage(r io.Reader) (*message, error) {
 	in := bufio.NewReaderSize(r, 64<<10)
+	if _, err := in.Peek(1); err == io.EOF {
+		return nil, errNothing
+	}
 	m := &message{body: new(spool)}
 	if err := m.readHeader(in); err != nil {
 		return nil, err
@@ -68,8 +71,9 @@ func (m *message) readHeader(in *bufio.Reader) error {
 	}
 }
 
-// Errors of [message.readHeader].
+// Errors of [readMessage].
 var (
+	errNothing    = errors.New("no message came (with spool_wireformat, Exim cannot give one to a filter)")
 	errCutOff     = errors.New("the message ends within its header")
 	errHeaderSize = fmt.Errorf("the header has more than %d octets", maxHeader)
 	errNoSender   = errors.New("the message does not begin with Return-path (set return_path_add on the transport)")
