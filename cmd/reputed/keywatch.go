@@ -79,7 +79,7 @@ func (d *daemon) keyEvent(ev watch.Event) {
 	switch ev.Change {
 	case watch.BecameUnseen, watch.Failed:
 		level = slog.LevelError
-	case watch.BecamePartly, watch.Wanted, watch.LostMemory:
+	case watch.BecamePartly, watch.HeldBack, watch.Wanted, watch.LostMemory:
 		level = slog.LevelWarn
 	}
 	attrs := []slog.Attr{slog.String("event", "key "+string(ev.Change))}

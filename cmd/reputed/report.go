@@ -5,12 +5,13 @@ import (
 
 	live "reputed/cmd/reputed/internal/status"
 	"reputed/signer"
+	"reputed/signer/watch"
 )
 
 // report tells how the daemon does.
 func (d *daemon) report() *live.Report {
 	s, known := d.current.Load(), d.lists.Snapshot()
-	return &live.Report{
+	r := &live.Report{
 		At: time.Now(), Started: d.started, Version: live.Version(),
 		Hostname: s.cfg.Hostname, Config: s.cfg.File, Reload: d.reloads.Last(), Mode: s.cfg.Policy.Mode.String(),
 		Counts:   d.mail.Counts(),
@@ -21,22 +22,33 @@ func (d *daemon) report() *live.Report {
 		Resolver: live.NewResolver(known.Resolver(), live.Asked{
 			Servers: d.servers, Client: d.client.Stats(), Cache: d.dns.Stats(),
 		}),
-		Keys: d.keysReport(s),
+		Keys: live.Keys(s.keys.ring),
 	}
+	if d.watch != nil {
+		keysReport(r, d.watch.Snapshot())
+	}
+	return r
 }
 
-// keysReport tells how the keys do, with what the watch sees of them.
-func (d *daemon) keysReport(s *setup) []live.Key {
-	keys := live.Keys(s.keys.ring)
-	if d.watch == nil {
-		return keys
-	}
-	seen := d.watch.Snapshot()
-	for i := range keys {
-		k := &keys[i]
-		if of, ok := seen.Key(signer.ID{Domain: k.Domain, Selector: k.Selector}); ok {
-			k.Sighting, k.Unseen, k.Reason, k.Remedy = of.Seen.Sighting.String(), of.Unseen, of.Look.Reason, of.Look.Advice
+// keysReport adds to the keys what the watch sees of them, and how it fares.
+func keysReport(r *live.Report, seen *watch.Snapshot) {
+	c := seen.Counts
+	r.KeyWatch = live.KeyWatch{Looks: c.Looks, Blind: c.Blind, Steps: c.Steps, Records: c.Records, Failures: c.Failures}
+	for i := range r.Keys {
+		k := &r.Keys[i]
+		id := signer.ID{Domain: k.Domain, Selector: k.Selector}
+		of, ok := seen.Key(id)
+		if !ok {
+			continue
+		}
+		k.Sighting, k.Unseen, k.Held = of.Seen.Sighting.String(), of.Unseen, of.Held
+		k.Reason, k.Remedy = of.Look.Reason, of.Look.Advice
+		if of.Unseen {
+			r.KeyWatch.Unseen++
+		}
+		if of.Held {
+			r.KeyWatch.Held++
+			k.Remedy += "; or, if it is to sign all the same: " + watch.Activation(id)
 		}
 	}
-	return keys
 }

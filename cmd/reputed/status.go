@@ -104,7 +104,7 @@ func printStatus(p printer, r *live.Report, problems []live.Problem) {
 	printDomains(p, r)
 	printLists(p, r)
 	printResolver(p, r)
-	printKeys(p, r.Keys)
+	printKeys(p, r)
 }
 
 func configLine(r *live.Report) string {

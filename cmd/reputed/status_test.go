@@ -71,6 +71,10 @@ func listedReport() *live.Report {
 		live.Listing{List: "gone", State: dnsbl.Broken, Reason: "lists the world"})
 	r.Lists = append(r.Lists, live.List{ID: "gone", Health: dnsbl.Faulty, Reason: "lists the world", Remedy: "nothing to do here"})
 	r.Keys[0].Bits, r.Keys[0].Weak = 1024, true
+	r.Keys = append(r.Keys, live.Key{Domain: name("example.org"), Selector: name("s202612"), Algorithm: "rsa-sha256", Bits: 2048,
+		State: "created", Sighting: "partly", Held: true, Reason: "ns1 shows the key; of ns2 nothing is known",
+		Remedy: "look again later; or, if it is to sign all the same: reputed keys activate example.org s202612"})
+	r.KeyWatch = live.KeyWatch{Looks: 340, Blind: 12, Steps: 3, Records: 1, Failures: 2, Held: 1}
 	return r
 }
 

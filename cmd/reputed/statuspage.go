@@ -170,13 +170,20 @@ func printResolver(p printer, r *live.Report) {
 	p.printf("  %s\n", line)
 }
 
-func printKeys(p printer, keys []live.Key) {
-	if len(keys) == 0 {
+func printKeys(p printer, r *live.Report) {
+	if len(r.Keys) == 0 {
 		return
 	}
 	p.printf("%s\n", p.paint(bold, "keys"))
+	if w := r.KeyWatch; w != (live.KeyWatch{}) {
+		p.printf("  %s at their records, %d without answer; %s, %s\n", count(int(w.Looks), "look"), w.Blind,
+			count(int(w.Steps), "step")+" taken", count(int(w.Records), "record")+" changed")
+		if w.Failures > 0 {
+			p.printf("  %s of steps and changes: see the log\n", p.paint(amber, count(int(w.Failures), "failure")))
+		}
+	}
 	var rows [][]cell
-	for _, k := range keys {
+	for _, k := range r.Keys {
 		size := cell{fmt.Sprintf("%d bits", k.Bits), plain}
 		if k.Weak {
 			size = cell{size.text + ", weak", amber}
@@ -185,6 +192,8 @@ func printKeys(p printer, keys []live.Key) {
 		switch {
 		case k.Unseen:
 			row = append(row, cell{k.State + ", seen by nobody", amber})
+		case k.Held:
+			row = append(row, cell{k.State + ", held back", amber})
 		case k.State != "" && k.State != signer.Active.String():
 			row = append(row, cell{k.State + ", seen " + k.Sighting, plain})
 		}

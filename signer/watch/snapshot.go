@@ -24,11 +24,11 @@ type Standing struct {
 
 // Counts counts what happened since the start.
 type Counts struct {
-	Looks    uint64 `json:"looks"`    // at the records of keys
-	Blind    uint64 `json:"blind"`    // of these, those that told nothing
-	Steps    uint64 `json:"steps"`    // that were taken
-	Records  uint64 `json:"records"`  // that were changed
-	Failures uint64 `json:"failures"` // of steps, and of changes of records; each try counts
+	Looks    uint64 // at the records of keys
+	Blind    uint64 // of these, those that told nothing
+	Steps    uint64 // that were taken
+	Records  uint64 // that were changed
+	Failures uint64 // of steps, and of changes of records; each try counts
 }
 
 // Snapshot is what is known at one moment: a little earlier than now, where there are many keys. It does not change;

@@ -43,7 +43,8 @@ type Report struct {
 	Domains  []Domain       `json:"domains"`           // those that are watched on lists of domains
 	Lists    []List         `json:"lists"`             // those that are watched
 	Resolver Resolver       `json:"resolver"`
-	Keys     []Key          `json:"keys"` // those in use
+	Keys     []Key          `json:"keys"`               // those in use
+	KeyWatch KeyWatch       `json:"key_watch,omitzero"` // since the start; zero: they are not watched, or nothing happened yet
 }
 
 // Reload is an attempt to take a new configuration.
@@ -166,8 +167,20 @@ type Key struct {
 
 	Sighting string `json:"sighting,omitempty"` // how much of the world sees its record: see signer.Sighting; "": not watched
 	Unseen   bool   `json:"unseen"`             // nobody sees it, which is sure
+	Held     bool   `json:"held,omitempty"`     // it is new, and held back only by servers that could not be asked, for long
 	Reason   string `json:"reason,omitempty"`   // what was found last; unescaped
 	Remedy   string `json:"remedy,omitempty"`
+}
+
+// KeyWatch is how the watch of keys fares.
+type KeyWatch struct {
+	Looks    uint64 `json:"looks"`    // at the records of keys
+	Blind    uint64 `json:"blind"`    // of these, those that told nothing
+	Steps    uint64 `json:"steps"`    // that keys were taken
+	Records  uint64 `json:"records"`  // that were changed
+	Failures uint64 `json:"failures"` // of steps, and of changes of records; each try counts
+	Unseen   int    `json:"unseen"`   // keys that nobody sees now
+	Held     int    `json:"held"`     // new keys that are held back now, for long, by servers that could not be asked
 }
 
 // Version names this program as it was built: the version of the module, or the revision.

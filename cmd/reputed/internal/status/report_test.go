@@ -242,6 +242,20 @@ func TestVersion(t *testing.T) {
 	}
 }
 
+// A new key that silent servers hold back is for somebody to mend, or to activate.
+func TestHeldKey(t *testing.T) {
+	d, _ := mail.ParseDomain("example.org")
+	s, _ := mail.ParseDomain("s2")
+	r := &status.Report{Keys: []status.Key{{
+		Domain: d, Selector: s, State: "created", Sighting: "partly", Held: true, Reason: "of ns2 nothing is known", Remedy: "mend it",
+	}}}
+	problems, worst := r.Problems()
+	const want = "the new key example.org/s2 does not sign, as not every server can be asked about it: of ns2 nothing is known"
+	if worst != status.Warning || len(problems) != 1 || problems[0].Text != want || problems[0].Remedy != "mend it" {
+		t.Errorf("%v: %+v", worst, problems)
+	}
+}
+
 // A key that nobody sees any more is for somebody to mend; one that is on its way is not.
 func TestUnseenKey(t *testing.T) {
 	d, _ := mail.ParseDomain("example.org")
