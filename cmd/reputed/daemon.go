@@ -51,6 +51,7 @@ type daemon struct {
 	log     *slog.Logger
 	started time.Time
 	reloads live.Reloads
+	rsa     *rsaMaker
 
 	changing sync.Mutex     // held while one setup is made to take the place of another
 	eximAt   []net.Listener // where Exim's ACLs ask
@@ -59,7 +60,7 @@ type daemon struct {
 
 // newDaemon makes a daemon from a configuration. With an err among its keys it must not serve.
 func newDaemon(e *env, cfg *config.Config, log *slog.Logger) (*daemon, error) {
-	d := &daemon{log: log, mail: maillog.New(log), started: e.now()}
+	d := &daemon{log: log, mail: maillog.New(log), started: e.now(), rsa: newRSAMaker(log)}
 	d.client, d.servers = newResolver(&cfg.DNS), cfg.DNS.Servers
 	d.dns = dns.NewCache(d.client, dns.CacheOptions{})
 	if cfg.Signing.Watch {
@@ -114,6 +115,10 @@ func (d *daemon) setUp(e *env, cfg *config.Config, inUse *heldKeys) (*setup, err
 	k := known{
 		resolver: d.dns, listed: func(a netip.Addr) []dnsbl.Listing { return d.lists.Snapshot().Listed(a) },
 		lives: map[signer.ID]signer.Life{}, inUse: inUse,
+	}
+	var err error
+	if k.hands, err = d.rsa.hands(cfg.Signing.RSA); err != nil {
+		return nil, err
 	}
 	if d.watch != nil {
 		seen := d.watch.Snapshot()

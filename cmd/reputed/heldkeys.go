@@ -29,9 +29,14 @@ type heldKeys struct {
 
 // loadKeys reads the keys and matches them with the configured domains. What was known of them stands in for states that
 // cannot be read; what was in use goes on (nil: it does not) until it is revoked, or a reload gives it up.
-func loadKeys(cfg *config.Config, known map[signer.ID]signer.Life, inUse *heldKeys) *heldKeys {
-	found := keydir.Load(cfg.Signing.Keys, keydir.Options{Known: known})
-	kept := keep(&found, inUse)
+func loadKeys(cfg *config.Config, k known) *heldKeys {
+	found := keydir.Load(cfg.Signing.Keys, keydir.Options{Known: k.lives})
+	if k.hands != nil {
+		for i, key := range found.Keys {
+			found.Keys[i] = key.Through(k.hands)
+		}
+	}
+	kept := keep(&found, k.inUse)
 	ring, err := signer.NewRing(cfg.Rules(), found.Domains, found.Keys)
 	h := &heldKeys{
 		dir: cfg.Signing.Keys, absent: found.Absent, err: found.Unreadable,

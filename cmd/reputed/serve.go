@@ -77,7 +77,7 @@ func serve(ctx context.Context, e *env, file string) error {
 	ways := d.current.Load().routes
 	log.Info("serving", "config", cmp.Or(path, "none, running on defaults"), "hostname", cfg.Hostname.String(),
 		"trusts", trusted(&cfg.Outbound), "keys", keyNames(keys.ring), "directory", cfg.Signing.Keys,
-		"egress", egressNames(ways), "policy", cfg.Policy.Mode.String())
+		"rsa", d.rsa.name(cfg.Signing.RSA), "egress", egressNames(ways), "policy", cfg.Policy.Mode.String())
 	announce(e.stdout, log, cfg, keys.ring, at)
 	for _, a := range egressAdvice(readPostfix(ctx), ways, cfg.Rewrites()) {
 		log.Warn(a.text, "remedy", a.remedy)

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto"
+	"crypto/rsa"
 	"errors"
 	"io"
 	"log/slog"
@@ -37,9 +39,10 @@ type setup struct {
 type known struct {
 	resolver dns.Resolver
 	listed   func(netip.Addr) []dnsbl.Listing
-	lives    map[signer.ID]signer.Life // of keys, for those whose state cannot be read
-	unseen   map[signer.ID]bool        // keys that nobody can see
-	inUse    *heldKeys                 // whose keys go on if they are not found; nil: none
+	lives    map[signer.ID]signer.Life           // of keys, for those whose state cannot be read
+	unseen   map[signer.ID]bool                  // keys that nobody can see
+	inUse    *heldKeys                           // whose keys go on if they are not found; nil: none
+	hands    func(*rsa.PrivateKey) crypto.Signer // that RSA keys are put into; nil: they stay in those of crypto/rsa
 }
 
 // newSetup reads the keys, and the secrets of zones that may be changed. It fails where one of those cannot be used, and
@@ -49,7 +52,7 @@ func newSetup(e *env, cfg *config.Config, k known) (*setup, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &setup{cfg: cfg, keys: loadKeys(cfg, k.lives, k.inUse), routes: routes(e, cfg)}
+	s := &setup{cfg: cfg, keys: loadKeys(cfg, k), routes: routes(e, cfg)}
 	if cfg.Signing.OnUnpublished == config.LastGood {
 		s.keys.ring = s.keys.ring.Without(k.unseen)
 	}

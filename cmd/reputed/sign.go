@@ -41,7 +41,7 @@ func signMessage(e *env, file string, args []string) error {
 	if err != nil {
 		return err
 	}
-	keys := loadKeys(cfg, nil, nil)
+	keys := loadKeys(cfg, known{})
 	if keys.err != nil {
 		return errNoFile(fmt.Errorf("the keys cannot be read: %w", keys.err))
 	}

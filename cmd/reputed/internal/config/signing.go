@@ -37,21 +37,15 @@ type RSA uint8
 const (
 	Auto RSA = iota // the fastest there is
 	Go              // the Go library
+	Libcrypto       // OpenSSL's libcrypto, and nothing else
 )
 
-var engines = [...]string{"auto", "go"}
+var engines = [...]string{"auto", "go", "libcrypto"}
 
 func (r RSA) String() string { return engines[r] }
 
 // MarshalText writes the word of [RSA.String].
 func (r RSA) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
-
-func rsa(s string) (RSA, error) {
-	if s == "libcrypto" {
-		return 0, fmt.Errorf("%q is not in this build (auto, go)", s)
-	}
-	return choice(Auto, Go)(s)
-}
 
 // Unpublished says what signs while the DNS shows, beyond doubt, no record of the active key.
 type Unpublished uint8
@@ -130,7 +124,7 @@ func (g *Signing) read(s *section, host mail.Domain) {
 	answers := choice(policy.Log, policy.Defer, policy.Reject)
 	text(s, "on_foreign_from", answers, &g.OnForeignFrom)
 	text(s, "on_no_key", answers, &g.OnNoKey)
-	text(s, "rsa", rsa, &g.RSA)
+	text(s, "rsa", choice(Auto, Go, Libcrypto), &g.RSA)
 	g.readLives(s, host)
 	g.readPublish(s.tables("publish"))
 }

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"crypto"
+	"crypto/rsa"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"reputed/cmd/reputed/internal/config"
+	"reputed/signer/libcrypto"
+)
+
+// rsaMaker says who makes RSA signatures. The library is opened once, and stays open as long as the process.
+type rsaMaker struct {
+	log  *slog.Logger
+	open func() (*libcrypto.Library, error)
+}
+
+func newRSAMaker(log *slog.Logger) *rsaMaker {
+	return &rsaMaker{log: log, open: sync.OnceValues(libcrypto.Open)}
+}
+
+// hands gives the hands that private keys are put into; nil: they stay with crypto/rsa.
+func (m *rsaMaker) hands(want config.RSA) (func(*rsa.PrivateKey) crypto.Signer, error) {
+	if want == config.Go {
+		return nil, nil
+	}
+	library, err := m.open()
+	switch {
+	case err == nil:
+		return func(key *rsa.PrivateKey) crypto.Signer { return library.Signer(key, m.failed) }, nil
+	case want == config.Auto:
+		return nil, nil
+	}
+	return nil, fmt.Errorf("signing.rsa = %q: %w (install libssl3, or let it be %q, which does with what there is)",
+		want, err, config.Auto)
+}
+
+// failed logs that the library is of no use for a key. Its mail is signed all the same.
+func (m *rsaMaker) failed(err error) {
+	m.log.Error("libcrypto fails, so crypto/rsa signs", "err", err)
+}
+
+// name says who makes RSA signatures, for the log.
+func (m *rsaMaker) name(want config.RSA) string {
+	if want != config.Go {
+		if library, err := m.open(); err == nil {
+			return "libcrypto, " + library.Version()
+		}
+	}
+	return "crypto/rsa"
+}
