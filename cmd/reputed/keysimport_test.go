@@ -18,6 +18,18 @@ func block(kind string, der []byte) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 }
 
+// shortKey is RSA of 512 bits, made with: openssl genrsa -traditional 512. The Go library makes none any more.
+const shortKey = `-----BEGIN RSA PRIVATE KEY-----
+MIIBPAIBAAJBALw+4yJM5ej4ryG3F2RnW0t3Yl3OO91Y4N2e96EV9lrSXS2BcLXK
+NWmU53w6R/AeIKOA5xde9YHE0idyn9fjftcCAwEAAQJBAJ0p9ABjK2CCn9UKQ+Fz
+2Wj8V4fx81EuLy9Y1W4MJA5WPCcAmUfTIUBbLjctEEQAl2thPnNtBDLP5cwbYInz
+xmECIQDsBB5p1PhMDOakCk2xRgYZuYQp8VhaLglgn2npUKudZQIhAMwvTBTIBVqD
+pJg2TVjFAHL0bVGSl8xN97PM776RwNWLAiBHluw+v9nc/6DKK1HrrsjU7r/XFRzu
+pb40b8Zpfg3APQIhAMHAL8WYd9wIBuuYu5R8e4yZfBJntDtd0KqA0Q5YaE85AiEA
+1i5yxtGKxc46EYF95cTEzI2G9PJ2t4utJKCHbTZFIvg=
+-----END RSA PRIVATE KEY-----
+`
+
 // A file that holds no usable key is refused, with what mends it, and nothing is written.
 func TestKeysImportRefuses(t *testing.T) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -36,17 +48,6 @@ func TestKeysImportRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// RSA of 512 bits, made with: openssl genrsa -traditional 512. The Go library makes none any more.
-	const short = `-----BEGIN RSA PRIVATE KEY-----
-MIIBPAIBAAJBALw+4yJM5ej4ryG3F2RnW0t3Yl3OO91Y4N2e96EV9lrSXS2BcLXK
-NWmU53w6R/AeIKOA5xde9YHE0idyn9fjftcCAwEAAQJBAJ0p9ABjK2CCn9UKQ+Fz
-2Wj8V4fx81EuLy9Y1W4MJA5WPCcAmUfTIUBbLjctEEQAl2thPnNtBDLP5cwbYInz
-xmECIQDsBB5p1PhMDOakCk2xRgYZuYQp8VhaLglgn2npUKudZQIhAMwvTBTIBVqD
-pJg2TVjFAHL0bVGSl8xN97PM776RwNWLAiBHluw+v9nc/6DKK1HrrsjU7r/XFRzu
-pb40b8Zpfg3APQIhAMHAL8WYd9wIBuuYu5R8e4yZfBJntDtd0KqA0Q5YaE85AiEA
-1i5yxtGKxc46EYF95cTEzI2G9PJ2t4utJKCHbTZFIvg=
------END RSA PRIVATE KEY-----
-`
 	good := block("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(key))
 	for _, tt := range []struct{ why, text, want string }{
 		{"an empty file", "", "the file is empty (put back the original"},
@@ -59,7 +60,7 @@ pb40b8Zpfg3APQIhAMHAL8WYd9wIBuuYu5R8e4yZfBJntDtd0KqA0Q5YaE85AiEA
 			"the key is damaged (put back the original from a backup, or make a new key: reputed keys new example.org)"},
 		{"ECDSA", block("PRIVATE KEY", ec),
 			"an ECDSA key, which DKIM does not know (make a new key: reputed keys new example.org)"},
-		{"short", short, "receivers ignore (make a new key: reputed keys new example.org)"},
+		{"short", shortKey, "receivers ignore (make a new key: reputed keys new example.org)"},
 	} {
 		w := newKeysWorld(t)
 		file := filepath.Join(t.TempDir(), "s1.private")

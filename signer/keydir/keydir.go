@@ -216,11 +216,18 @@ func (l *loader) unsafe(info fs.FileInfo, path string, forbidden fs.FileMode, wh
 }
 
 func (l *loader) remedy(err error, name string) string {
-	if errors.Is(err, fs.ErrPermission) {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
 		return "chown " + l.owner() + " " + l.shell(name)
+	case escapes(err):
+		path := l.shell(name)
+		return "put a copy in its place: cp -pr --remove-destination \"$(readlink -f " + path + ")\" " + path
 	}
 	return ""
 }
+
+// escapes tells of a link that [os.Root] does not follow; its error has no name.
+func escapes(err error) bool { return strings.Contains(err.Error(), "escapes from parent") }
 
 // shell gives the path of what lies in the directory, for the commands in remedies.
 func (l *loader) shell(name string) string { return shell(filepath.Join(l.dir, name)) }
@@ -253,7 +260,7 @@ func reason(err error) string {
 	if errors.As(err, &p) {
 		err = p.Err
 	}
-	if strings.Contains(err.Error(), "escapes from parent") {
+	if escapes(err) {
 		return "leads out of the key directory; links must stay inside"
 	}
 	return err.Error()

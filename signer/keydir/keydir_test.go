@@ -8,6 +8,8 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
@@ -62,6 +64,20 @@ func pemText(t testing.TB, kind string, der []byte) string {
 func pkcs8(t testing.TB, key any) []byte {
 	t.Helper()
 	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
+
+// otherKey makes a key of an algorithm, in which there is nothing of use.
+func otherKey(t testing.TB, algorithm ...int) []byte {
+	t.Helper()
+	der, err := asn1.Marshal(struct {
+		Version    int
+		Algorithm  pkix.AlgorithmIdentifier
+		PrivateKey []byte
+	}{0, pkix.AlgorithmIdentifier{Algorithm: algorithm}, []byte{4, 0}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +229,18 @@ func TestProblems(t *testing.T) {
 			": RSA key of less than 1024 bits"},
 		{"a directory", func(p string) { os.Mkdir(p, 0o700) }, ": not a regular file"},
 		{"a pipe", func(p string) { syscall.Mkfifo(p, 0o600) }, ": not a regular file"},
-		{"a link that leads out", func(p string) { os.Symlink("/etc/passwd", p) }, ": leads out of the key directory"},
+		{"dsa in the new way", func(p string) {
+			write(t, p, pemText(t, "PRIVATE KEY", otherKey(t, 1, 2, 840, 10040, 4, 1)), 0o600)
+		},
+			": a DSA key, which DKIM does not know (make a new key: reputed keys new example.org)"},
+		{"X25519", func(p string) { write(t, p, pemText(t, "PRIVATE KEY", otherKey(t, 1, 3, 101, 111)), 0o600) },
+			": not an RSA or Ed25519 key (make a new key"},
+		{"RSA that is damaged inside", func(p string) {
+			write(t, p, pemText(t, "PRIVATE KEY", otherKey(t, 1, 2, 840, 113549, 1, 1, 1)), 0o600)
+		}, ": the key is damaged (put back"},
+		{"a link that leads out", func(p string) { os.Symlink("/etc/passwd", p) },
+			": leads out of the key directory; links must stay inside (put a copy in its place: " +
+				"cp -pr --remove-destination \"$(readlink -f PATH)\" PATH)"},
 		{"a link to nothing", func(p string) { os.Symlink("nothing", p) }, ": no such file"},
 		{"huge", func(p string) { write(t, p, strings.Repeat("x", 100<<10), 0o600) },
 			": cannot be read, or is far too large"},

@@ -5,6 +5,8 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/pem"
 	"errors"
 	"strings"
@@ -71,7 +73,7 @@ func parseBlock(block *pem.Block) (crypto.Signer, error) {
 	}
 	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
-		return nil, errBroken
+		return nil, unknown(block.Bytes)
 	}
 	switch key := key.(type) {
 	case *ecdsa.PrivateKey:
@@ -80,6 +82,31 @@ func parseBlock(block *pem.Block) (crypto.Signer, error) {
 		return key, nil
 	}
 	return nil, signer.ErrKeyType
+}
+
+// Algorithms of keys, as PKCS#8 names them: RFC 3279, sections 2.3.1 and 2.3.2, and RFC 8410, section 3.
+var (
+	oidRSA     = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 1}
+	oidEd25519 = asn1.ObjectIdentifier{1, 3, 101, 112}
+	oidDSA     = asn1.ObjectIdentifier{1, 2, 840, 10040, 4, 1}
+)
+
+// unknown tells what is wrong with a key in PKCS#8 that cannot be read: it is damaged, or of another algorithm.
+func unknown(der []byte) error {
+	var key struct { // RFC 5208, section 5
+		Version    int
+		Algorithm  pkix.AlgorithmIdentifier
+		PrivateKey []byte
+		More       asn1.RawValue `asn1:"optional"`
+	}
+	_, err := asn1.Unmarshal(der, &key)
+	switch of := key.Algorithm.Algorithm; {
+	case err != nil, of.Equal(oidRSA), of.Equal(oidEd25519):
+		return errBroken
+	case of.Equal(oidDSA):
+		return errDSA
+	}
+	return signer.ErrKeyType
 }
 
 // keyRemedy says what to do about a key that cannot be used.
