@@ -27,6 +27,9 @@ tries again: the milter does not answer, or not with yes, or the message is cut 
 (facility mail) says what the trouble was; standard error stays silent unless it is a terminal, for Exim
 takes it for a part of the message. Of a large body, what is above 256 KiB goes to a file in $TMPDIR.
 
+Exim's option spool_wireformat must be off, as it is by default: with it, Exim cannot give a filter what
+came with BDAT, and keeps it for ever.
+
 Exit status: 0 the whole message was written; 75 it was not.`,
 		DisableFlagParsing:    true, // a recipient may begin with "-"
 		DisableFlagsInUseLine: true,
