@@ -2,16 +2,12 @@ package dnsbl
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
+
+	"reputed/policy/statefile"
 )
 
 // memory is what is kept over a restart, and of what is not watched any more, until its time would have come.
@@ -30,10 +26,7 @@ type stateFile struct {
 	Lists   map[string]*listMemory `json:"lists"`
 }
 
-const (
-	stateVersion = 1
-	maxState     = 64 << 20 // octets: more than all that can be watched needs
-)
+const stateVersion = 1
 
 // listMemory is what is kept of a list, by its id.
 type listMemory struct {
@@ -75,37 +68,21 @@ type cellMemory struct {
 // openMemory reads the state file. The memory can be used in any case; the error says why it is empty.
 func openMemory(path string) (*memory, error) {
 	m := &memory{path: path, lists: map[string]*listMemory{}}
-	if path == "" {
-		return m, nil
-	}
-	lists, err := readState(path)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) { // nothing can have been known
-		return m, nil
-	}
-	if err == nil {
-		m.lists = lists
-		return m, nil
-	}
-	aside := path + ".broken"
-	if moved := os.Rename(path, aside); moved != nil {
-		return m, fmt.Errorf("state file %s: %w", path, err)
-	}
-	return m, fmt.Errorf("state file %s: %w; it was set aside as %s", path, err, aside)
+	err := statefile.Load(path, func(text []byte) error {
+		lists, err := parseState(text)
+		if err == nil {
+			m.lists = lists
+		}
+		return err
+	})
+	return m, err
 }
 
-// readState reads a state file.
+// readState reads a state file, and leaves it as it is.
 func readState(path string) (map[string]*listMemory, error) {
-	f, err := os.Open(path)
+	text, err := statefile.Read(path)
 	if err != nil {
 		return nil, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxState+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(text) > maxState {
-		return nil, errors.New("far too large")
 	}
 	return parseState(text)
 }
@@ -244,33 +221,11 @@ func (m *memory) writeSoon(watches []*watch, now time.Time, urgent bool) error {
 	return err
 }
 
-// write writes the state file, whole or not at all.
+// write writes the state file.
 func (m *memory) write(watches []*watch, now time.Time) error {
-	if m.path == "" {
-		m.dirty = false
-		return nil
-	}
-	text, err := json.Marshal(stateFile{Version: stateVersion, Lists: m.all(watches, now)})
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(m.path), 0o700); err != nil {
-		return err
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(m.path), ".dnsbl-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(append(text, '\n'))
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp.Name(), m.path); err != nil {
-		return err
-	}
-	m.dirty = false
-	return nil
+	err := statefile.Save(m.path, stateFile{Version: stateVersion, Lists: m.all(watches, now)})
+	m.dirty = m.dirty && err != nil
+	return err
 }
 
 // all gives what there is to write: what is watched, and what is kept. It forgets what is kept and has had its time.

@@ -2,16 +2,12 @@ package watch
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"reputed/policy/mail"
+	"reputed/policy/statefile"
 	"reputed/signer"
 )
 
@@ -33,7 +29,6 @@ type stateFile struct {
 
 const (
 	stateVersion = 1
-	maxState     = 64 << 20            // octets: more than all keys of a host need
 	maxText      = 4096                // octets of a text that is believed
 	keepFor      = 30 * 24 * time.Hour // a key that is not there may come back
 	longestTTL   = 7 * 24 * time.Hour  // what is believed of an answer
@@ -86,36 +81,7 @@ func (s *sighting) UnmarshalText(text []byte) error {
 // recall reads the state file. The memory can be used in any case; the error says why it is empty.
 func recall(path string) (*memory, error) {
 	m := &memory{path: path, keys: map[signer.ID]*keyMemory{}}
-	if path == "" {
-		return m, nil
-	}
-	text, err := readBounded(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return m, nil
-	}
-	if err == nil {
-		if err = m.parse(text); err == nil {
-			return m, nil
-		}
-	}
-	aside := path + ".broken"
-	if moved := os.Rename(path, aside); moved != nil {
-		return m, fmt.Errorf("state file %s: %w", path, err)
-	}
-	return m, fmt.Errorf("state file %s: %w; it was set aside as %s", path, err, aside)
-}
-
-func readBounded(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxState+1))
-	if err == nil && len(text) > maxState {
-		err = errors.New("far too large")
-	}
-	return text, err
+	return m, statefile.Load(path, m.parse)
 }
 
 // parse reads what a state file holds.
@@ -205,29 +171,11 @@ func (m *memory) writeOnce(entries map[signer.ID]*entry, now time.Time) error {
 	return err
 }
 
-// write writes the state file, whole or not at all.
+// write writes the state file.
 func (m *memory) write(entries map[signer.ID]*entry, now time.Time) error {
-	if m.path == "" {
-		return nil
-	}
-	text, err := json.Marshal(m.all(entries, now))
-	if err != nil {
-		return err
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(m.path), ".watch-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(append(text, '\n'))
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp.Name(), m.path); err != nil {
-		return err
-	}
-	m.dirty = false
-	return nil
+	err := statefile.Save(m.path, m.all(entries, now))
+	m.dirty = m.dirty && err != nil
+	return err
 }
 
 // all gives what there is to write: what is watched, and what is kept. It forgets what was kept for long enough.

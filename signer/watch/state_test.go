@@ -216,7 +216,10 @@ func TestStateNotWritable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHost(t, &world{})
 		h.key("s1", signer.Active, day)
-		h.opt.State = filepath.Join(h.dir+"-state", "watch.json")
+		if err := os.WriteFile(h.state, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		h.opt.State = filepath.Join(h.state, "watch.json") // below a file
 		h.Watch = watch.New(h.opt)
 		h.build()
 		ctx, cancel := context.WithCancel(t.Context())

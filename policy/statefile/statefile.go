@@ -1,0 +1,90 @@
+// Package statefile keeps what a service knows over restarts, in a file of JSON of its own.
+//
+// [Load] reads it, [Save] writes it. What such a file holds can be found out again: so one that cannot be read is set
+// aside, as PATH.broken, and the service begins anew.
+//
+// # What it never does
+//
+// It does not say when to write, nor what is to be believed: the file may have been written by an older or newer
+// program, by a clock that was wrong, or by somebody else. It keeps no lock: a file belongs to one process.
+//
+// # Security
+//
+// Files are made with mode 0600, directories with 0700. No more is read than the bound.
+package statefile
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+const maxOctets = 64 << 20 // more than a host can know
+
+// Load has the text of a file parsed. Without a file ("" is none) there is nothing to parse, and no error. One that
+// cannot be read, or that parse does not take, is set aside; the error says why, and where it is now.
+func Load(path string, parse func(text []byte) error) error {
+	if path == "" {
+		return nil
+	}
+	text, err := Read(path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) { // nothing can have been known
+		return nil
+	}
+	if err == nil {
+		err = parse(text)
+	}
+	if err == nil {
+		return nil
+	}
+	aside := path + ".broken"
+	if moved := os.Rename(path, aside); moved != nil {
+		return fmt.Errorf("state file %s: %w", path, err)
+	}
+	return fmt.Errorf("state file %s: %w; it was set aside as %s", path, err, aside)
+}
+
+// Read gives the text of a file, and leaves it as it is: for those who look at what is another's.
+func Read(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxOctets+1))
+	if err == nil && len(text) > maxOctets {
+		err = errors.New("far too large")
+	}
+	return text, err
+}
+
+// Save writes a value as JSON, whole or not at all. The directory is made if it is missing. A path of "" is no file:
+// nothing is done.
+func Save(path string, value any) error {
+	if path == "" {
+		return nil
+	}
+	text, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(dir, "."+filepath.Base(path)+"-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(append(text, '\n'))
+	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), path)
+}
