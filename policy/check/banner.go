@@ -47,7 +47,7 @@ func (h *Host) banner(ctx context.Context) policy.Finding {
 		}
 		return f
 	}
-	f := finding("banner", "unknown", policy.Unknown, "nothing answers at port 25 of this host")
+	f := finding("banner", "unknown", policy.Unknown, "no mail server answers at port 25 of this host")
 	f.Advice, f.Evidence = "a host that only sends needs nothing there", evidence
 	return f
 }

@@ -136,7 +136,9 @@ func (h *Host) judgeForward(ctx context.Context, g *greeting, forward *iprev.For
 }
 
 // judgeMissing says what it means that a name does not lead to these addresses, which may be all of the egress.
-func (h *Host) judgeMissing(ctx context.Context, forward *iprev.Forward, missing []netip.Addr, all bool) policy.Finding {
+func (h *Host) judgeMissing(
+	ctx context.Context, forward *iprev.Forward, missing []netip.Addr, all bool,
+) policy.Finding {
 	name := forward.Name
 	if a := h.invents(ctx); a.Status == dns.Found && invented(forward.Addrs(), a) {
 		f := finding("helo", "unknown", policy.Unknown,

@@ -28,7 +28,7 @@ func itemHeloPTR() Item {
 					continue
 				}
 				f := ofAddress(l, h.compareNames(l, &r))
-				f.Evidence = append(answered("PTR "+iprev.ReverseName(l.Addr), r.Answer), expect(h.greets(l)))
+				f.Evidence = append(namesEvidence(&r), expect(h.greets(l)))
 				all = append(all, f)
 			}
 			return all

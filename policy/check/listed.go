@@ -135,7 +135,7 @@ func meaningOf(r *dnsbl.Result) string { return meanings(&dnsbl.Listing{Codes: r
 // unheardOf is the finding about lists that did not say how a subject stands.
 func unheardOf(rule string, s dnsbl.Subject, unheard []*dnsbl.Result, critical bool) policy.Finding {
 	var ids []string
-	first := unheard[0]
+	first := unheard[0] // they are in the order of how much they weigh
 	f := finding(rule, "unknown", policy.Unknown, "")
 	f.Subject = s.String()
 	for _, r := range unheard {
@@ -146,7 +146,7 @@ func unheardOf(rule string, s dnsbl.Subject, unheard []*dnsbl.Result, critical b
 		f.Evidence = append(f.Evidence, listEvidence(r))
 	}
 	f.Reason = fmt.Sprintf("whether %s is on %s is not known: %s", s, strings.Join(ids, ", "), first.Reason)
-	f.Advice = first.Remedy
+	f.Advice = cmp.Or(first.Remedy, adviceList)
 	return f
 }
 

@@ -29,8 +29,10 @@ const (
 // Seen gives the addresses of interfaces that the world can see, those of earlier looks too, the latest first. It is
 // what [Host.Before] should hold at the next look: keep it, as JSON, between looks. It is Before where nothing is known
 // of the interfaces.
-func (h *Host) Seen() []Seen {
-	now := h.now()
+func (h *Host) Seen() []Seen { return h.seen(h.now()) }
+
+// seen is Seen at a time.
+func (h *Host) seen(now time.Time) []Seen {
 	var all []Seen
 	for _, a := range h.onInterfaces() {
 		s := Seen{Addr: a, First: now, Last: now}
@@ -104,7 +106,7 @@ func (h *Host) changes() (all []policy.Finding) {
 	now := h.now()
 	var here []Seen
 	var away []Seen
-	for _, s := range h.Seen() {
+	for _, s := range h.seen(now) {
 		if s.Last.Equal(now) {
 			here = append(here, s)
 		} else {

@@ -97,9 +97,24 @@ func (h *Host) reversals(ctx context.Context) map[netip.Addr]iprev.Result {
 	})
 }
 
-// reverseEvidence is what was asked about the names of an address, and what came back.
+// namesEvidence is what came back to the question for the names of an address.
+func namesEvidence(r *iprev.Result) (all []policy.Evidence) {
+	question := "PTR " + iprev.ReverseName(r.Addr)
+	if len(r.Names) == 0 {
+		return answered(question, r.Answer)
+	}
+	for _, n := range r.Names {
+		all = append(all, policy.Evidence{Name: question, Value: cut(n.Name)})
+	}
+	if r.Unread > 0 {
+		all = append(all, policy.Evidence{Name: question, Value: fmt.Sprintf("and %d more", r.Unread)})
+	}
+	return all
+}
+
+// reverseEvidence is what was asked about the names of an address and where they lead, and what came back.
 func reverseEvidence(r *iprev.Result) []policy.Evidence {
-	all := answered("PTR "+iprev.ReverseName(r.Addr), r.Answer)
+	all := namesEvidence(r)
 	for _, n := range r.Names {
 		all = append(all, answered(addressType(r.Addr)+" "+n.Name, n.Answer)...)
 	}

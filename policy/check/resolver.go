@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -101,13 +102,13 @@ func judgeResolver(results []dnsbl.Result, invention dns.Answer) policy.Finding 
 		f.Reason = "the time was up before these lists had answered: " + strings.Join(g.quiet, ", ")
 	case g.known == 0 && len(g.quiet) > 0:
 		f.Result, f.Grade, f.Advice = Silent, policy.Unknown, adviceSilent
-		f.Reason = fmt.Sprintf("no list answers; %s %s", g.gap.List.ID, g.gap.Reason)
+		f.Reason = fmt.Sprintf("no list answers; %s: %s", g.gap.List.ID, g.gap.Reason)
 	case g.known == 0 && invention.Status == dns.Failed:
 		f.Result, f.Grade, f.Advice = Silent, policy.Unknown, adviceSilent
 		f.Reason = fmt.Sprintf("a question to the resolver failed: %v", invention.Err)
 	case len(g.quiet) > 0:
-		f.Result, f.Grade, f.Advice = Gaps, policy.Warn, g.gap.Remedy
-		f.Reason = fmt.Sprintf("nothing is known from %s; %s %s",
+		f.Result, f.Grade, f.Advice = Gaps, policy.Warn, cmp.Or(g.gap.Remedy, adviceList)
+		f.Reason = fmt.Sprintf("nothing is known from %s; %s: %s",
 			strings.Join(g.quiet, ", "), g.gap.List.ID, g.gap.Reason)
 	case len(g.strange) > 0:
 		f.Reason += ", but for those that answer only who has registered: " + strings.Join(g.strange, ", ")
@@ -117,10 +118,12 @@ func judgeResolver(results []dnsbl.Result, invention dns.Answer) policy.Finding 
 	return f
 }
 
+const adviceList = "look again later; a list that is silent for days may be dead: take it out of [policy.dnsbl] watch"
+
 const adviceSilent = "see that the resolver in [dns] servers runs and reaches the world"
 
-// declines tells that a list declines to answer this resolver, as it does public ones, by a code that says so. Where one
-// must register first, another remedy helps.
+// declines tells that a list declines to answer this resolver, as it does public ones, by a code that says so. Where
+// one must register first, another remedy helps.
 func declines(r *dnsbl.Result) bool {
 	return r.State == dnsbl.Refused && r.Coded &&
 		r.List.PublicResolver == dnsbl.PublicRefused && r.List.Kind != dnsbl.AllowList

@@ -103,7 +103,7 @@ func judgeKind(r *iprev.Result, results []*dnsbl.Result, line string) (all []pol
 	switch {
 	case unheard != nil:
 		f = finding("static", "unknown", policy.Unknown, fmt.Sprintf(
-			"whether %s is an end user's is not known: %s %s", r.Addr, unheard.List.ID, unheard.Reason))
+			"whether %s is an end user's is not known: %s: %s", r.Addr, unheard.List.ID, unheard.Reason))
 		f.Advice, evidence = unheard.Remedy, append(evidence, listEvidence(unheard))
 	case silent(r.Answer):
 		f = unknown("static", r.Addr.String(), "the name of "+r.Addr.String(), r.Answer)
