@@ -137,7 +137,14 @@ func (im *importer) daemons() (names []string, from setting) {
 	for _, it := range set.items {
 		at := setting{it.at, "MacroList " + printable(it.key), it.value}
 		values := strings.FieldsFunc(it.value, func(r rune) bool { return r == '|' })
-		switch name := strings.Trim(it.key, "{}"); {
+		switch name := it.key; {
+		case strings.HasPrefix(name, "{"): // measured with opendkim 2.11.0
+			im.note(at, Broken, "it fits no mail, for OpenDKIM puts braces around the name itself; write %s, if it is meant",
+				printable(strings.Trim(name, "{}")))
+		case strings.Contains(name, "|"): // the same
+			name, values, _ := strings.Cut(name, "|")
+			im.note(at, Broken, "it fits no mail, for it is taken for a name; write %s=%s, if it is meant",
+				printable(name), printable(values))
 		case name == "daemon_name" && len(values) > 0:
 			from = s
 			names = append(names, im.daemonNames(at, values)...)
