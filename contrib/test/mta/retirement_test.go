@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// A key is replaced, which the daemon finds by itself, and the old one lives on for the week in which mail that it has signed may be on its way. Then the
-// daemon revokes it, by itself. It takes three minutes.
+// A key is replaced, which the daemon finds by itself, and the old one lives on for the week in which mail that it has
+// signed may be on its way. Then the daemon revokes it, by itself. It takes three minutes.
 func TestRetirement(t *testing.T) {
 	const week = 7 * 24 * time.Hour
 	r := newRotating(t)

@@ -228,7 +228,8 @@ func (k *Knot) others() (sections, template string) {
 		acl = append(acl, "notify")
 	}
 	for _, from := range slices.Sorted(maps.Values(d.Copies)) {
-		if remote := fmt.Sprintf("  - id: %[1]q\n    address: %[1]s@%[2]s\n", from, domainPort); !strings.Contains(remotes, remote) {
+		remote := fmt.Sprintf("  - id: %[1]q\n    address: %[1]s@%[2]s\n", from, domainPort)
+		if !strings.Contains(remotes, remote) {
 			remotes += remote
 		}
 	}
