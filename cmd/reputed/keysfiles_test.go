@@ -120,7 +120,7 @@ func (f *badFile) wantStart(t *testing.T, r *running, path string) {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
-	keys := loadKeys(cfg, nil, nil)
+	keys := loadKeys(cfg, known{})
 	keys.report(newLog(&log, config.Logfmt), cfg.Signing.OnNoKey)
 	f.wantSaid(t, "start", log.String(), path)
 	if c := keys.ring.Choose(domain(t, "example.org")); c.Status != signer.Usable || len(keys.ring.Keys()) != 1 {
