@@ -93,7 +93,8 @@ func (a *alignment) result() policy.Finding {
 		return finding("align", alignBoth, policy.Pass,
 			fmt.Sprintf("mail from %s is signed with d=%s, and has senders in %s: both align", from, signed, envelope))
 	case dkim:
-		f := finding("align", alignDKIM, policy.Pass, fmt.Sprintf("mail from %s is signed with d=%s, which aligns", from, signed))
+		f := finding("align", alignDKIM, policy.Pass,
+			fmt.Sprintf("mail from %s is signed with d=%s, which aligns", from, signed))
 		if spfErr == nil {
 			f.Reason += fmt.Sprintf("; its senders in %s do not, which is as well", envelope)
 		}
@@ -117,7 +118,8 @@ func (a *alignment) lacking(signed, envelope mail.Domain, spf bool) policy.Findi
 	from := a.from.From
 	f := finding("align", alignNeither, policy.Fail, fmt.Sprintf("no key in use signs mail from %s", from))
 	if !signed.IsZero() {
-		f.Reason = fmt.Sprintf("mail from %s is signed with d=%s, which does not align%s", from, signed, strictly(a.strictDKIM))
+		f.Reason = fmt.Sprintf("mail from %s is signed with d=%s, which does not align%s",
+			from, signed, strictly(a.strictDKIM))
 	}
 	if spf {
 		f.Result, f.Grade = alignSPF, policy.Warn

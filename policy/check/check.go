@@ -8,7 +8,8 @@
 //
 // # Standards
 //
-// RFC 5322 (header), RFC 6376 (who signs), RFC 7208 (SPF), RFC 5782 (block lists), RFC 7372 (codes of refusals).
+// RFC 5322 (header), RFC 6376 (who signs), RFC 7208 (SPF), RFC 5782 (block lists), RFC 7372 (codes of refusals). Of a
+// host: RFC 9989 and RFC 9990 (DMARC), RFC 7505 (null MX), RFC 8461 (MTA-STS), RFC 8460 (TLS-RPT), RFC 7672 (DANE).
 //
 // # Security
 //

@@ -132,7 +132,8 @@ func (h *Host) noDMARC(ctx context.Context, w *dmarc.Walk, suffix *dmarc.Step) p
 	apex := h.resolver().Resolve(ctx, d, dns.TXT)
 	for _, r := range apex.Records {
 		if _, err := dmarc.Parse(r.Text); err == nil && !silent(apex) {
-			f := finding("dmarc", dmarcMisplaced, policy.Fail, "the DMARC record of "+d+" stands at "+d+", where nobody looks for it")
+			f := finding("dmarc", dmarcMisplaced, policy.Fail,
+				fmt.Sprintf("the DMARC record of %s stands at %s itself, where nobody looks for it", d, d))
 			f.Advice, f.Fix = "move it", spf.ZoneLine(own.Name(), r.Text)
 			return f
 		}

@@ -33,6 +33,7 @@ _dmarc.several.example.   TXT "v=DMARC1; p=none"
 _dmarc.lower.example.     TXT "v=dmarc1; p=reject; rua=mailto:reports@lower.example"
 _dmarc.quoted.example.    TXT "\"v=DMARC1\\; p=reject\""
 wrong.example.            TXT "v=DMARC1; p=reject; rua=mailto:reports@wrong.example"
+*.wild.example.           TXT "v=spf1 -all"
 _dmarc.spf.example.       TXT "v=spf1 -all"
 _dmarc.alias.example.     CNAME alias.example.dmarc.provider.example.
 alias.example.dmarc.provider.example. TXT "v=DMARC1; p=reject"
@@ -63,6 +64,7 @@ func TestDMARC(t *testing.T) {
 			"nowhere.example", "none", policy.Warn, "5,000 messages",
 			`_dmarc.nowhere.example. IN TXT "v=DMARC1; p=none; rua=mailto:postmaster@nowhere.example"`, "no record",
 		},
+		{"wild.example", "none", policy.Warn, "", `_dmarc.wild.example. IN TXT "v=DMARC1; p=none; rua=mailto:postmaster@wild.example"`, "a wildcard of something else"},
 		{"spf.example", "none", policy.Warn, "", `_dmarc.spf.example. IN TXT "v=DMARC1; p=none; rua=mailto:postmaster@spf.example"`, "another record"},
 		{
 			"a.b.nowhere.example", "none", policy.Warn, "",
@@ -91,7 +93,7 @@ func TestDMARC(t *testing.T) {
 		{"several.example", "several", policy.Fail, "2 DMARC records", "", "none counts"},
 		{"lower.example", "invalid", policy.Fail, "v=dmarc1", `_dmarc.lower.example. IN TXT "v=DMARC1; p=reject; rua=mailto:reports@lower.example"`, "the version has a case"},
 		{"quoted.example", "invalid", policy.Fail, "begins with", `_dmarc.quoted.example. IN TXT "v=DMARC1; p=reject"`, "marks of zone files"},
-		{"wrong.example", "misplaced", policy.Fail, "stands at wrong.example", `_dmarc.wrong.example. IN TXT "v=DMARC1; p=reject; rua=mailto:reports@wrong.example"`, "at the domain itself"},
+		{"wrong.example", "misplaced", policy.Fail, "stands at wrong.example itself", `_dmarc.wrong.example. IN TXT "v=DMARC1; p=reject; rua=mailto:reports@wrong.example"`, "at the domain itself"},
 		{
 			"alias.example", "no-rua", policy.Warn, "",
 			`alias.example.dmarc.provider.example. IN TXT "v=DMARC1; p=reject; rua=mailto:postmaster@alias.example"`,

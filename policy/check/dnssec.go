@@ -47,8 +47,8 @@ func (h *Host) judgeDNSSEC(ctx context.Context, x *exchange) policy.Finding {
 		f = finding("dnssec", secUnsigned, policy.Warn, zone+" is not signed")
 		f.Advice = "sign the zone, and give its DS record to the registrar"
 	case errors.Is(x.answer.Err, dns.ErrServFail):
-		f = finding("dnssec", secFailing, policy.Unknown, fmt.Sprintf("%s has a DS record, and nothing can be learned of %s: "+
-			"where the signatures are wrong, nobody who validates sees anything of it", zone, d))
+		f = finding("dnssec", secFailing, policy.Unknown, fmt.Sprintf("%s has a DS record, and nothing can be learned of "+
+			"%s: where the signatures are wrong, nobody who validates sees anything of it", zone, d))
 		f.Advice = "see whether they are: delv " + d + " MX"
 	default:
 		f = finding("dnssec", secUnvalidated, policy.Unknown, zone+" has a DS record, and the resolver does not say that "+

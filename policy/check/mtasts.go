@@ -46,7 +46,8 @@ func (h *Host) judgeSTS(ctx context.Context, x *exchange, roots *x509.CertPool) 
 	if f.Grade == policy.Pass {
 		text := announcements("v=STSv1", a)[0]
 		if id := fieldOf(text, "id"); id == "" || len(id) > 32 || strings.ContainsFunc(id, notAlphanumeric) {
-			f = finding("mtasts", Invalid, policy.Fail, "the MTA-STS record has no id= of letters and digits, so it does not count")
+			f = finding("mtasts", Invalid, policy.Fail,
+				"the MTA-STS record has no id= of letters and digits, so it does not count")
 			f.Advice = "give it one, and another with each change of the policy"
 			f.Fix = name + `. IN TXT "v=STSv1; id=` + h.now().UTC().Format("20060102150405") + `"`
 		} else {
@@ -141,12 +142,14 @@ func (p *stsPolicy) judge(x *exchange) policy.Finding {
 		return unknown("mtasts", d, "whether the MTA-STS policy fits the MX of "+d, x.answer)
 	}
 	if lacks := p.uncovered(x); len(lacks) > 0 {
-		f := finding("mtasts", stsUncovered, policy.Warn, "the MTA-STS policy of "+d+" does not name its MX "+strings.Join(lacks, ", "))
+		f := finding("mtasts", stsUncovered, policy.Warn,
+			fmt.Sprintf("the MTA-STS policy of %s does not name its MX %s", d, strings.Join(lacks, ", ")))
 		if p.mode == "enforce" {
 			f.Grade = policy.Fail
 			f.Reason += ": senders do not send there"
 		}
-		f.Advice, f.Fix = "add these lines to the policy, and change the id= of the record", "mx: "+strings.Join(lacks, "\nmx: ")
+		f.Advice = "add these lines to the policy, and change the id= of the record"
+		f.Fix = "mx: " + strings.Join(lacks, "\nmx: ")
 		return f
 	}
 	f := finding("mtasts", stsEnforce, policy.Pass, fmt.Sprintf("the MTA-STS policy of %s is enforced", d))

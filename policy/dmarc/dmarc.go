@@ -11,8 +11,8 @@
 //
 // # What it never does
 //
-// It verifies no messages, decides nothing, sends no reports and keeps nothing. It has no list of public suffixes, which
-// receivers that are still of RFC 7489 go by.
+// It verifies no messages, decides nothing, sends no reports and keeps nothing. It has no list of public suffixes,
+// which receivers that are still of RFC 7489 go by.
 //
 // # Standards
 //
