@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"cmp"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -100,11 +101,13 @@ func (w *Watch) known(name mail.Domain) map[signer.ID]signer.Life {
 			known[id] = signer.Life{ID: id, State: k.State}
 		}
 	}
-	for _, d := range w.domains {
-		if name.IsZero() || d.name == name {
-			for _, l := range d.lives {
-				known[l.ID] = l
-			}
+	of := w.domains
+	if !name.IsZero() {
+		of = map[mail.Domain]*domain{name: cmp.Or(w.domains[name], &domain{})}
+	}
+	for _, d := range of {
+		for _, l := range d.lives {
+			known[l.ID] = l
 		}
 	}
 	return known
