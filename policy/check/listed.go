@@ -121,6 +121,10 @@ func listing(rule string, r *dnsbl.Result) policy.Finding {
 	f.Subject = r.Subject.String()
 	f.Evidence = append(f.Evidence, listEvidence(r), expect("no listing"))
 	f.Advice = removal(r.List)
+	if c, said := kindOf(r); said && len(r.Codes) == 1 { // for what it is, and not for what it did
+		f.Advice = c.advice(r.List)
+		return f
+	}
 	if at := r.List.LookupURL; at != "" && at != r.List.RemovalURL && r.List.RemovalURL != "" {
 		f.Advice += " (why it is listed: " + at + ")"
 	}

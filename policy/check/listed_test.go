@@ -141,6 +141,8 @@ func TestListedItem(t *testing.T) {
 				"127.0.0.2 (SBL", "https://check.spamhaus.org/query/203.0.113.26", "entries end"}},
 		{"on an important list only", []string{"203.0.113.27"}, []string{"spamhaus-zen", "spamcop"}, "listed/warn",
 			[]string{"spamcop (important)"}},
+		{"for what it is, and not for what it did", []string{"203.0.113.28"}, []string{"spamhaus-zen"}, "listed/fail",
+			[]string{"nobody else can take it out"}},
 		{"one of two addresses", []string{"203.0.113.25", "203.0.113.26"}, []string{"spamhaus-zen"}, "clear/pass listed/fail", nil},
 		{"with a whole network, for which nobody blames the host", []string{"203.0.113.33"}, []string{"spamhaus-zen", "uceprotect-3"},
 			"clear/pass", []string{"others without harm: uceprotect-3"}},

@@ -44,6 +44,14 @@ func policyCodes() []policyCode {
 	}
 }
 
+// advice says what to do about an address of this kind on a list.
+func (c *policyCode) advice(l *dnsbl.List) string {
+	if c.fixed {
+		return c.remedy
+	}
+	return c.remedy + removal(l)
+}
+
 // itemStatic looks whether the address looks like one of a mail server, and not like one that a provider lends to an
 // end user.
 func itemStatic() Item {
@@ -100,6 +108,9 @@ func judgeKind(r *iprev.Result, results []*dnsbl.Result, line string) (all []pol
 	evidence = append(reverseEvidence(r), evidence...)
 	f := finding("static", Static, policy.Pass,
 		fmt.Sprintf("%s is on no list of end users, and its name does not look generated", r.Addr))
+	if len(r.Names) == 0 {
+		f.Reason = r.Addr.String() + " is on no list of end users, and has no name that could look generated"
+	}
 	switch {
 	case unheard != nil:
 		f = finding("static", "unknown", policy.Unknown, fmt.Sprintf(
@@ -145,9 +156,7 @@ func tellsEndUsers(l *dnsbl.List) bool {
 // onPolicyList is the finding about a listing of this kind.
 func onPolicyList(r *dnsbl.Result, c policyCode, line string) policy.Finding {
 	f := finding("static", c.result, policy.Warn, fmt.Sprintf("%s is on %s: %s", r.Subject, r.List.ID, meaningOf(r)))
-	if f.Advice = c.remedy; !c.fixed {
-		f.Advice += removal(r.List)
-	}
+	f.Advice = c.advice(r.List)
 	if c.result == EndUser {
 		f.Grade = policy.Fail
 	} else {
