@@ -183,7 +183,33 @@ func (v *view) stand(what string) stand {
 	case needsPTR:
 		return v.of("ptr", nil, ptrStanding)
 	}
-	return v.of("tls", nil, graded)
+	return v.tls()
+}
+
+// tls looks at the mail servers of this host: who leaves it to receivers whether to use TLS says nothing of it.
+func (v *view) tls() stand {
+	s := stand{item: "postfix, exim"}
+	for _, id := range []string{"postfix", "exim"} {
+		if o := v.outcome(id); o == nil || len(o.Findings) == 0 {
+			continue
+		}
+		is := v.of(id, nil, func(f policy.Finding) measure {
+			switch {
+			case f.Result == "tls":
+				return unmet
+			case f.Grade == policy.Unknown:
+				return unsure
+			}
+			return met
+		})
+		if is.measure > s.measure {
+			s = is
+		}
+	}
+	if s.measure == nothing {
+		s.measure = unsure
+	}
+	return s
 }
 
 // of looks at what an item found about some subjects; nil: about all. The worst counts.

@@ -45,7 +45,7 @@ dkimstrength example.org/s1 good pass
 dmarc example.org monitoring warn
 dmarc example.org rua-unknown unknown
 align example.org both pass
-tls mta may pass
+postfix - forwarding warn
 `
 
 func host(t testing.TB) *check.Host {
@@ -98,7 +98,10 @@ func TestProviders(t *testing.T) {
 		{"align", "align example.org disputed warn", "Gmail align unknown, Yahoo align unknown, Microsoft align unknown", "it depends"},
 		{"dkimstrength", "dkimstrength example.org/s1 weak warn", "", "1024 bits do"},
 		{"dkimstrength", "dkimstrength example.org/s1 too-short fail", "Gmail key fail, Yahoo key fail", "fewer do not"},
-		{"tls", "tls mta none fail", "Gmail tls fail", "in the clear"},
+		{"postfix", "postfix - tls warn", "Gmail tls fail", "in the clear"},
+		{"postfix", "exim - tls warn", "Gmail tls fail", "likewise"},
+		{"postfix", "postfix - unreadable unknown", "Gmail tls unknown", "its settings cannot be read"},
+		{"postfix", "postfix", "Gmail tls unknown", "no mail server is known"},
 	} {
 		var lines []string
 		for line := range strings.Lines(wellKept) {
