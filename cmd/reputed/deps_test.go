@@ -48,6 +48,7 @@ var mayImport = map[string]string{
 	"cmd/reputed-filter":            "milter/exim/filter",
 	"contrib":                       "",
 	"contrib/test/exim":             "contrib/test/postfix",
+	"contrib/bench":                 "milter/bridge milter/wire policy/mail policy/dns/dnstest",
 	"contrib/test/mta":              "*",
 	"contrib/test/nameserver":       "",
 	"contrib/test/opendkim":         "",
@@ -60,7 +61,7 @@ var mayImport = map[string]string{
 // their own.
 var doors = map[string]string{
 	"github.com/emersion/go-milter":    "milter",
-	"github.com/emersion/go-msgauth":   "cmd/reputed contrib/test/verifiers",
+	"github.com/emersion/go-msgauth":   "cmd/reputed contrib/bench contrib/test/verifiers",
 	"github.com/emersion/go-smtp":      "contrib/test/sink",
 	"github.com/miekg/dns":             "policy/dns policy/dns/dnstest",
 	"github.com/maypok86/otter/v2":     "policy/dns",

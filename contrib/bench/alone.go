@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+)
+
+// alone is what is measured of reputed by itself: what more keys, domains and signatures cost.
+type alone struct {
+	Base    result  `json:"one_domain"`
+	Two     result  `json:"two_signatures"`
+	Many    result  `json:"thousand_domains"`
+	Start   float64 `json:"start_ms"`       // until it listens, with 10,000 domains' keys
+	IdleMiB float64 `json:"idle_mib"`       // then
+	Idle0   float64 `json:"idle_mib_alone"` // with one domain
+}
+
+const (
+	manyDomains  = 1000
+	storeDomains = 10000
+)
+
+// alone measures reputed by itself.
+func (st *stage) alone(ctx context.Context) (a alone, err error) {
+	four := cells[0]
+	variant := func(how setting) *server {
+		return &server{name: "reputed", program: st.binary, command: st.reputed(how)}
+	}
+	variants := []struct {
+		server  *server
+		domains int
+		into    *result
+	}{
+		{variant(setting{rsa: "auto"}), 0, &a.Base},
+		{variant(setting{rsa: "auto", ed25519: true}), 0, &a.Two},
+		{variant(setting{rsa: "auto", domains: manyDomains}), manyDomains, &a.Many},
+	}
+	measured := make([][]result, len(variants))
+	for range st.rounds {
+		for i, v := range variants {
+			c := four
+			c.domains = v.domains
+			m, err := st.measure(ctx, v.server, c)
+			if err != nil {
+				return a, err
+			}
+			measured[i] = append(measured[i], m)
+		}
+	}
+	for i, v := range variants {
+		*v.into = median(measured[i])
+	}
+	if _, a.Idle0, err = st.startup(ctx, variant(setting{rsa: "auto"})); err != nil {
+		return a, err
+	}
+	a.Start, a.IdleMiB, err = st.startup(ctx, variant(setting{rsa: "auto", domains: storeDomains}))
+	return a, err
+}
+
+// startup measures how long a server takes to listen, and what memory it has then.
+func (st *stage) startup(ctx context.Context, s *server) (ms, mib float64, err error) {
+	r, err := st.start(ctx, s, false)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer r.stop()
+	time.Sleep(2 * time.Second) // what it does besides, it does by now
+	return milliseconds(r.took), float64(resident(r.cmd.Process.Pid, "VmRSS")) / 1024, nil
+}
+
+func (a *alone) print(w io.Writer) {
+	fmt.Fprintf(w, "\nreputed by itself, %s\n", cells[0].Name)
+	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	row := func(name string, r result) {
+		fmt.Fprintf(tab, "%s\t%.3f ms CPU\t%+.0f %%\t\n", name, r.CPU, 100*(r.CPU/max(a.Base.CPU, 1e-9)-1))
+	}
+	row("one domain", a.Base)
+	row("a second signature (Ed25519)", a.Two)
+	row("1,000 domains", a.Many)
+	tab.Flush()
+	fmt.Fprintf(w, "start with 10,000 domains' keys: %.0f ms; memory then: %.0f MiB; with one domain: %.0f MiB\n", a.Start, a.IdleMiB, a.Idle0)
+}

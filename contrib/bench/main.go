@@ -1,0 +1,148 @@
+// Command bench measures reputed beside other DKIM milters, on this machine, in turn.
+//
+//	contrib/bench/run            install the peers that Debian has, and measure
+//	go run ./contrib/bench       measure with those that are installed
+//
+// Each server signs the same messages with the same key, relaxed/relaxed, over a unix socket, one connection for each
+// message, as Postfix does. The rounds are interleaved: every server in turn, so that a noisy neighbour hits all alike;
+// medians count. What is measured is the CPU time of the server's processes, from /proc: on a machine that it shares
+// with the load generator, messages per second say as much of the one as of the other.
+//
+// The peers are set up at their best: they sign and do nothing else, and do not log. reputed logs each message, checks
+// its SPF, and watches a block list; its name server is one on loopback.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	var o options
+	var only string
+	flag.IntVar(&o.rounds, "rounds", 3, "how often each server has its turn")
+	flag.Float64Var(&o.scale, "scale", 1, "how many times as many messages")
+	flag.StringVar(&only, "only", "", "measure these servers only, with commas: reputed,reputed-go,opendkim,dkimpy-milter,rspamd")
+	flag.BoolVar(&o.json, "json", false, "print JSON")
+	flag.StringVar(&o.binary, "binary", "", "measure this reputed, instead of building one")
+	flag.Parse()
+	if only != "" {
+		o.only = strings.Split(only, ",")
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := bench(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	rounds int
+	scale  float64
+	only   []string
+	json   bool
+	binary string
+}
+
+// cell is one thing that is measured.
+type cell struct {
+	Name     string
+	messages int
+	at       int // connections at a time
+	body     body
+	tcp      bool
+	domains  int  // that senders are of; 0: one
+	fresh    bool // the server is started for it, so that its peak of memory is this cell's
+}
+
+// cells are those of the table.
+var cells = []cell{
+	{Name: "4 KB, 64 connections", messages: 3000, at: 64, body: prose4K},
+	{Name: "4 KB, 1 connection", messages: 600, at: 1, body: prose4K},
+	{Name: "4 KB, 1 connection, TCP", messages: 300, at: 1, body: prose4K, tcp: true},
+	{Name: "50 KB, 64 connections", messages: 1500, at: 64, body: html50K},
+	{Name: "1 MB, 64 connections", messages: 256, at: 64, body: attachment1M},
+	{Name: "10 MB, 8 connections", messages: 32, at: 8, body: attachment10M},
+	{Name: "10 MB, 64 at once, fresh", messages: 64, at: 64, body: attachment10M, fresh: true},
+}
+
+// report is what comes out. Its JSON is for other programs.
+type report struct {
+	At      time.Time           `json:"at"`
+	Machine machine             `json:"machine"`
+	Rounds  int                 `json:"rounds"`
+	Servers []string            `json:"servers"`
+	Cells   []string            `json:"cells"`
+	Results map[string][]result `json:"results"` // by server, in the order of the cells
+	Alone   *alone              `json:"alone,omitempty"`
+}
+
+func bench(ctx context.Context, o options) error {
+	st, err := newStage(o)
+	if err != nil {
+		return err
+	}
+	defer st.close()
+	servers := slices.DeleteFunc(st.servers(), func(s *server) bool {
+		return len(o.only) > 0 && !slices.Contains(o.only, s.name) || !s.installed()
+	})
+	r := report{At: time.Now().UTC(), Machine: thisMachine(), Rounds: o.rounds, Results: map[string][]result{}}
+	for _, s := range servers {
+		r.Servers = append(r.Servers, s.name+" "+s.version)
+	}
+	for _, c := range cells {
+		r.Cells = append(r.Cells, c.Name)
+		measured := map[string][]result{}
+		for round := range o.rounds {
+			for _, s := range servers {
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+				st.say(fmt.Sprintf("%s: round %d of %d: %s", c.Name, round+1, o.rounds, s.name))
+				m, err := st.measure(ctx, s, c)
+				if err != nil {
+					return fmt.Errorf("%s: %s: %w", s.name, c.Name, err)
+				}
+				measured[s.name] = append(measured[s.name], m)
+			}
+		}
+		for _, s := range servers {
+			r.Results[s.name] = append(r.Results[s.name], median(measured[s.name]))
+		}
+	}
+	if len(o.only) == 0 || slices.Contains(o.only, "reputed") {
+		st.say("reputed by itself")
+		a, err := st.alone(ctx)
+		if err != nil {
+			return err
+		}
+		r.Alone = &a
+	}
+	st.say("")
+	if o.json {
+		enc := json.NewEncoder(os.Stdout)
+		enc.SetIndent("", "  ")
+		return enc.Encode(r)
+	}
+	r.print(os.Stdout, servers)
+	if r.Alone != nil {
+		r.Alone.print(os.Stdout)
+	}
+	return nil
+}
+
+// say tells a terminal how far it is.
+func (st *stage) say(text string) {
+	if info, err := os.Stderr.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+		fmt.Fprint(os.Stderr, "\r\x1b[K"+text)
+	}
+}

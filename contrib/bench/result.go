@@ -1,0 +1,72 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// result is one cell of one server.
+type result struct {
+	CPU     float64 `json:"cpu_ms_per_message"`
+	Rate    float64 `json:"messages_per_s"`
+	P50     float64 `json:"p50_ms"`
+	P99     float64 `json:"p99_ms"`
+	MBPerS  float64 `json:"mb_per_cpu_s"`
+	PeakMiB float64 `json:"peak_mib"`
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func newResult(n, size int, used time.Duration, out loaded, peakKiB int) result {
+	at := func(part float64) float64 {
+		return milliseconds(out.latencies[min(int(part*float64(len(out.latencies))), len(out.latencies)-1)])
+	}
+	r := result{
+		CPU: milliseconds(used) / float64(n), Rate: float64(n) / out.took.Seconds(), P50: at(0.5), P99: at(0.99),
+		PeakMiB: float64(peakKiB) / 1024,
+	}
+	if used > 0 {
+		r.MBPerS = float64(n*size) / 1e6 / used.Seconds()
+	}
+	return r
+}
+
+// median gives for each figure the median of the rounds.
+func median(all []result) result {
+	of := func(figure func(*result) float64) float64 {
+		var values []float64
+		for i := range all {
+			values = append(values, figure(&all[i]))
+		}
+		slices.SortFunc(values, cmp.Compare)
+		return values[len(values)/2]
+	}
+	return result{
+		of(func(r *result) float64 { return r.CPU }), of(func(r *result) float64 { return r.Rate }),
+		of(func(r *result) float64 { return r.P50 }), of(func(r *result) float64 { return r.P99 }),
+		of(func(r *result) float64 { return r.MBPerS }), of(func(r *result) float64 { return r.PeakMiB }),
+	}
+}
+
+// print writes a table for each cell, with the ratio of each server's CPU time to ours.
+func (r *report) print(w io.Writer, servers []*server) {
+	fmt.Fprintf(w, "%s, %d cores, Linux %s, %s; medians of %d rounds\n%s\n",
+		r.Machine.CPU, r.Machine.Cores, r.Machine.Kernel, r.Machine.Go, r.Rounds, strings.Join(r.Servers, "; "))
+	for i, name := range r.Cells {
+		fmt.Fprintf(w, "\n%s\n", name)
+		tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+		fmt.Fprintln(tab, "\tCPU ms\tof ours\tmessages/s\tp50 ms\tp99 ms\tMB/CPU s\tpeak MiB\t")
+		ours := r.Results[servers[0].name][i]
+		for _, s := range servers {
+			m := r.Results[s.name][i]
+			fmt.Fprintf(tab, "%s\t%.3f\t%.1fx\t%.0f\t%.2f\t%.2f\t%.0f\t%.0f\t\n",
+				s.name, m.CPU, m.CPU/max(ours.CPU, 1e-9), m.Rate, m.P50, m.P99, m.MBPerS, m.PeakMiB)
+		}
+		tab.Flush()
+	}
+}

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/emersion/go-msgauth/dkim"
+
+	"reputed/milter/bridge"
+	"reputed/milter/wire"
+	"reputed/policy/dns/dnstest"
+	"reputed/policy/mail"
+)
+
+// stage is what all servers share: a directory, a key, a name server.
+type stage struct {
+	options
+	dir    string
+	key    string // path of the PEM
+	record string // of the key
+	dns    *dnstest.Server
+	binary string
+}
+
+const selector = "bench"
+
+func newStage(o options) (_ *stage, err error) {
+	st := &stage{options: o, binary: o.binary}
+	if st.dir, err = os.MkdirTemp("", "bench-"); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			st.close()
+		}
+	}()
+	os.Chmod(st.dir, 0o755) // peers drop their privileges
+	if err = st.makeKey(); err != nil {
+		return nil, err
+	}
+	zones := "example.org. 3600 IN TXT \"v=spf1 mx a -all\"\nexample.org. 3600 IN MX 10 mail.example.org.\n" +
+		"example.org. 3600 IN A 203.0.113.25\nmail.example.org. 3600 IN A 203.0.113.25\n" +
+		"*.example. 3600 IN TXT \"v=spf1 ip4:203.0.113.25 -all\"\n2.0.0.127.bl.example.net. 3600 IN A 127.0.0.2\n"
+	if st.dns, err = dnstest.Start(zones); err != nil {
+		return nil, err
+	}
+	if st.binary == "" {
+		st.binary = filepath.Join(st.dir, "reputed")
+		build := exec.Command("go", "build", "-trimpath", "-o", st.binary, "reputed/cmd/reputed")
+		build.Stderr = os.Stderr
+		err = build.Run()
+	}
+	return st, err
+}
+
+func (st *stage) close() {
+	if st.dns != nil {
+		st.dns.Close()
+	}
+	os.RemoveAll(st.dir)
+}
+
+func (st *stage) makeKey() error {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return err
+	}
+	public, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		return err
+	}
+	st.record = "v=DKIM1; k=rsa; p=" + base64.StdEncoding.EncodeToString(public)
+	st.key = filepath.Join(st.dir, "key.pem")
+	text := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})
+	return os.WriteFile(st.key, text, 0o600)
+}
+
+// running is a server that runs.
+type running struct {
+	cmd  *exec.Cmd
+	at   wire.Endpoint
+	log  *os.File
+	took time.Duration // until it listened
+}
+
+// start starts a server and waits until it listens.
+func (st *stage) start(ctx context.Context, s *server, tcp bool) (*running, error) {
+	dir, err := os.MkdirTemp(st.dir, s.name+"-")
+	if err != nil {
+		return nil, err
+	}
+	os.Chmod(dir, 0o755)
+	at := wire.Endpoint{Network: "unix", Address: filepath.Join(dir, "milter.sock")}
+	if tcp {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		at = wire.Endpoint{Network: "tcp", Address: ln.Addr().String()}
+		ln.Close()
+	}
+	r := &running{at: at}
+	if r.log, err = os.Create(filepath.Join(dir, "log")); err != nil {
+		return nil, err
+	}
+	if r.cmd, err = s.command(dir, at); err != nil {
+		return nil, err
+	}
+	r.cmd.Stdout, r.cmd.Stderr = r.log, r.log
+	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	begin := time.Now()
+	if err := r.cmd.Start(); err != nil {
+		return nil, err
+	}
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+		conn, err := net.Dial(at.Network, at.Address)
+		if err == nil {
+			conn.Close()
+			r.took = time.Since(begin)
+			return r, nil
+		}
+		if time.Now().After(end) || ctx.Err() != nil {
+			r.stop()
+			text, _ := os.ReadFile(r.log.Name())
+			return nil, fmt.Errorf("it does not listen: %w: %s", err, text)
+		}
+	}
+}
+
+// stop ends the server and all it started, by their process group.
+func (r *running) stop() {
+	syscall.Kill(-r.cmd.Process.Pid, syscall.SIGTERM)
+	done := make(chan struct{})
+	go func() { r.cmd.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		syscall.Kill(-r.cmd.Process.Pid, syscall.SIGKILL)
+		<-done
+	}
+	r.log.Close()
+}
+
+// measure gives one server its turn at one cell.
+func (st *stage) measure(ctx context.Context, s *server, c cell) (result, error) {
+	r, err := st.start(ctx, s, c.tcp)
+	if err != nil {
+		return result{}, err
+	}
+	defer r.stop()
+	pid := r.cmd.Process.Pid
+	n := max(int(float64(c.messages)*st.scale), c.at)
+	l := load{socket: r.at, messages: n, at: c.at, body: c.body, domains: c.domains}
+	if !c.fresh { // caches and pools as they are after the first minute
+		warm := l
+		warm.messages, warm.body = max(50, 2*c.domains), prose4K
+		if _, err := warm.run(ctx); err != nil {
+			return result{}, err
+		}
+	}
+	before := cpu(pid)
+	out, err := l.run(ctx)
+	if err != nil {
+		return result{}, err
+	}
+	used := cpu(pid) - before
+	if c.domains > 0 { // whose is the last is chance
+	} else if err := st.verify(c.body, out.sample); err != nil {
+		return result{}, err
+	}
+	return newResult(n, len(c.body.bytes), used, out, resident(pid, "VmHWM")), nil
+}
+
+// verify has another implementation look at a signature.
+func (st *stage) verify(b body, changes []bridge.Change) error {
+	var msg bytes.Buffer
+	for _, c := range changes {
+		if c.Name == "DKIM-Signature" {
+			msg.Write(mail.NewField(c.Name, c.Value).Raw())
+		}
+	}
+	msg.Write(header("ann@example.org").Raw())
+	msg.WriteString("\r\n")
+	msg.Write(b.bytes)
+	o := &dkim.VerifyOptions{LookupTXT: func(name string) ([]string, error) {
+		if !strings.HasPrefix(name, selector+"._domainkey.") { // another key's, which is not looked at
+			return nil, &net.DNSError{Err: "no such record", Name: name, IsNotFound: true}
+		}
+		return []string{st.record}, nil
+	}}
+	all, err := dkim.VerifyWithOptions(&msg, o)
+	if err != nil {
+		return err
+	}
+	good := 0
+	for _, v := range all {
+		if v.Err == nil {
+			good++
+		}
+		err = errors.Join(err, v.Err)
+	}
+	if good == 0 {
+		return fmt.Errorf("no signature verifies: %w", err)
+	}
+	return nil
+}
