@@ -35,9 +35,9 @@ type Signing struct {
 type RSA uint8
 
 const (
-	Auto RSA = iota // the fastest there is
-	Go              // the Go library
-	Libcrypto       // OpenSSL's libcrypto, and nothing else
+	Auto      RSA = iota // the fastest there is
+	Go                   // the Go library
+	Libcrypto            // OpenSSL's libcrypto, and nothing else
 )
 
 var engines = [...]string{"auto", "go", "libcrypto"}
