@@ -42,6 +42,7 @@ var mayImport = map[string]string{
 	"cmd/reputed/internal/config":   "milter/wire policy policy/mail policy/dnsbl signer",
 	"cmd/reputed/internal/maillog":  "policy policy/mail",
 	"cmd/reputed/internal/held":     "policy policy/mail",
+	"cmd/reputed/internal/mta":      "policy/check",
 	"cmd/reputed/internal/opendkim": "cmd/reputed/internal/config milter/wire policy/mail signer signer/keydir",
 	"cmd/reputed/internal/status":   "cmd/reputed/internal/maillog policy policy/mail policy/dns policy/dnsbl signer",
 	"cmd/reputed":                   "*",

@@ -2,14 +2,23 @@ package main
 
 import (
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"reputed/policy"
+	"reputed/policy/check"
 	"reputed/policy/mail"
 )
+
+// settings reads lines of a name, an equals sign and a value.
+func settings(text string) map[string]string {
+	all := map[string]string{}
+	for line := range strings.Lines(text) {
+		name, value, _ := strings.Cut(line, "=")
+		all[strings.TrimSpace(name)] = strings.TrimSpace(value)
+	}
+	return all
+}
 
 // What is said of an egress, by the settings of a Postfix. Those that are not named are empty, or the defaults.
 func TestEgressAdvice(t *testing.T) {
@@ -77,7 +86,7 @@ func TestEgressAdvice(t *testing.T) {
 		{"in the header only", "masquerade_domains = example.org\nmasquerade_classes = header_sender", written, nil, nil},
 		{"it is known how", "masquerade_domains = example.org\nsmtp_generic_maps = hash:/x", written, rewrites, nil},
 	} {
-		got := egressAdvice(parseSettings(tt.settings), tt.routes, tt.rewrites)
+		got := egressAdvice(&check.Postfix{Settings: settings(tt.settings)}, tt.routes, tt.rewrites)
 		ok := len(got) == len(tt.want)
 		for i := 0; ok && i < len(got); i++ {
 			ok = strings.HasPrefix(got[i].text, tt.want[i]) && got[i].remedy != ""
@@ -85,48 +94,5 @@ func TestEgressAdvice(t *testing.T) {
 		if !ok {
 			t.Errorf("%s: %q, want %q", tt.why, got, tt.want)
 		}
-	}
-}
-
-// fakePostconf puts a command of that name, and nothing else, on the path.
-func fakePostconf(t *testing.T, script string) {
-	t.Helper()
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "postconf"), []byte("#!/bin/sh\n"+script), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("PATH", dir)
-}
-
-func TestReadPostfix(t *testing.T) {
-	fakePostconf(t, `
-[ "$1" = -x ] || exit 2
-echo 'relayhost = [relay.example]:587'
-echo 'canonical_maps ='
-echo 'smtp_generic_maps = inline:{a=b}'
-echo "asked = $*"
-echo 'no setting at all'
-`)
-	got := readPostfix(t.Context())
-	if got["relayhost"] != "[relay.example]:587" || got["smtp_generic_maps"] != "inline:{a=b}" {
-		t.Errorf("%q", got)
-	}
-	if v, ok := got["canonical_maps"]; !ok || v != "" {
-		t.Errorf("%q", got)
-	}
-	for _, name := range []string{"relayhost", "default_transport", "transport_maps", "smtp_bind_address6",
-		"masquerade_domains", "masquerade_classes", "sender_canonical_classes"} {
-		if !strings.Contains(got["asked"]+" ", " "+name+" ") {
-			t.Errorf("%s is not asked for: %s", name, got["asked"])
-		}
-	}
-
-	fakePostconf(t, "echo 'relayhost = x'; exit 1")
-	if got := readPostfix(t.Context()); got != nil {
-		t.Errorf("it failed, and said %q", got)
-	}
-	t.Setenv("PATH", t.TempDir())
-	if got := readPostfix(t.Context()); got != nil {
-		t.Errorf("there is none, and it said %q", got)
 	}
 }

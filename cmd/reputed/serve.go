@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"reputed/cmd/reputed/internal/config"
+	"reputed/cmd/reputed/internal/mta"
 	"reputed/signer"
 )
 
@@ -79,7 +80,7 @@ func serve(ctx context.Context, e *env, file string) error {
 		"trusts", trusted(&cfg.Outbound), "keys", keyNames(keys.ring), "directory", cfg.Signing.Keys,
 		"rsa", d.rsa.name(cfg.Signing.RSA), "egress", egressNames(ways), "policy", cfg.Policy.Mode.String())
 	announce(e.stdout, log, cfg, keys.ring, at)
-	for _, a := range egressAdvice(readPostfix(ctx), ways, cfg.Rewrites()) {
+	for _, a := range egressAdvice(new(mta.Reader).Default(ctx), ways, cfg.Rewrites()) {
 		log.Warn(a.text, "remedy", a.remedy)
 	}
 	d.eximAt, d.statusAt = at.exim, listenStatus(cfg, log)

@@ -131,8 +131,8 @@ func itemDKIM() Item {
 		func(s *sighting) (policy.Finding, bool) { return s.shown(), true })
 }
 
-// shown judges what the servers show. What some receivers may dislike in a record that has the key is told by the items
-// dkimstrength and dkimflags.
+// shown judges what the servers show. What some receivers may dislike in a record that has the key is told by the
+// items dkimstrength and dkimflags.
 func (s *sighting) shown() policy.Finding {
 	f := finding("dkim", string(s.seen.Result), policy.Pass, s.seen.Reason)
 	f.Subject, f.Evidence = s.name(), s.evidence()

@@ -73,9 +73,9 @@ func judgeRights(f *policy.Finding, path string, file, above FileFact) {
 	case file.Owner != above.Owner && file.Owner != "root":
 		bad("owner", policy.Fail, path+" belongs to "+file.Owner+", and its directory to "+above.Owner, given)
 	case file.Owner != above.Owner && file.Mode&0o040 == 0:
-		bad("owner", policy.Warn, path+" belongs to root, and "+above.Owner+", who has its directory, may not read it", given)
+		bad("owner", policy.Warn, path+" belongs to root, and "+above.Owner+" may not read it", given)
 	case file.Mode&0o040 != 0:
-		bad("group-readable", policy.Warn, "a group may read "+path+"; reputed takes no such key from its directory", private)
+		bad("group-readable", policy.Warn, "a group may read "+path+", so reputed does not take it", private)
 	}
 }
 

@@ -52,8 +52,8 @@ type keyFlaw struct {
 	text   string
 }
 
-// flags judges what the records say besides the key. Nothing is said of a key that is not to be seen any more, nor where
-// there is no record: that is told by the item dkim.
+// flags judges what the records say besides the key. Nothing is said of a key that is not to be seen any more, nor
+// where there is no record: that is told by the item dkim.
 func (s *sighting) flags() (policy.Finding, bool) {
 	f := finding("dkimflags", "none", policy.Pass, "the record says nothing but what it should")
 	f.Subject, f.Evidence = s.name(), s.evidence()
@@ -92,7 +92,7 @@ func (s *sighting) mendFlags(f *policy.Finding) {
 	f.Advice = "publish the record of the key at " + s.seen.At + " in place of what is there"
 	switch {
 	case f.Result == string(dkim.Revoked):
-		f.Advice = "sign with another selector; a revoked one is not used again: reputed keys rotate " + s.key.Domain.String()
+		f.Advice = "a revoked selector is not used again; make a new one: reputed keys rotate " + s.key.Domain.String()
 	case s.key.Text() != "":
 		f.Fix = spf.ZoneLine(s.seen.At, s.key.Text())
 	}

@@ -41,6 +41,8 @@ func Items() []Item {
 		itemListed(),
 		itemDomainListed(),
 		itemResolver(),
+		itemPostfix(),
+		itemExim(),
 		itemAllowed(),
 		itemRegister(),
 		itemMTASTS(nil),

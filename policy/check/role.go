@@ -146,7 +146,7 @@ func (r *roleReplies) judge(f *policy.Finding) bool {
 	case r.err != nil:
 		return false
 	default:
-		f.Reason = r.server + " defers, or refuses this host and not the recipient, so it is not known whom it takes mail for"
+		f.Reason = r.server + " defers, or refuses this host and not the recipient: whom it takes mail for is not known"
 		f.Advice = "look again in some minutes: servers that greylist take mail then"
 		return false
 	}
@@ -156,8 +156,8 @@ func (r *roleReplies) judge(f *policy.Finding) bool {
 // taken tells that the recipient was.
 func (r reply) taken() bool { return r.code >= 250 && r.code < 260 }
 
-// refused tells that the recipient was refused for good, and he himself. What begins with 5.7 is said of whoever sends,
-// or of relaying: RFC 3463, section 3.8.
+// refused tells that the recipient was refused for good, and he himself. What begins with 5.7 is said of whoever
+// sends, or of relaying: RFC 3463, section 3.8.
 func (r reply) refused() bool {
 	if r.code < 500 || r.code > 599 {
 		return false

@@ -79,7 +79,8 @@ func ending(t *spf.Trace) (end *spf.Trace, all string, known bool) {
 		if to := t.Terms[n-1].Record; to != nil {
 			return ending(to)
 		}
-		return &spf.Trace{Domain: t.Domain, Text: t.Text, Error: "it is redirected, to where only a message shows"}, "", false
+		const why = "it is redirected, to where only a message shows"
+		return &spf.Trace{Domain: t.Domain, Text: t.Text, Error: why}, "", false
 	}
 	return t, "", true
 }

@@ -76,9 +76,9 @@ func withoutPtr(text string, addresses []netip.Addr) string {
 		terms = append(terms, kind+a.String())
 	}
 	fields := strings.Fields(text)
-	terms = slices.DeleteFunc(terms, func(term string) bool {
-		return slices.ContainsFunc(fields, func(f string) bool { return strings.EqualFold(strings.TrimPrefix(f, "+"), term) })
-	})
+	for _, f := range fields { // what is there already
+		terms = slices.DeleteFunc(terms, func(term string) bool { return strings.EqualFold(strings.TrimPrefix(f, "+"), term) })
+	}
 	var out []string
 	for _, field := range fields {
 		if !isPtr(field) && !strings.Contains(strings.ToLower(field), "%{p") {

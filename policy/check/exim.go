@@ -1,0 +1,295 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+
+	"reputed/policy"
+	"reputed/policy/mail"
+)
+
+// itemExim looks at what Exim is set to: whether its ACLs ask reputed, and mail passes the filter that has it signed.
+// contrib/exim has the snippets.
+func itemExim() Item {
+	return Item{
+		ID: "exim", Group: GroupMTA, About: "Exim asks reputed about mail, and has it signed on its way out",
+		Ask: func(_ context.Context, h *Host) []policy.Finding {
+			if h.Exim == nil {
+				return nil
+			}
+			return h.judgeExim()
+		},
+	}
+}
+
+// eximJudge judges Exim.
+type eximJudge struct {
+	*Exim
+	mtaReport
+	host *Host
+}
+
+func (h *Host) judgeExim() []policy.Finding {
+	j := &eximJudge{Exim: h.Exim, host: h, mtaReport: mtaReport{rule: "exim"}}
+	if j.Err != nil {
+		f := j.add("unreadable", policy.Unknown, "what Exim is set to is not known: "+j.Err.Error())
+		f.Advice = "run reputed check as root"
+		return j.all
+	}
+	bridged := len(h.Milters) > 0 || j.bridged()
+	if bridged {
+		j.transports()
+		j.acls()
+	}
+	j.names()
+	j.relays()
+	if len(j.all) > 0 {
+		return j.all
+	}
+	f := j.add("good", policy.Pass, "Exim asks about mail, and has it signed on its way out")
+	if !bridged {
+		f.Reason = "mail leaves as it should; whether it passes reputed was not looked at, as its sockets are not known"
+	}
+	for _, t := range j.remotes() {
+		filter := policy.Evidence{Name: t.Name + " transport_filter", Value: cut(t.Options["transport_filter"])}
+		f.Evidence = append(f.Evidence, filter)
+	}
+	return j.all
+}
+
+// The marks of the snippets.
+const (
+	eximFilter   = "reputed"       // in transport_filter
+	eximVariable = "acl_m_reputed" // in ACLs
+)
+
+// bridged tells whether something of the snippets is there.
+func (j *eximJudge) bridged() bool {
+	for i := range j.Transports {
+		if strings.Contains(j.Transports[i].Options["transport_filter"], eximFilter) {
+			return true
+		}
+	}
+	for _, text := range j.ACLs {
+		if strings.Contains(text, eximVariable) {
+			return true
+		}
+	}
+	return false
+}
+
+// remotes gives the transports by which mail leaves this host.
+func (j *eximJudge) remotes() (all []*EximDriver) {
+	for i := range j.Transports {
+		t := &j.Transports[i]
+		if t.Options["driver"] != "smtp" || t.Options["protocol"] == "lmtp" || t.local() {
+			continue
+		}
+		all = append(all, t)
+	}
+	return all
+}
+
+// local tells a transport to a filter on this host, or another program here.
+func (t *EximDriver) local() bool {
+	hosts := strings.Fields(strings.NewReplacer(";", " ", "<", " ").Replace(t.Options["hosts"]))
+	for _, h := range hosts {
+		if h = strings.Trim(h, ":"); h != "" && !here(strings.Split(h, "::")[0]) {
+			return false
+		}
+	}
+	return len(hosts) > 0
+}
+
+// transports sees that mail passes the filter, and that Exim does not sign as well.
+func (j *eximJudge) transports() {
+	const include = ".include /etc/exim4/reputed/transport.conf"
+	for _, t := range j.remotes() {
+		filter := t.Options["transport_filter"]
+		evidence := []policy.Evidence{{Name: t.Name + " transport_filter", Value: cut(filter)}, expect("reputed-filter")}
+		switch {
+		case !strings.Contains(filter, eximFilter):
+			f := j.add("filter", policy.Fail,
+				"mail by the transport "+t.Name+" passes no filter of reputed, and leaves unsigned"+j.early())
+			f.Evidence, f.Fix = evidence, include
+			f.Advice = "put it into the transport " + t.Name + ", and see contrib/exim"
+			continue
+		case t.Options["return_path_add"] != "true" &&
+			!strings.Contains(strings.ToLower(t.Options["headers_add"]), "return-path:"):
+			f := j.add("return-path", policy.Fail,
+				"the filter of the transport "+t.Name+" is not told the sender of the envelope")
+			f.Evidence = []policy.Evidence{
+				{Name: t.Name + " headers_add", Value: cut(t.Options["headers_add"])}, expect("Return-path: <$return_path>"),
+			}
+			f.Fix = "headers_add = ${if eq{$acl_m_reputed}{ours}{Return-path: <$return_path>}}"
+			f.Advice = "put it into the transport " + t.Name
+		case t.Options["user"] != "" && t.Options["initgroups"] != "true":
+			f := j.add("initgroups", policy.Warn, "the filter of the transport "+t.Name+
+				" runs without the groups of its user, and may not reach the socket of reputed")
+			f.Evidence = []policy.Evidence{{Name: t.Name + " initgroups", Value: t.Options["initgroups"]}, expect("true")}
+			f.Fix, f.Advice = "initgroups", "put it into the transport "+t.Name
+		}
+		if t.Options["dkim_domain"] != "" && t.Options["dkim_selector"] != "" && t.Options["dkim_private_key"] != "" {
+			f := j.add("signer", policy.Warn, "the transport "+t.Name+" signs mail itself, after reputed did")
+			f.Evidence = []policy.Evidence{{Name: t.Name + " dkim_domain", Value: cut(t.Options["dkim_domain"])}}
+			f.Advice = "let one of them sign: take dkim_domain, dkim_selector and dkim_private_key out of the transport " +
+				"(Debian: DKIM_DOMAIN and its like)"
+		}
+	}
+	if j.Settings["spool_wireformat"] == "true" {
+		f := j.add("wireformat", policy.Warn,
+			"some messages are kept as they go over the wire, and the filter is proven with those that are not")
+		f.Evidence = []policy.Evidence{{Name: "spool_wireformat", Value: "true"}, expect("false")}
+		f.Fix, f.Advice = "spool_wireformat = false", "put it into the main section"
+	}
+}
+
+// early tells of mail that is delivered while it comes in. Exim gives that up where a transport has a filter.
+func (j *eximJudge) early() string {
+	for _, text := range j.ACLs {
+		if strings.Contains(text, "cutthrough_delivery") {
+			return ", and some of it while it still comes in (cutthrough_delivery)"
+		}
+	}
+	return ""
+}
+
+// acls sees that reputed is asked: at MAIL and of what programs submit, or nothing is known to be ours; at RCPT and
+// DATA, or refusals come too late, when nobody waits for them.
+func (j *eximJudge) acls() {
+	for _, a := range []struct {
+		option, acl string
+		grade       policy.Grade
+		without     string
+	}{
+		{"acl_smtp_mail", "acl_reputed_mail", policy.Fail, "mail by SMTP is never told to be yours, and leaves unsigned"},
+		{"acl_not_smtp", "acl_reputed_local", policy.Fail, "mail of programs on this host leaves unsigned"},
+		{"acl_smtp_rcpt", "acl_reputed_rcpt", policy.Warn, "mail that receivers would refuse is taken, and nobody is told"},
+		{"acl_smtp_data", "acl_reputed_data", policy.Warn, "mail that cannot be signed is taken, and waits in the queue"},
+	} {
+		name := j.Settings[a.option]
+		text, known := j.acl(name)
+		evidence := []policy.Evidence{{Name: a.option, Value: cut(name)}, expect("an ACL that asks reputed")}
+		switch {
+		case !known:
+			f := j.add("unknown", policy.Unknown, "whether "+a.option+" asks reputed is not known: the ACLs may not be read")
+			f.Evidence, f.Advice = evidence, "run reputed check as root"
+		case !strings.Contains(text, eximVariable):
+			f := j.add("acl", a.grade, a.option+" does not ask reputed: "+a.without)
+			f.Evidence = evidence
+			if name == "" {
+				f.Fix, f.Advice = a.option+" = "+a.acl, "put it into the main section, and see contrib/exim"
+			} else {
+				f.Fix, f.Advice = "require acl = "+a.acl, "make it the first line of the ACL "+cut(name)+", and see contrib/exim"
+			}
+		}
+	}
+}
+
+var aclCall = regexp.MustCompile(`(?m)\bacl\s*=\s*([A-Za-z0-9_]+)`)
+
+// acl gives the text of an ACL and of those that it calls; false: it is not known. What names none is itself an ACL.
+func (j *eximJudge) acl(name string) (text string, known bool) {
+	if name == "" {
+		return "", true
+	}
+	if j.ACLs == nil && strings.HasPrefix(name, "acl_reputed_") { // ours, by its name
+		return eximVariable, true
+	}
+	if j.ACLs == nil {
+		return "", false
+	}
+	seen := map[string]bool{}
+	var follow func(name string) string
+	follow = func(name string) string {
+		if seen[name] {
+			return ""
+		}
+		seen[name] = true
+		text, ok := j.ACLs[name]
+		if !ok {
+			return name
+		}
+		for _, call := range aclCall.FindAllStringSubmatch(text, -1) {
+			text += "\n" + follow(call[1])
+		}
+		return text
+	}
+	return follow(name), true
+}
+
+// names looks whether Exim greets others by a name, and sends from an address, that is known here.
+func (j *eximJudge) names() {
+	known := j.host.egressNames()
+	for _, t := range j.remotes() {
+		v := t.Options["helo_data"]
+		if v == "$primary_hostname" || v == "" {
+			v = j.Settings["primary_hostname"]
+		}
+		if len(known) > 0 && v != "" && !strings.Contains(v, "$") &&
+			!slices.ContainsFunc(known, func(n string) bool { return strings.EqualFold(n, v) }) {
+			f := j.add("helo", policy.Warn, fmt.Sprintf(
+				"the transport %s greets others as %s, and reputed knows this host as %s",
+				t.Name, v, strings.Join(known, " and ")))
+			f.Evidence = []policy.Evidence{
+				{Name: "primary_hostname", Value: j.Settings["primary_hostname"]}, expect(strings.Join(known, " or ")),
+			}
+			f.Fix = "primary_hostname = " + known[0]
+			f.Advice = "put it into the main section, or correct hostname in the configuration of reputed"
+		}
+		j.bindings(t)
+		if strings.TrimSpace(t.Options["hosts_avoid_tls"]) == "*" {
+			f := j.add("tls", policy.Warn,
+				"mail by the transport "+t.Name+" leaves without TLS, also to receivers who offer it")
+			f.Evidence = []policy.Evidence{{Name: t.Name + " hosts_avoid_tls", Value: "*"}, expect("nothing")}
+			f.Advice = "take hosts_avoid_tls out of the transport " + t.Name
+		}
+	}
+}
+
+// bindings says that a transport sends from an address that is not among those of the egresses.
+func (j *eximJudge) bindings(t *EximDriver) {
+	addresses := j.host.addresses()
+	for _, r := range j.host.Routes {
+		if r.Egress.Guessed {
+			return
+		}
+	}
+	blank := func(r rune) bool { return strings.ContainsRune(" ;<", r) }
+	for _, word := range strings.FieldsFunc(t.Options["interface"], blank) {
+		word = strings.Trim(strings.ReplaceAll(word, "::::", "::"), "[]")
+		a, err := netip.ParseAddr(word)
+		if err == nil && len(addresses) > 0 && mail.SeenByWorld(a) && !slices.Contains(addresses, a.Unmap()) {
+			f := j.add("bind", policy.Warn, "the transport "+t.Name+" sends from "+word+", which no [[egress]] has")
+			f.Evidence = []policy.Evidence{{Name: t.Name + " interface", Value: cut(t.Options["interface"])}}
+			f.Advice = "correct [[egress]] addresses"
+		}
+	}
+}
+
+// relays says that all mail goes through another host.
+func (j *eximJudge) relays() {
+	for _, r := range j.host.Routes {
+		if !r.Egress.Via.IsZero() {
+			return
+		}
+	}
+	for i := range j.Routers {
+		r := &j.Routers[i]
+		list := strings.TrimSpace(r.Options["route_list"])
+		if r.Options["driver"] != "manualroute" || !strings.HasPrefix(list, "* ") {
+			continue
+		}
+		leads := func(t *EximDriver) bool { return t.Name == r.Options["transport"] }
+		if !slices.ContainsFunc(j.remotes(), leads) {
+			continue
+		}
+		f := j.add("relay", policy.Warn, "the router "+r.Name+" sends through another host, whose addresses the world sees")
+		f.Evidence = []policy.Evidence{{Name: r.Name + " route_list", Value: cut(list)}}
+		f.Advice = "write them into [[egress]], or the name of its SPF record as via"
+	}
+}

@@ -1,0 +1,155 @@
+package check_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"reputed/policy"
+	"reputed/policy/check"
+	"reputed/policy/mail"
+)
+
+// goodExim is set up as contrib/exim has it. The changes are "name=value" of the main section, and "name: option=value"
+// of a transport or router.
+func goodExim(changes ...string) *check.Exim {
+	const asks = "  warn set acl_m_reputed = x\n"
+	e := &check.Exim{
+		Settings: map[string]string{
+			"primary_hostname": "mail.example.org", "spool_wireformat": "false", "acl_smtp_mail": "acl_check_mail",
+			"acl_smtp_rcpt": "acl_check_rcpt", "acl_smtp_data": "acl_check_data", "acl_not_smtp": "acl_reputed_local",
+		},
+		Routers: []check.EximDriver{
+			{Name: "dnslookup", Options: map[string]string{"driver": "dnslookup", "transport": "remote_smtp"}},
+		},
+		Transports: []check.EximDriver{
+			{Name: "remote_smtp", Options: map[string]string{
+				"driver": "smtp", "helo_data": "$primary_hostname", "user": "$exim_uid", "initgroups": "true",
+				"transport_filter": "'${if eq{$acl_m_reputed}{ours}{/usr/bin/reputed-filter}}' --milter unix:/run/reputed/milter.sock",
+				"headers_add":      "${if eq{$acl_m_reputed}{ours}{Return-path: <$return_path>}}", "return_path_add": "false",
+			}},
+			{Name: "local_delivery", Options: map[string]string{"driver": "appendfile"}},
+			{Name: "amavis", Options: map[string]string{"driver": "smtp", "hosts": "127.0.0.1", "port": "10024"}},
+			{Name: "dovecot", Options: map[string]string{"driver": "smtp", "protocol": "lmtp", "hosts": "lmtp.example.org"}},
+		},
+		ACLs: map[string]string{
+			"acl_check_mail": "  require acl = acl_reputed_mail\n", "acl_check_rcpt": "  require acl=acl_reputed_rcpt\n",
+			"acl_check_data": "  require acl = acl_reputed_data\n", "acl_reputed_mail": asks, "acl_reputed_rcpt": asks,
+			"acl_reputed_data": asks, "acl_reputed_local": asks, "acl_loop": "accept acl = acl_loop\n", "acl_plain": "accept\n",
+		},
+	}
+	for _, c := range changes {
+		name, setting, of := strings.Cut(c, ": ")
+		if !of {
+			name, value, _ := strings.Cut(c, "=")
+			e.Settings[name] = value
+			continue
+		}
+		option, value, _ := strings.Cut(setting, "=")
+		for i := range e.Transports {
+			if e.Transports[i].Name == name {
+				e.Transports[i].Options[option] = value
+			}
+		}
+		if name == "smarthost" {
+			e.Routers = append(e.Routers, check.EximDriver{Name: name, Options: map[string]string{
+				"driver": "manualroute", "transport": "remote_smtp", option: value,
+			}})
+		}
+	}
+	return e
+}
+
+// What settings of Exim come to, one after another, and the lines to paste.
+func TestExim(t *testing.T) {
+	for _, tt := range []struct {
+		why     string
+		changes []string
+		result  string
+		grade   policy.Grade
+		reason  string
+		fix     string
+	}{
+		{"as it should be", nil, "good", policy.Pass, "asks about mail", ""},
+		{"mail passes no filter", []string{"remote_smtp: transport_filter="}, "filter", policy.Fail, "remote_smtp",
+			".include /etc/exim4/reputed/transport.conf"},
+		{"it passes another's", []string{"remote_smtp: transport_filter=/usr/bin/other"}, "filter", policy.Fail, "remote_smtp",
+			".include /etc/exim4/reputed/transport.conf"},
+		{"the filter does not know the sender", []string{"remote_smtp: headers_add="}, "return-path", policy.Fail, "sender",
+			"headers_add = ${if eq{$acl_m_reputed}{ours}{Return-path: <$return_path>}}"},
+		{"it knows him otherwise", []string{"remote_smtp: headers_add=", "remote_smtp: return_path_add=true"}, "good", policy.Pass, "", ""},
+		{"the filter may not reach the socket", []string{"remote_smtp: initgroups=false"}, "initgroups", policy.Warn, "groups", "initgroups"},
+		{"Exim signs as well", []string{"remote_smtp: dkim_domain=x", "remote_smtp: dkim_selector=s", "remote_smtp: dkim_private_key=/k"},
+			"signer", policy.Warn, "signs mail itself", ""},
+		{"without a key it does not", []string{"remote_smtp: dkim_domain=x", "remote_smtp: dkim_selector=s"}, "good", policy.Pass, "", ""},
+		{"messages as they go over the wire", []string{"spool_wireformat=true"}, "wireformat", policy.Warn, "wire", "spool_wireformat = false"},
+
+		{"nobody is asked at MAIL", []string{"acl_smtp_mail=acl_plain"}, "acl", policy.Fail, "acl_smtp_mail", "require acl = acl_reputed_mail"},
+		{"there is no ACL for MAIL", []string{"acl_smtp_mail="}, "acl", policy.Fail, "leaves unsigned", "acl_smtp_mail = acl_reputed_mail"},
+		{"an ACL that leads to itself", []string{"acl_smtp_mail=acl_loop"}, "acl", policy.Fail, "acl_smtp_mail", "require acl = acl_reputed_mail"},
+		{"nobody is asked of programs", []string{"acl_not_smtp="}, "acl", policy.Fail, "programs", "acl_not_smtp = acl_reputed_local"},
+		{"nobody is asked at RCPT", []string{"acl_smtp_rcpt=acl_plain"}, "acl", policy.Warn, "nobody is told", "require acl = acl_reputed_rcpt"},
+		{"nobody is asked at DATA", []string{"acl_smtp_data=acl_plain"}, "acl", policy.Warn, "waits in the queue", "require acl = acl_reputed_data"},
+
+		{"it greets by another name", []string{"primary_hostname=web1.example.org"}, "helo", policy.Warn, "web1.example.org",
+			"primary_hostname = mail.example.org"},
+		{"one that is only known later", []string{"remote_smtp: helo_data=${lookup x}"}, "good", policy.Pass, "", ""},
+		{"it sends from another address", []string{"remote_smtp: interface=<; 203.0.113.99"}, "bind", policy.Warn, "203.0.113.99", ""},
+		{"from its own", []string{"remote_smtp: interface=203.0.113.25"}, "good", policy.Pass, "", ""},
+		{"no TLS", []string{"remote_smtp: hosts_avoid_tls=*"}, "tls", policy.Warn, "without TLS", ""},
+		{"a smarthost", []string{"smarthost: route_list=* relay.example byname"}, "relay", policy.Warn, "router smarthost", ""},
+		{"for one domain only", []string{"smarthost: route_list=intern.example relay.example"}, "good", policy.Pass, "", ""},
+	} {
+		t.Run(tt.why, func(t *testing.T) {
+			f := one(t, "exim", eximHost(t, goodExim(tt.changes...)))
+			if f.Result != tt.result || f.Grade != tt.grade || !strings.Contains(f.Reason, tt.reason) || f.Fix != tt.fix {
+				t.Errorf("%s (%v): %s\nfix %s", f.Result, f.Grade, f.Reason, f.Fix)
+			}
+		})
+	}
+}
+
+func eximHost(t *testing.T, e *check.Exim) *check.Host {
+	return &check.Host{
+		Exim: e, Milters: []string{"unix:/run/reputed/milter.sock"}, Name: domain(t, "mail.example.org"),
+		Routes: policy.Routes{{Egress: egress(t, "", "203.0.113.25")}},
+	}
+}
+
+// What may not be read is not known, and what is not set up is not missed.
+func TestEximUnknown(t *testing.T) {
+	h := eximHost(t, goodExim())
+	h.Exim.ACLs = nil
+	for _, f := range ask(t, t.Context(), "exim", h) {
+		if f.Grade != policy.Unknown || f.Result != "unknown" {
+			t.Errorf("%+v", f)
+		}
+	}
+	h.Exim = &check.Exim{Err: errors.New("permission denied")}
+	if f := one(t, "exim", h); f.Grade != policy.Unknown {
+		t.Errorf("%+v", f)
+	}
+	plain := goodExim("remote_smtp: transport_filter=", "acl_smtp_mail=", "acl_smtp_rcpt=", "acl_smtp_data=", "acl_not_smtp=")
+	plain.ACLs = map[string]string{}
+	h = &check.Host{Exim: plain}
+	if f := one(t, "exim", h); f.Grade != policy.Pass || !strings.Contains(f.Reason, "was not looked at") {
+		t.Errorf("%+v", f)
+	}
+	h.Routes = policy.Routes{{Egress: &mail.Egress{Via: domain(t, "spf.relay.example")}}}
+	h.Exim = goodExim("smarthost: route_list=* relay.example")
+	if f := one(t, "exim", h); f.Grade != policy.Pass {
+		t.Errorf("the smarthost is known: %+v", f)
+	}
+	if found := ask(t, t.Context(), "exim", &check.Host{}); len(found) != 0 {
+		t.Errorf("no Exim: %+v", found)
+	}
+}
+
+// Mail that is delivered while it comes in passes no filter.
+func TestEximCutthrough(t *testing.T) {
+	h := eximHost(t, goodExim("remote_smtp: transport_filter="))
+	h.Exim.ACLs["acl_check_rcpt"] += "  accept control = cutthrough_delivery\n"
+	if f := one(t, "exim", h); !strings.Contains(f.Reason, "cutthrough_delivery") {
+		t.Errorf("%s", f.Reason)
+	}
+}
