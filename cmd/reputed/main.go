@@ -103,6 +103,7 @@ Exit status: 0 done; 1 the answer is no; 64 wrong arguments; 66 an input cannot 
 	root.AddCommand(
 		serveCommand(e),
 		demoCommand(e),
+		checkCommand(e),
 		keysCommand(e),
 		configCommand(e),
 		signCommand(e),

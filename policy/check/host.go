@@ -24,6 +24,7 @@ type Host struct {
 	Routes   policy.Routes // the ways by which its mail leaves
 	Domains  []mail.Domain // that it sends from, and envelope senders are in
 	Keys     []Key         // that it signs with
+	NoKeys   string        // why nothing is known of keys; "": Keys are all there are
 	Lists    []*dnsbl.List // to ask about addresses and domains
 	Rewrites policy.Rewrites
 
