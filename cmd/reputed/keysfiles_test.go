@@ -45,12 +45,14 @@ func badFiles(t *testing.T) []badFile {
 		}, "leads out of the key directory; links must stay inside (put a copy in its place: cp "},
 		{"truncated", func(r *running, path string) { r.must(os.Truncate(path, 60)) },
 			"no PEM block in it; it may be cut off (put back the original from a backup, or " + another + ")"},
-		{"emptied, as by a full disk", text(""), "the file is empty (put back the original from a backup, or " + another + ")"},
+		{"emptied, as by a full disk", text(""),
+			"the file is empty (put back the original from a backup, or " + another + ")"},
 		{"512 bits", text(shortKey), "RSA key of less than 1024 bits, which receivers ignore (" + another + ")"},
 		{"encrypted", text(block("ENCRYPTED PRIVATE KEY", []byte("x"))), "the key is encrypted, and nobody is there at " +
 			"night to type its passphrase (decrypt it: openssl pkey -in PATH -out PATH.new)"},
 		{"DSA", text(block("PRIVATE KEY", dsa)), "a DSA key, which DKIM does not know (" + another + ")"},
-		{"DSA in the old way", text(block("DSA PRIVATE KEY", []byte("x"))), "a DSA key, which DKIM does not know (" + another},
+		{"DSA in the old way", text(block("DSA PRIVATE KEY", []byte("x"))),
+			"a DSA key, which DKIM does not know (" + another + ")"},
 	}
 	if os.Geteuid() == 0 { // nobody else can give files away
 		files = append(files, badFile{"another's", func(r *running, path string) { r.must(os.Chown(path, 4711, -1)) },

@@ -33,3 +33,21 @@ func judgedKey(l signer.Life) check.Key {
 		Breached: l.State >= signer.Revoked && l.Times[signer.Retiring].IsZero(),
 	}
 }
+
+// shownWord says in a word or two what the DNS shows of a key. What a revoked one was is not known any more: whatever
+// stands there is not what should.
+func shownWord(s signer.State, seen *dkim.Seen) string {
+	if s >= signer.Revoked && seen.Sighting != dkim.Unknown && len(seen.Lagging) > 0 {
+		return "still there"
+	}
+	return string(seen.Result)
+}
+
+// orPublish puts the command that publishes the record of a key in place of the advice to publish it by hand, or before
+// the advice that says more.
+func orPublish(r dkim.Result, advice []string, command string) []string {
+	if r == dkim.NXDomain || r == dkim.NoData {
+		return []string{command}
+	}
+	return append([]string{command}, advice...)
+}

@@ -186,8 +186,8 @@ func (k *listedKey) shown() cell {
 	if k.DNS == nil {
 		return cell{}
 	}
-	word := string(k.DNS.Result)
-	if k.DNS.Result.Missing() && k.DNS.Result != dkim.Wildcard {
+	word := shownWord(k.State, k.DNS)
+	if k.DNS.Result == dkim.NXDomain || k.DNS.Result == dkim.NoData {
 		word = "nothing"
 	}
 	text, verdict := word, judgeKey(k.life, k.DNS).verdict

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -115,6 +116,9 @@ func (w *publishing) run(ctx context.Context, e *env, set *keySet, chosen []sign
 		for i := range all {
 			all[i].printSeen(p)
 		}
+	} else if slices.ContainsFunc(all, func(k published) bool { return k.Done == atPrimary }) {
+		const then = "the other servers of the zone copy that from it; with --wait it is waited until every one shows it"
+		fmt.Fprintf(e.stderr, "reputed: %s\n", then)
 	}
 	if !done {
 		return status{code: exitFailed}
@@ -152,13 +156,17 @@ func (k *published) print(p printer) {
 	name := p.paint(bold, k.title())
 	switch k.Done {
 	case atPrimary:
-		p.printf("%s: %s\n", name, p.paint(green, "the primary of its zone shows the record"))
+		shows := "the primary of its zone shows the record"
+		if k.State >= signer.Revoked {
+			shows = "the primary of its zone shows no key any more"
+		}
+		p.printf("%s: %s\n", name, p.paint(green, shows))
 		return
 	case byHand:
 		p.printf("%s: %s\n", name, p.paint(amber, "to be published by hand"))
 	default:
 		p.printf("%s: %s\n", name, p.paint(red, "not published"))
-		p.table("  ", [][]cell{{{printable(k.Error), plain}}})
+		p.table("  ", [][]cell{{{printable(strings.TrimPrefix(k.Error, "publish: key "+k.life.ID.String()+": ")), plain}}})
 	}
 	p.printf("  %s", k.Publish.ZoneFile())
 }

@@ -151,7 +151,7 @@ func (a *keysAnswer) read(set *keySet, chosen []signer.Life, seen map[signer.ID]
 			}
 			k.Publish = &p
 			if of.Result.Missing() && publishes(set.cfg, l.ID) {
-				k.Advice = append(k.Advice, "reputed keys publish "+l.ID.Selector.String())
+				k.Advice = orPublish(of.Result, k.Advice, "reputed keys publish "+l.ID.Selector.String())
 			}
 		}
 		a.Keys = append(a.Keys, k)
@@ -187,7 +187,7 @@ func (a *keysAnswer) summary() string {
 	by := map[keyVerdict][]string{}
 	for i := range a.Keys {
 		k := &a.Keys[i]
-		by[k.Verdict] = append(by[k.Verdict], fmt.Sprintf("%s/%s (%s)", k.Domain, k.Selector, k.Result))
+		by[k.Verdict] = append(by[k.Verdict], fmt.Sprintf("%s/%s (%s)", k.Domain, k.Selector, shownWord(k.State, &k.DNS)))
 	}
 	if n := len(a.Problems); n > 0 {
 		by[keyWrong] = append(by[keyWrong], count(n, "problem")+" with files or domains")
