@@ -136,16 +136,23 @@ func (s *keySet) one(name string) (signer.ID, error) {
 	if err != nil {
 		return signer.ID{}, status{exitUsage, fmt.Errorf("%q is not a selector", name)}
 	}
-	var names []string
+	var names, of []string // of keys that are meant, and of those of a domain
 	var id signer.ID
 	for _, known := range s.ids() {
 		if d == known.Selector || d.String() == known.String() {
 			id = known
 			names = append(names, known.String())
 		}
+		if d == known.Domain {
+			of = append(of, known.Selector.String())
+		}
 	}
 	switch len(names) {
 	case 0:
+		if len(of) > 0 {
+			err = fmt.Errorf("%s is a domain: name the selector of one of its keys (%s)", d, strings.Join(of, ", "))
+			break
+		}
 		err = fmt.Errorf("there is no key of selector %q in %s (see: reputed keys list)", name, s.cfg.Signing.Keys)
 	case 1:
 		return id, nil
@@ -209,6 +216,9 @@ func (s *keySet) keyless(name string, from mail.Domain) keyProblem {
 		id := c.Waiting[0].ID()
 		p.Text += fmt.Sprintf(": %s signs when every server shows its record", id)
 		p.Remedy = "publish it: reputed keys record " + id.Selector.String()
+		if publishes(s.cfg, id) {
+			p.Remedy = "reputed keys publish " + id.Selector.String()
+		}
 	}
 	return p
 }

@@ -144,6 +144,8 @@ func TestKeysRotate(t *testing.T) {
 		{"none", "no keys", "", nil, nil, 1, 0},
 		{"barred", "the configuration names selectors", "[[domain]]\nname = \"example.org\"\nselectors = [\"s1\"]\n",
 			[]string{"s1"}, nil, 1, 0},
+		{"used", "the template of selectors gives one that was used", "selector = \"{host}-{date}\"",
+			[]string{"mx1-202611"}, nil, 1, 0},
 		{"unwatched", "the daemon does not look after keys", "watch = false", []string{"s1"}, []string{"--dry-run"}, 0, 0},
 	}
 	for _, tt := range tests {

@@ -13,6 +13,7 @@ import (
 	"reputed/policy/dkim"
 	"reputed/policy/mail"
 	"reputed/signer"
+	"reputed/signer/keydir"
 	"reputed/signer/watch"
 )
 
@@ -185,6 +186,10 @@ func (r *rotation) make(ctx context.Context, e *env, cfg *config.Config, births 
 	publisher, failed := newPublisher(e, cfg)
 	for _, b := range births {
 		done, err := hand.Apply(ctx, b, "")
+		if errors.Is(err, keydir.ErrUsed) {
+			const other = "put {random} into signing.selector, or: reputed keys new"
+			err = fmt.Errorf("%w (%s %s --selector NAME)", err, other, r.domain)
+		}
 		if err != nil {
 			return errKeys(err)
 		}

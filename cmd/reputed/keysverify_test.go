@@ -83,6 +83,8 @@ func TestKeysVerify(t *testing.T) {
 			func(w *keysWorld) { w.configure(may) }, nil, 2},
 		{"keyless-new", "a domain of the configuration, whose first key is not published", []string{"s1 created=1h"},
 			func(w *keysWorld) { w.configure("[[domain]]\nname = \"example.org\"\n") }, nil, 2},
+		{"keyless-may", "the same, where we may publish it", []string{"s1 created=1h"},
+			func(w *keysWorld) { w.configure("[[domain]]\nname = \"example.org\"\n" + may) }, nil, 2},
 		{"none", "there are no keys", nil, nil, nil, 3},
 	}
 	for _, tt := range tests {
