@@ -162,6 +162,8 @@ func TestPostfix(t *testing.T) {
 		{"mail comes back from it to reputed", []string{"submission/smtpd: content_filter=filter:[127.0.0.1]:10024",
 			"127.0.0.1:10025/smtpd: content_filter="}, "twice", policy.Warn, "passes reputed twice",
 			"postconf -P '127.0.0.1:10025/inet/receive_override_options = no_milters'"},
+		{"what comes back from it passes no milter, as somebody wants it", []string{"submission/smtpd: content_filter=filter:[127.0.0.1]:10024",
+			"127.0.0.1:10025/smtpd: receive_override_options=no_milters"}, "good", policy.Pass, "", ""},
 		{"a filter in between", []string{"submission/smtpd: smtpd_proxy_filter=127.0.0.1:10024"}, "proxy", policy.Warn, "no header",
 			"postconf -P 'submission/inet/smtpd_milters ='"},
 		{"what only comes in goes to filters as it likes", []string{"smtp/smtpd: content_filter=x:y", "smtp/smtpd: smtpd_milters="}, "good",

@@ -127,9 +127,11 @@ func (j *postfixJudge) transport() {
 func (j *postfixJudge) filters() {
 	var back *Service // takes mail back, and asks our milter
 	var signing []*Service
+	chosen := false // to sign before the filter: what comes back passes no milter, and somebody has said so
 	for _, s := range j.services("smtpd") {
 		switch {
 		case !j.signs(s):
+			chosen = chosen || s.takesBack() && strings.Contains(j.of(s, "receive_override_options"), "no_milters")
 		case s.takesBack():
 			back = s
 		default:
@@ -143,10 +145,10 @@ func (j *postfixJudge) filters() {
 	for _, s := range signing {
 		switch v := j.of(s, "content_filter"); {
 		case v == "":
-		case back == nil:
-			j.filtered(s, v)
-		default:
+		case back != nil:
 			j.twice(s, back, v)
+		case !chosen:
+			j.filtered(s, v)
 		}
 	}
 }
