@@ -120,7 +120,7 @@ func (a *audit) passes() policy.Finding {
 		}
 		counted++
 		result := w.Known()
-		if w.Stale {
+		if w.Stale { // it may have been changed since
 			result = spf.TempError
 		}
 		if result == spf.Pass {
@@ -144,15 +144,20 @@ func (a *audit) passes() policy.Finding {
 	f.Evidence = append(f.Evidence, expect("pass for each of them"))
 	if f.Reason = spfReason(a.subject, a.Ways); f.Grade == policy.Pass {
 		f.Reason = fmt.Sprintf("SPF of %s: pass for %s", a.subject, a.names())
+	} else if a.Cost.Stale && passed == counted {
+		f.Reason = "SPF of " + a.subject + ": pass, by " + staleRecord
 	}
-	if f.Grade != policy.Pass {
-		a.mend(&f)
+	switch f.Grade {
+	case policy.Pass:
+	case policy.Unknown:
+		f.Advice = adviceDNS
+	default:
+		f.Advice, f.Fix = a.Advice.Reason, a.Advice.ZoneLine()
 	}
-	if f.Grade == policy.Fail && a.guessed() {
-		f.Grade = policy.Warn // mail may leave by other addresses
-	}
-	return f
+	return ofGuess(a.guessed(), f)
 }
+
+const staleRecord = "an older answer only, as the DNS does not answer"
 
 // nowhere is the finding where no address is known.
 func (a *audit) nowhere(f policy.Finding) policy.Finding {
@@ -188,14 +193,9 @@ func (a *audit) recordEvidence() []policy.Evidence {
 	return all
 }
 
-// mend says what to publish. Guessed addresses are nothing to publish.
+// mend says what to publish where there is not one record. Guessed addresses are nothing to publish.
 func (a *audit) mend(f *policy.Finding) {
-	switch {
-	case f.Grade == policy.Unknown:
-		f.Advice = adviceDNS
-	case a.guessed():
-		f.Advice = adviceGuessed
-	default:
+	if f.Advice = adviceGuessed; !a.guessed() {
 		f.Advice, f.Fix = a.Advice.Reason, a.Advice.ZoneLine()
 	}
 }
@@ -213,6 +213,10 @@ func (a *audit) unheard(rule string) (policy.Finding, bool) {
 	f := finding(rule, "unknown", policy.Unknown, a.fault)
 	f.Subject = a.subject
 	if a.fault != "" {
+		return f, true
+	}
+	if a.Cost.Stale {
+		f.Reason, f.Advice = "the SPF record of "+a.subject+" is not known today: there is "+staleRecord, adviceDNS
 		return f, true
 	}
 	if t := a.Cost.Record; t.Text == "" && t.Error != "" && a.Cost.Wrong == nil {

@@ -301,6 +301,18 @@ func TestSPFOfGuessesAndSmarthosts(t *testing.T) {
 	}
 }
 
+// What a cache kept for want of a newer answer is no knowledge of today.
+func TestSPFItemsStale(t *testing.T) {
+	w := world{"TXT good.example": "stale v=spf1 ip4:203.0.113.25 -all", "TXT bad.example": "stale v=spf1 +all"}
+	for _, who := range []string{"good.example", "bad.example"} {
+		for _, id := range []string{"spf", "spfsingle", "spfcost", "spfall", "spfptr"} {
+			if f := one(t, id, sender(t, w, who, egress(t, "", "203.0.113.25"))); f.Grade != policy.Unknown {
+				t.Errorf("%s of %s: %+v", id, who, f)
+			}
+		}
+	}
+}
+
 // The tree of a record, with the cost of each term.
 func TestSPFCostEvidence(t *testing.T) {
 	_, resolver := zone(t, spfZone)

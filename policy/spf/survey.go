@@ -29,6 +29,7 @@ type Survey struct {
 	Voids    int           `json:"voids"`    // at most MaxVoids, likewise
 	Complete bool          `json:"complete"` // false: a part is wrong, too much, or could not be asked for
 	TTL      time.Duration `json:"-"`        // the shortest of all answers
+	Stale    bool          `json:"-"`        // some answer was older than it should be, for want of a newer one
 	Wrong    error         `json:"-"`        // the first thing that stays wrong until somebody mends it; nil: none is known
 	Record   *Trace        `json:"record"`   // with what each term costs; a match there is one of the request's address
 }
@@ -56,7 +57,7 @@ func (c *Checker) survey(ctx context.Context, q Request, six bool) Survey {
 	w := walk{e: e, s: Survey{Domain: e.out.Subject, IP: e.ip, Complete: true}}
 	w.s.Record = w.record(e.out.Subject)
 	w.s.Lookups, w.s.Voids = e.out.Lookups, e.out.Voids
-	w.s.TTL, w.s.Wrong = e.out.TTL, w.wrong
+	w.s.TTL, w.s.Stale, w.s.Wrong = e.out.TTL, e.out.Stale, w.wrong
 	return w.s
 }
 
