@@ -31,6 +31,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 3, "how often each server has its turn")
 	flag.Float64Var(&o.scale, "scale", 1, "how many times as many messages")
 	flag.StringVar(&only, "only", "", "measure these servers only, with commas: reputed,reputed-go,opendkim,dkimpy-milter,rspamd")
+	flag.StringVar(&o.cells, "cells", "", "measure only what has this in its name, such as \"4 KB\"; with - nothing but reputed by itself")
 	flag.BoolVar(&o.json, "json", false, "print JSON")
 	flag.StringVar(&o.binary, "binary", "", "measure this reputed, instead of building one")
 	flag.Parse()
@@ -49,6 +50,7 @@ type options struct {
 	rounds int
 	scale  float64
 	only   []string
+	cells  string
 	json   bool
 	binary string
 }
@@ -100,6 +102,9 @@ func bench(ctx context.Context, o options) error {
 		r.Servers = append(r.Servers, s.name+" "+s.version)
 	}
 	for _, c := range cells {
+		if !strings.Contains(c.Name, o.cells) {
+			continue
+		}
 		r.Cells = append(r.Cells, c.Name)
 		measured := map[string][]result{}
 		for round := range o.rounds {
@@ -109,8 +114,10 @@ func bench(ctx context.Context, o options) error {
 				}
 				st.say(fmt.Sprintf("%s: round %d of %d: %s", c.Name, round+1, o.rounds, s.name))
 				m, err := st.measure(ctx, s, c)
-				if err != nil {
+				if err != nil && s.ours {
 					return fmt.Errorf("%s: %s: %w", s.name, c.Name, err)
+				} else if err != nil { // of another's server it is a result
+					m.Failed = err.Error()
 				}
 				measured[s.name] = append(measured[s.name], m)
 			}
@@ -119,7 +126,7 @@ func bench(ctx context.Context, o options) error {
 			r.Results[s.name] = append(r.Results[s.name], median(measured[s.name]))
 		}
 	}
-	if len(o.only) == 0 || slices.Contains(o.only, "reputed") {
+	if len(o.only) == 0 && o.cells == "" || o.cells == "-" {
 		st.say("reputed by itself")
 		a, err := st.alone(ctx)
 		if err != nil {

@@ -18,6 +18,7 @@ type result struct {
 	P99     float64 `json:"p99_ms"`
 	MBPerS  float64 `json:"mb_per_cpu_s"`
 	PeakMiB float64 `json:"peak_mib"`
+	Failed  string  `json:"failed,omitempty"` // why there are no figures
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
@@ -46,10 +47,15 @@ func median(all []result) result {
 		slices.SortFunc(values, cmp.Compare)
 		return values[len(values)/2]
 	}
+	for i := range all {
+		if all[i].Failed != "" {
+			return result{Failed: all[i].Failed}
+		}
+	}
 	return result{
-		of(func(r *result) float64 { return r.CPU }), of(func(r *result) float64 { return r.Rate }),
-		of(func(r *result) float64 { return r.P50 }), of(func(r *result) float64 { return r.P99 }),
-		of(func(r *result) float64 { return r.MBPerS }), of(func(r *result) float64 { return r.PeakMiB }),
+		CPU: of(func(r *result) float64 { return r.CPU }), Rate: of(func(r *result) float64 { return r.Rate }),
+		P50: of(func(r *result) float64 { return r.P50 }), P99: of(func(r *result) float64 { return r.P99 }),
+		MBPerS: of(func(r *result) float64 { return r.MBPerS }), PeakMiB: of(func(r *result) float64 { return r.PeakMiB }),
 	}
 }
 
@@ -64,9 +70,18 @@ func (r *report) print(w io.Writer, servers []*server) {
 		ours := r.Results[servers[0].name][i]
 		for _, s := range servers {
 			m := r.Results[s.name][i]
+			if m.Failed != "" {
+				fmt.Fprintf(tab, "%s\tfails\t\t\t\t\t\t\t\n", s.name)
+				continue
+			}
 			fmt.Fprintf(tab, "%s\t%.3f\t%.1fx\t%.0f\t%.2f\t%.2f\t%.0f\t%.0f\t\n",
 				s.name, m.CPU, m.CPU/max(ours.CPU, 1e-9), m.Rate, m.P50, m.P99, m.MBPerS, m.PeakMiB)
 		}
 		tab.Flush()
+		for _, s := range servers {
+			if why := r.Results[s.name][i].Failed; why != "" {
+				fmt.Fprintf(w, "%s: %s\n", s.name, why)
+			}
+		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 type server struct {
 	name    string
 	version string
+	ours    bool
 	program string // where it is
 	command func(dir string, at wire.Endpoint) (*exec.Cmd, error)
 }
@@ -30,11 +31,11 @@ func (s *server) installed() bool {
 // servers are all that are known, ours first.
 func (st *stage) servers() []*server {
 	return []*server{
-		{"reputed", "", st.binary, st.reputed(setting{rsa: "auto"})},
-		{"reputed-go", "", st.binary, st.reputed(setting{rsa: "go"})},
-		{"opendkim", debianVersion("opendkim"), "/usr/sbin/opendkim", st.opendkim},
-		{"dkimpy-milter", debianVersion("dkimpy-milter"), "/usr/bin/dkimpy-milter", st.dkimpy},
-		{"rspamd", debianVersion("rspamd"), "/usr/bin/rspamd", st.rspamd},
+		{"reputed", "", true, st.binary, st.reputed(setting{rsa: "auto"})},
+		{"reputed-go", "", true, st.binary, st.reputed(setting{rsa: "go"})},
+		{"opendkim", debianVersion("opendkim"), false, "/usr/sbin/opendkim", st.opendkim},
+		{"dkimpy-milter", debianVersion("dkimpy-milter"), false, "/usr/bin/dkimpy-milter", st.dkimpy},
+		{"rspamd", debianVersion("rspamd"), false, "/usr/bin/rspamd", st.rspamd},
 	}
 }
 
@@ -193,7 +194,7 @@ func (st *stage) rspamd(dir string, at wire.Endpoint) (*exec.Cmd, error) {
 	}
 	err := write(dir, map[string]string{"rspamd.conf": fmt.Sprintf(`
 options { dns { nameserver = ["127.0.0.1"]; } filters = "dkim"; tempdir = %[1]q; pidfile = "%[1]s/pid"; local_addrs = ["127.0.0.0/8"];
-  disable_hyperscan = true; enable_mime_parsing = true; }
+  disable_hyperscan = true; task_timeout = 120s; }
 logging { type = "console"; level = "error"; }
 modules { path = "/usr/share/rspamd/plugins/dkim_signing.lua"; }
 dkim { }

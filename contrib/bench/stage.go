@@ -178,9 +178,13 @@ func (st *stage) measure(ctx context.Context, s *server, c cell) (result, error)
 		return result{}, err
 	}
 	used := cpu(pid) - before
-	if c.domains > 0 { // whose is the last is chance
-	} else if err := st.verify(c.body, out.sample); err != nil {
-		return result{}, err
+	for _, sample := range out.samples {
+		if c.domains > 0 { // whose these are is chance
+			break
+		}
+		if err := st.verify(c.body, sample); err != nil {
+			return result{}, err
+		}
 	}
 	return newResult(n, len(c.body.bytes), used, out, resident(pid, "VmHWM")), nil
 }
