@@ -43,6 +43,9 @@ func (h *Host) envelope(from mail.Domain) mail.Domain {
 
 // signs gives the domain of the signature that mail from a domain gets: the nearest for which a key signs. Zero: none.
 func (h *Host) signs(from mail.Domain) (d mail.Domain) {
+	if h.Signs != nil {
+		return h.Signs(from)
+	}
 	for i := range h.Keys {
 		k := &h.Keys[i]
 		fits := k.Domain == from || k.Subdomains && from.Within(k.Domain)

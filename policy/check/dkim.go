@@ -107,9 +107,19 @@ func (s *sighting) unheard(rule string) (policy.Finding, bool) {
 	return f, s.seen.Sighting == dkim.Unknown
 }
 
+// keyless is the finding where it is not known which keys there are; false: Keys are all of them.
+func (h *Host) keyless(rule string) (policy.Finding, bool) {
+	f := finding(rule, "unknown", policy.Unknown, h.NoKeys)
+	f.Advice = "run reputed check as root, or as the user of reputed; or name the selectors of the keys: --selector"
+	return f, h.NoKeys != "" && len(h.Keys) == 0
+}
+
 // perKey is an item that looks at what the DNS shows of each key.
 func perKey(id, about string, look func(*sighting) (policy.Finding, bool)) Item {
 	return Item{ID: id, Group: GroupDKIM, About: about, Ask: func(ctx context.Context, h *Host) (all []policy.Finding) {
+		if f, so := h.keyless(id); so {
+			return []policy.Finding{f}
+		}
 		sightings := h.sightings(ctx)
 		for i := range sightings {
 			s := &sightings[i]
@@ -127,8 +137,26 @@ func perKey(id, about string, look func(*sighting) (policy.Finding, bool)) Item 
 
 // itemDKIM: RFC 6376, section 3.6.2.
 func itemDKIM() Item {
-	return perKey("dkim", "whether every server of the zones shows the public half of each private key",
+	item := perKey("dkim", "whether every server of the zones shows the public half of each private key",
 		func(s *sighting) (policy.Finding, bool) { return s.shown(), true })
+	look := item.Ask
+	item.Ask = func(ctx context.Context, h *Host) []policy.Finding { return append(look(ctx, h), h.unsigned()...) }
+	return item
+}
+
+// unsigned tells of the domains whose mail no key signs, where that is known.
+func (h *Host) unsigned() (all []policy.Finding) {
+	if h.Signs == nil || h.NoKeys != "" {
+		return nil
+	}
+	for _, d := range h.Domains {
+		if h.Signs(d).IsZero() {
+			f := finding("dkim", None, policy.Fail, "no key signs mail from "+d.String())
+			f.Subject, f.Advice = d.String(), "reputed keys new "+d.String()
+			all = append(all, f)
+		}
+	}
+	return all
 }
 
 // shown judges what the servers show. What some receivers may dislike in a record that has the key is told by the

@@ -18,6 +18,9 @@ func itemDKIMFile() Item {
 			if h.Local.Stat == nil {
 				return nil
 			}
+			if f, so := h.keyless("dkimfile"); so {
+				return []policy.Finding{f}
+			}
 			for i := range h.Keys {
 				if k := &h.Keys[i]; k.Path != "" {
 					all = append(all, h.keyFile(k))

@@ -27,7 +27,7 @@ func itemHelo() Item {
 		Ask: func(ctx context.Context, h *Host) (all []policy.Finding) {
 			for _, g := range h.greetings() {
 				f := h.judgeGreeting(ctx, &g)
-				f.Subject = g.name.String()
+				f.Subject = h.called(&g)
 				all = append(all, ofGuess(g.guessed && f.Result != string(iprev.FlawOf(f.Subject)), f))
 			}
 			return all
@@ -44,10 +44,18 @@ var flaws = map[iprev.Flaw]string{
 	iprev.Invalid: "host names have letters, digits and hyphens only",
 }
 
+// called gives what stands in EHLO; "": it is not known.
+func (h *Host) called(g *greeting) string {
+	if g.name.IsZero() {
+		return h.Literal
+	}
+	return g.name.String()
+}
+
 // judgeGreeting says what a name is worth.
 func (h *Host) judgeGreeting(ctx context.Context, g *greeting) policy.Finding {
-	name := g.name.String()
-	if g.name.IsZero() {
+	name := h.called(g)
+	if name == "" {
 		f := finding("helo", "unknown", policy.Unknown, "the name that this host greets with is not known")
 		f.Advice = "set hostname in the configuration, or give --helo"
 		return f

@@ -21,12 +21,16 @@ import (
 // that need it report [policy.Unknown] and say why, or nothing where there is nothing to look at.
 type Host struct {
 	Name     mail.Domain   // how it greets the world
+	Literal  string        // the address that it greets as where it has no Name: "[203.0.113.25]"
 	Routes   policy.Routes // the ways by which its mail leaves
 	Domains  []mail.Domain // that it sends from, and envelope senders are in
 	Keys     []Key         // that it signs with
 	NoKeys   string        // why nothing is known of keys; "": Keys are all there are
 	Lists    []*dnsbl.List // to ask about addresses and domains
 	Rewrites policy.Rewrites
+
+	Signs    func(from mail.Domain) mail.Domain // d= of the signature of mail from a domain, zero: none; nil: as Keys tell
+	Listings []dnsbl.Result                     // what is known of lists already; nil: they are asked
 
 	Resolver  dns.Resolver   // recursive; answers may come from a cache
 	Uncached  dns.Resolver   // the same without a cache, for lists and keys; nil: Resolver
@@ -42,9 +46,7 @@ type Host struct {
 	Dial    func(ctx context.Context, network, address string) (net.Conn, error) // to servers of mail and of policies
 	Options Wanted
 
-	looked   sync.Once
-	listings []dnsbl.Result
-
+	looked   shared[[]dnsbl.Result]
 	reversed shared[map[netip.Addr]iprev.Result]
 	invented shared[dns.Answer]
 	audited  shared[[]audit]
@@ -153,17 +155,19 @@ func (h *Host) ask(ctx context.Context, item *Item) (o Outcome) {
 
 // look asks the lists, once for all items that want to know. It takes no longer than ctx of the first.
 func (h *Host) look(ctx context.Context) []dnsbl.Result {
-	h.looked.Do(func() {
+	if h.Listings != nil {
+		return h.Listings
+	}
+	return h.looked.get(func() []dnsbl.Result {
 		o := dnsbl.LookOptions{Resolver: h.uncached(), Lists: h.Lists}
-		for _, a := range h.addresses() {
-			o.Subjects = append(o.Subjects, dnsbl.Address(a))
+		for _, l := range h.leaves() {
+			o.Subjects = append(o.Subjects, dnsbl.Address(l.Addr))
 		}
 		for _, d := range h.Domains {
 			o.Subjects = append(o.Subjects, dnsbl.Domain(d))
 		}
-		h.listings = dnsbl.Look(ctx, o)
+		return dnsbl.Look(ctx, o)
 	})
-	return h.listings
 }
 
 func (h *Host) uncached() dns.Resolver {
