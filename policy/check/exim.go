@@ -105,54 +105,83 @@ func (t *EximDriver) local() bool {
 	return len(hosts) > 0
 }
 
-// transports sees that mail passes the filter, and that Exim does not sign as well.
+// transports sees that mail is signed on its way out, once.
 func (j *eximJudge) transports() {
-	const include = ".include /etc/exim4/reputed/transport.conf"
+	filtered := false
 	for _, t := range j.remotes() {
-		filter := t.Options["transport_filter"]
-		evidence := []policy.Evidence{{Name: t.Name + " transport_filter", Value: cut(filter)}, expect("reputed-filter")}
+		filters := strings.Contains(t.Options["transport_filter"], eximFilter)
+		filtered = filtered || filters
 		switch {
-		case !strings.Contains(filter, eximFilter):
+		case filters:
+			j.filter(t)
+			j.signer(t)
+		case strings.Contains(t.Options["dkim_domain"], eximVariable): // contrib/exim/own-signer.conf
+			j.ownSigner(t)
+		default:
 			f := j.add("filter", policy.Fail,
 				"mail by the transport "+t.Name+" passes no filter of reputed, and leaves unsigned"+j.early())
-			f.Evidence, f.Fix = evidence, include
-			f.Advice = "put it into the transport " + t.Name + ", and see contrib/exim"
-			continue
-		case t.Options["return_path_add"] != "true" &&
-			!strings.Contains(strings.ToLower(t.Options["headers_add"]), "return-path:"):
-			f := j.add("return-path", policy.Fail,
-				"the filter of the transport "+t.Name+" is not told the sender of the envelope")
 			f.Evidence = []policy.Evidence{
-				{Name: t.Name + " headers_add", Value: cut(t.Options["headers_add"])}, expect("Return-path: <$return_path>"),
+				{Name: t.Name + " transport_filter", Value: cut(t.Options["transport_filter"])}, expect("reputed-filter"),
 			}
-			f.Fix = "headers_add = ${if eq{$acl_m_reputed}{ours}{Return-path: <$return_path>}}"
-			f.Advice = "put it into the transport " + t.Name
-		case t.Options["user"] != "" && t.Options["initgroups"] != "true":
-			f := j.add("initgroups", policy.Warn, "the filter of the transport "+t.Name+
-				" runs without the groups of its user, and may not reach the socket of reputed")
-			f.Evidence = []policy.Evidence{{Name: t.Name + " initgroups", Value: t.Options["initgroups"]}, expect("true")}
-			f.Fix, f.Advice = "initgroups", "put it into the transport "+t.Name
-		}
-		if t.Options["dkim_domain"] != "" && t.Options["dkim_selector"] != "" && t.Options["dkim_private_key"] != "" {
-			f := j.add("signer", policy.Warn, "the transport "+t.Name+" signs mail itself, after reputed did")
-			f.Evidence = []policy.Evidence{{Name: t.Name + " dkim_domain", Value: cut(t.Options["dkim_domain"])}}
-			f.Advice = "let one of them sign: take dkim_domain, dkim_selector and dkim_private_key out of the transport " +
-				"(Debian: DKIM_DOMAIN and its like)"
+			f.Fix = ".include /etc/exim4/reputed/transport.conf"
+			f.Advice = "put it into the transport " + t.Name + ", and see contrib/exim"
 		}
 	}
-	if j.Settings["spool_wireformat"] == "true" {
-		f := j.add("wireformat", policy.Warn,
-			"some messages are kept as they go over the wire, and the filter is proven with those that are not")
+	if filtered && j.Settings["spool_wireformat"] == "true" {
+		f := j.add("wireformat", policy.Fail,
+			"Exim cannot give a filter what came in by BDAT and is kept with the line ends of the network: it waits for ever")
 		f.Evidence = []policy.Evidence{{Name: "spool_wireformat", Value: "true"}, expect("false")}
 		f.Fix, f.Advice = "spool_wireformat = false", "put it into the main section"
 	}
+}
+
+// filter looks at a transport whose mail passes the filter.
+func (j *eximJudge) filter(t *EximDriver) {
+	put := "put it into the transport " + t.Name
+	if t.Options["return_path_add"] != "true" &&
+		!strings.Contains(strings.ToLower(t.Options["headers_add"]), "return-path:") {
+		f := j.add("return-path", policy.Fail,
+			"the filter of the transport "+t.Name+" is not told the sender of the envelope, and the mail waits")
+		f.Evidence = []policy.Evidence{
+			{Name: t.Name + " headers_add", Value: cut(t.Options["headers_add"])}, expect("Return-path: <$return_path>"),
+		}
+		f.Fix, f.Advice = "headers_add = ${if eq{$acl_m_reputed}{ours}{Return-path: <$return_path>}}", put
+	}
+	if t.Options["initgroups"] != "true" {
+		f := j.add("initgroups", policy.Warn, "the filter of the transport "+t.Name+
+			" runs with the first group of its user only, and may not reach the socket of reputed")
+		f.Evidence = []policy.Evidence{{Name: t.Name + " initgroups", Value: t.Options["initgroups"]}, expect("true")}
+		f.Fix, f.Advice = "user = $exim_uid\ngroup = $exim_gid\ninitgroups", put
+	}
+}
+
+// signer looks whether Exim signs what the filter has signed.
+func (j *eximJudge) signer(t *EximDriver) {
+	if t.Options["dkim_domain"] == "" || t.Options["dkim_selector"] == "" || t.Options["dkim_private_key"] == "" {
+		return
+	}
+	f := j.add("signer", policy.Warn, "the transport "+t.Name+" signs mail itself, after reputed did")
+	f.Evidence = []policy.Evidence{{Name: t.Name + " dkim_domain", Value: cut(t.Options["dkim_domain"])}}
+	f.Advice = "let one of them sign: take dkim_domain, dkim_selector and dkim_private_key out of the transport " +
+		"(Debian: DKIM_DOMAIN and its like)"
+}
+
+// ownSigner looks at a transport that signs with the keys of reputed itself.
+func (j *eximJudge) ownSigner(t *EximDriver) {
+	if v := strings.ToLower(t.Options["dkim_strict"]); v == "true" || v == "1" {
+		return
+	}
+	f := j.add("strict", policy.Fail,
+		"the transport "+t.Name+" lets mail leave unsigned while reputed does not name a selector")
+	f.Evidence = []policy.Evidence{{Name: t.Name + " dkim_strict", Value: t.Options["dkim_strict"]}, expect("true")}
+	f.Fix, f.Advice = "dkim_strict = true", "put it into the transport "+t.Name
 }
 
 // early tells of mail that is delivered while it comes in. Exim gives that up where a transport has a filter.
 func (j *eximJudge) early() string {
 	for _, text := range j.ACLs {
 		if strings.Contains(text, "cutthrough_delivery") {
-			return ", and some of it while it still comes in (cutthrough_delivery)"
+			return ", some of it while it still comes in (cutthrough_delivery)"
 		}
 	}
 	return ""
