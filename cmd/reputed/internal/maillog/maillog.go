@@ -15,7 +15,6 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"sync/atomic"
 
 	"reputed/policy"
 	"reputed/policy/mail"
@@ -23,8 +22,8 @@ import (
 
 // Log writes lines and counts messages. All methods may be used at the same time.
 type Log struct {
-	out    *slog.Logger
-	counts struct{ foreign, relayed, signed, unsigned, held, deferred, rejected atomic.Uint64 }
+	out     *slog.Logger
+	traffic traffic
 }
 
 // New writes to out.
@@ -42,15 +41,6 @@ type Counts struct {
 	Rejected uint64 `json:"rejected"`
 }
 
-// Counts gives the counts so far.
-func (l *Log) Counts() Counts {
-	c := &l.counts
-	return Counts{
-		Foreign: c.foreign.Load(), Relayed: c.relayed.Load(), Signed: c.signed.Load(), Unsigned: c.unsigned.Load(),
-		Held: c.held.Load(), Deferred: c.deferred.Load(), Rejected: c.rejected.Load(),
-	}
-}
-
 // Attrs gives the counts for a log line.
 func (c Counts) Attrs() []slog.Attr {
 	return []slog.Attr{
@@ -62,11 +52,12 @@ func (c Counts) Attrs() []slog.Attr {
 
 // Message takes the record of a message.
 func (l *Log) Message(r *policy.Record) {
-	decision, level := l.count(r)
+	l.traffic.count(r)
 	if r.Class == policy.Foreign {
 		return
 	}
 	tx := r.Tx
+	decision, level := fate(r)
 	attrs := make([]slog.Attr, 0, 16)
 	add := func(a slog.Attr) { attrs = append(attrs, a) }
 	text := func(key, value string) {
@@ -105,27 +96,16 @@ func (l *Log) Message(r *policy.Record) {
 	l.out.LogAttrs(context.Background(), level, "message", attrs...)
 }
 
-// count counts the message, and tells what to call its fate.
-func (l *Log) count(r *policy.Record) (decision string, level slog.Level) {
-	c := &l.counts
+// fate tells what to call what became of a message, and how much it matters.
+func fate(r *policy.Record) (decision string, level slog.Level) {
 	switch {
 	case r.Verdict.Action == policy.Reject:
-		c.rejected.Add(1)
 		return "reject", slog.LevelWarn
 	case r.Verdict.Action == policy.Defer:
-		c.deferred.Add(1)
 		return "defer", slog.LevelWarn
 	case r.Verdict.Action == policy.Hold:
-		c.held.Add(1)
 		return "hold", slog.LevelWarn
-	case r.Class == policy.Foreign:
-		c.foreign.Add(1)
-	case r.Class == policy.Relayed:
-		c.relayed.Add(1)
-	case len(r.Signed)+len(r.Already) > 0:
-		c.signed.Add(1)
-	default:
-		c.unsigned.Add(1)
+	case r.Class == policy.Ours && len(r.Signed)+len(r.Already) == 0:
 		return "accept", slog.LevelWarn
 	}
 	return "accept", slog.LevelInfo
