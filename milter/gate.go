@@ -44,6 +44,9 @@ func NewGate(places int, log *slog.Logger) *Gate {
 // Draining tells that Shutdown began. It tells so before any guest is asked to end.
 func (g *Gate) Draining() bool { return g.draining.Load() }
 
+// Open tells how many guests there are, and how many there may be.
+func (g *Gate) Open() (open, limit int) { return len(g.places), cap(g.places) }
+
 // Serve lets in the connections of a listener until [Gate.Shutdown], and returns nil then. It closes the listener. At
 // the limit of connections, of each listener one more is taken, which waits, and then no more. An error of Accept, such
 // as having no file descriptor left, is logged and tried again.

@@ -4,16 +4,16 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"sync"
 	"time"
-
-	"reputed/milter/wire"
 )
 
 // Server serves milter connections. Make one with [New].
 type Server struct {
-	opt  Options
-	log  *slog.Logger
-	gate *Gate
+	opt    Options
+	log    *slog.Logger
+	gate   *Gate
+	memory sync.Pool // of *memory
 }
 
 // New makes a server. Options.Site must be set.
@@ -33,12 +33,7 @@ func (s *Server) site() *Site { return s.opt.Site() }
 // Serve takes connections from a listener until [Server.Shutdown], and returns nil then. It closes the listener. How it
 // fares at the limit of connections, and when Accept fails, is told at [Gate.Serve].
 func (s *Server) Serve(ln net.Listener) error {
-	return s.gate.Serve(ln, func(conn net.Conn) Guest {
-		l := &link{Conn: conn, server: s, session: newSession(s), gone: make(chan struct{})}
-		l.packets = wire.NewReader(socket{l})
-		l.packets.Max = s.opt.Limits.Packet
-		return l
-	})
+	return s.gate.Serve(ln, func(conn net.Conn) Guest { return s.newLink(conn) })
 }
 
 // Shutdown takes no more connections, closes those that are between messages, lets the others answer the message in

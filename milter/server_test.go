@@ -250,6 +250,9 @@ func TestConnectionLimit(t *testing.T) {
 	second := r.dial()
 	second.raw(wire.Negotiation{Version: 6, Actions: postfixActions, Protocol: postfixProtocol}.Append(nil))
 	begin(first) // served, while the second waits
+	if open, limit := r.server.Connections(); open != 1 || limit != 1 {
+		t.Errorf("%d connections of %d: one that waits is not open", open, limit)
+	}
 	first.content(plain, "x")
 	second.conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
 	if _, err := second.conn.Read(make([]byte, 1)); err == nil {

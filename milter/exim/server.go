@@ -19,6 +19,7 @@ type Server struct {
 	gate  *milter.Gate
 	early chan struct{}  // one place for each message whose envelope is asked about ahead
 	begun sync.WaitGroup // those that are
+	asked questions
 }
 
 // New makes a server. Options.Site must be set.
@@ -90,6 +91,7 @@ func (v *visit) Run() {
 	if err == io.EOF {
 		return // somebody looked whether we are there
 	}
+	s.asked.count(r, err)
 	var text string
 	if err != nil {
 		s.log.Error("exim asks what cannot be answered", "stage", string(r.Stage), "err", err,
