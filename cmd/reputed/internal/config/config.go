@@ -58,7 +58,8 @@ type Config struct {
 
 // Status says where the daemon tells how it does.
 type Status struct {
-	Socket string `json:"socket"` // an absolute path; "": nowhere
+	Socket string         `json:"socket"` // an absolute path; "": nowhere
+	Listen netip.AddrPort `json:"listen"` // on loopback, where metrics are told over TCP, too; zero: nowhere
 }
 
 // Milter says where the MTA finds us, and what becomes of its mail when we fail.

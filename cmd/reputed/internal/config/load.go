@@ -75,4 +75,5 @@ func (l *Log) read(s *section) {
 
 func (t *Status) read(s *section) {
 	text(s, "socket", statusSocket, &t.Socket)
+	text(s, "listen", statusListen, &t.Listen)
 }

@@ -197,6 +197,10 @@ func TestLoad(t *testing.T) {
 		{"the log", "\ufeff[log]\r\nformat = \"json\" # with a byte order mark, from Windows\r\n", func(c *config.Config) {
 			c.Log.Format = config.JSON
 		}},
+		{"metrics over TCP", "status.listen = '[::1]:9181'", func(c *config.Config) {
+			c.Status.Listen = netip.MustParseAddrPort("[::1]:9181")
+		}},
+		{"nothing is told", "status = { socket = '', listen = '' }", func(c *config.Config) { c.Status.Socket = "" }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.why, func(t *testing.T) {

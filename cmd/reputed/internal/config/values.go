@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"path/filepath"
@@ -196,6 +197,26 @@ func statusSocket(s string) (string, error) {
 	}
 	e, err = socketPath(e)
 	return e.Address, err
+}
+
+// statusListen parses the address where metrics are told over TCP; empty is none. Nothing asks there who somebody is, so
+// only this host may reach it.
+func statusListen(s string) (netip.AddrPort, error) {
+	if s == "" {
+		return netip.AddrPort{}, nil
+	}
+	ap, err := netip.ParseAddrPort(s)
+	switch {
+	case err != nil || ap.Addr().Zone() != "":
+		return ap, fmt.Errorf("%q is not an address with a port (such as \"127.0.0.1:9181\" or \"[::1]:9181\")", s)
+	case !ap.Addr().IsLoopback():
+		return ap, fmt.Errorf("%q can be reached by other hosts, and whoever reaches it reads how this host's mail does "+
+			"(\"127.0.0.1:%d\"; for a prometheus elsewhere, put a web server with TLS and a password before it)", s,
+			cmp.Or(ap.Port(), 9181))
+	case ap.Port() == 0:
+		return ap, fmt.Errorf("%q names no port (such as \"127.0.0.1:9181\")", s)
+	}
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), nil
 }
 
 // nameserver parses the address of a DNS server, with port 53 where none is written.

@@ -49,6 +49,11 @@ func (c *Config) Write(w io.Writer) error {
 	p.text("format", c.Log.Format)
 	p.table("[status]")
 	p.quoted("socket", c.Status.Socket)
+	listen := ""
+	if c.Status.Listen.IsValid() {
+		listen = c.Status.Listen.String()
+	}
+	p.quoted("listen", listen)
 	_, err := io.WriteString(w, p.String())
 	return err
 }
