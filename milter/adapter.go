@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -28,17 +29,45 @@ import (
 //   - It writes to the standard logger at any error. It is shown io.EOF only.
 type link struct {
 	net.Conn
-	server  *Server
+	server *Server
+	*memory
+	muted  uint32        // NoReply bits agreed on
+	spaced bool          // header values travel with their leading space
+	in     []byte        // rest of a packet that go-milter has not read yet
+	by     time.Time     // when the packet in hand must be complete; zero between packets
+	deep   bool          // the stack is as large as it will be
+	busy   atomic.Bool   // a message is in hand
+	gone   chan struct{} // closed with the connection
+}
+
+// memory is what a connection leaves to a later one: MTAs make one for each SMTP session, and most of what it takes is
+// buffers.
+type memory struct {
 	session *session
 	packets *wire.Reader
-	muted   uint32        // NoReply bits agreed on
-	spaced  bool          // header values travel with their leading space
-	in      []byte        // rest of a packet that go-milter has not read yet
-	frame   []byte        // memory of in
-	out     []byte        // replies that wait for the next read
-	by      time.Time     // when the packet in hand must be complete; zero between packets
-	busy    atomic.Bool   // a message is in hand
-	gone    chan struct{} // closed with the connection
+	frame   []byte // a packet for go-milter
+	out     []byte // replies that wait for the next read
+}
+
+// newLink takes a connection.
+func (s *Server) newLink(conn net.Conn) *link {
+	m, ok := s.memory.Get().(*memory)
+	if !ok {
+		m = &memory{session: newSession(s), packets: wire.NewReader(nil)}
+		m.packets.Max = s.opt.Limits.Packet
+	}
+	l := &link{Conn: conn, server: s, memory: m, gone: make(chan struct{})}
+	m.packets.Reset(socket{l})
+	return l
+}
+
+// recycle leaves the memory to another connection. Nothing of this one must be in it, and nobody use it any more.
+func (l *link) recycle() {
+	l.session.quit() // gives back what an unfinished message holds
+	l.session.canHold = false
+	l.packets.Reset(nil)
+	l.out = l.out[:0]
+	l.server.memory.Put(l.memory)
 }
 
 // What we want of an MTA. Without the first we cannot sign.
@@ -60,7 +89,7 @@ var macroChoice = wire.MacroChoice(map[wire.Stage]string{
 
 // Run serves the connection until it ends.
 func (l *link) Run() {
-	defer l.session.quit() // gives back what an unfinished message holds
+	defer l.recycle()
 	defer l.Close()
 	if err := l.negotiate(); err != nil {
 		l.report(err)
@@ -143,6 +172,10 @@ func (s socket) Read(p []byte) (int, error) {
 
 // Read gives go-milter the packets that it treats well, and treats the others itself.
 func (l *link) Read(p []byte) (int, error) {
+	if !l.deep {
+		l.deep = true
+		deepen()
+	}
 	for len(l.in) == 0 {
 		if err := l.flush(); err != nil {
 			return 0, l.end(err)
@@ -154,6 +187,15 @@ func (l *link) Read(p []byte) (int, error) {
 	n := copy(p, l.in)
 	l.in = l.in[n:]
 	return n, nil
+}
+
+// deepen makes the stack of a goroutine that is new as large as a message needs. Left to itself it doubles where it is
+// deepest, three times over, and each frame is walked each time.
+//
+//go:noinline
+func deepen() {
+	var room [8 << 10]byte
+	runtime.KeepAlive(&room)
 }
 
 // Write keeps what go-milter writes until the next read.

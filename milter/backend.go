@@ -1,12 +1,12 @@
 package milter
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
 	"net/netip"
 	"net/textproto"
-	"strings"
 
 	gomilter "github.com/emersion/go-milter"
 
@@ -16,20 +16,13 @@ import (
 // backend is the session as go-milter calls it.
 type backend struct{ *link }
 
-// response is an answer of ours to go-milter, which forgets the session at answers that do not continue.
-type response reply
-
-func (r response) Response() *gomilter.Message { return &gomilter.Message{Code: r.code, Data: r.data} }
-func (response) Continue() bool                { return true }
-
-// step runs a step of the session and gives its answer.
+// step runs a step of the session and writes its answer. go-milter gets none: it would make a buffer for each, and
+// forget the session at answers that do not continue.
 func (b backend) step(what string, mute uint32, step func() reply) (gomilter.Response, error) {
 	r := proceed
 	b.guard(what, func() { r = step() })
-	if b.muted&mute != 0 {
-		return nil, nil
-	}
-	return response(r), nil
+	b.answer(r, mute)
+	return nil, nil
 }
 
 // Connect, Helo and the other methods are gomilter.Milter.
@@ -59,7 +52,7 @@ func (b backend) Headers(textproto.MIMEHeader, *gomilter.Modifier) (gomilter.Res
 }
 
 // Body is the end of the message.
-func (b backend) Body(m *gomilter.Modifier) (gomilter.Response, error) {
+func (b backend) Body(*gomilter.Modifier) (gomilter.Response, error) {
 	var e end
 	b.guard("end of message", func() { e = b.session.end() })
 	if e.reply.code == 0 { // a panic
@@ -70,16 +63,17 @@ func (b backend) Body(m *gomilter.Modifier) (gomilter.Response, error) {
 	}
 	for i := len(e.fields) - 1; i >= 0; i-- { // each goes on top of the others
 		f := e.fields[i]
-		value := string(f.Value())
+		value := f.Value()
 		if !b.spaced { // the MTA adds the space
-			value = strings.TrimPrefix(value, " ")
+			value = bytes.TrimPrefix(value, []byte{' '})
 		}
-		m.InsertHeader(0, string(f.Name()), value)
+		b.out = wire.AppendInsertHeader(b.out, f.Name(), value)
 	}
 	if e.quarantine != "" {
-		m.Quarantine(e.quarantine)
+		b.out = wire.AppendStrings(b.out, wire.ReplyQuarantine, e.quarantine)
 	}
-	return response(e.reply), nil
+	b.answer(e.reply, 0)
+	return nil, nil
 }
 
 func (b backend) Abort(*gomilter.Modifier) error {

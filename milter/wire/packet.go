@@ -36,6 +36,24 @@ func AppendStrings(dst []byte, code byte, texts ...string) []byte {
 	return dst
 }
 
+// AppendInsertHeader adds a packet that puts a field on top of the message: [ReplyInsertHeader] at index 0. Folds of the
+// value travel as LF, since MTAs put their own line ends there.
+func AppendInsertHeader(dst []byte, name, value []byte) []byte {
+	n := 1 + 4 + len(name) + 1 + len(value) - bytes.Count(value, []byte("\r\n")) + 1
+	dst = binary.BigEndian.AppendUint32(dst, uint32(n))
+	dst = append(dst, ReplyInsertHeader, 0, 0, 0, 0)
+	dst = append(append(dst, name...), 0)
+	for {
+		line, rest, more := bytes.Cut(value, []byte("\r\n"))
+		dst = append(dst, line...)
+		if !more {
+			return append(dst, 0)
+		}
+		dst = append(dst, '\n')
+		value = rest
+	}
+}
+
 // SplitHeader takes the data of [CmdHeader] apart. The value may itself hold NULs, as a message may: only the last one
 // ends it.
 func SplitHeader(data []byte) (name, value []byte, err error) {
@@ -162,5 +180,24 @@ func (m Macros) set(name, value []byte) {
 	} else if !ok && len(m) >= maxMacros {
 		return
 	}
-	m[string(name)] = string(value)
+	m[known(name)] = string(value)
+}
+
+// known gives the name of a macro, sparing the allocation for those that are asked for.
+func known(name []byte) string {
+	switch string(name) {
+	case "i":
+		return "i"
+	case "j":
+		return "j"
+	case "{daemon_name}":
+		return "{daemon_name}"
+	case "{auth_type}":
+		return "{auth_type}"
+	case "{auth_authen}":
+		return "{auth_authen}"
+	case "{rcpt_mailer}":
+		return "{rcpt_mailer}"
+	}
+	return string(name)
 }

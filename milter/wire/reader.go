@@ -37,6 +37,16 @@ type Reader struct {
 // NewReader reads from in. Each Read of in may block; a Reader asks for no more than it needs to go on.
 func NewReader(in io.Reader) *Reader { return &Reader{in: in} }
 
+// Reset makes it ready for another connection. The buffer stays, unless a large packet has made it grow.
+func (r *Reader) Reset(in io.Reader) {
+	const ordinary = 2 * readSize
+	buf := r.buf
+	if cap(buf) > ordinary {
+		buf = nil
+	}
+	*r = Reader{Max: r.Max, in: in, buf: buf}
+}
+
 // Next gives the code of the next packet and the size of its data. io.EOF means that the connection ended between two
 // packets; io.ErrUnexpectedEOF, within one.
 func (r *Reader) Next() (code byte, size int, err error) {

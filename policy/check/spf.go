@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"reputed/policy"
@@ -43,24 +43,31 @@ type asked struct {
 
 // begin starts the evaluation for each egress of the routes.
 func (s *SPF) begin(ctx context.Context, routes policy.Routes, who identity) (all []*asked) {
-	ctx, cancel := context.WithTimeout(ctx, s.Deadline)
-	var running sync.WaitGroup
 	for i := range routes {
 		e := routes[i].Egress
-		if slices.ContainsFunc(all, func(a *asked) bool { return a.egress == e }) {
-			continue
+		if !slices.ContainsFunc(all, func(a *asked) bool { return a.egress == e }) {
+			all = append(all, &asked{spf: s, egress: e, who: who, done: make(chan struct{})})
 		}
-		a := &asked{spf: s, egress: e, who: who, done: make(chan struct{}), ctx: ctx}
-		all = append(all, a)
-		running.Go(func() {
-			defer close(a.done)
-			a.finding = s.find(ctx, e, who)
-		})
 	}
-	go func() { // the timer goes with the last answer
-		defer cancel()
-		running.Wait()
-	}()
+	if len(all) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.Deadline)
+	var left atomic.Int32
+	left.Store(int32(len(all)))
+	answered := func() {
+		if left.Add(-1) == 0 {
+			cancel() // the timer goes with the last answer
+		}
+	}
+	for _, a := range all {
+		a.ctx = ctx
+		go func() {
+			a.finding = s.find(ctx, a.egress, who)
+			close(a.done)
+			answered()
+		}()
+	}
 	return all
 }
 

@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"time"
 
 	"reputed/policy"
 	"reputed/policy/mail"
@@ -93,7 +94,19 @@ func (l *Log) Message(r *policy.Record) {
 		add(slog.String("already", signatures(r.Already)))
 	}
 	add(slog.Float64("ms", float64(r.Took.Microseconds())/1000))
-	l.out.LogAttrs(context.Background(), level, "message", attrs...)
+	l.write(level, attrs)
+}
+
+// write writes the line of a message. A [slog.Logger] would look for the line of the program that calls it, which costs
+// more than all else here, and is shown to nobody.
+func (l *Log) write(level slog.Level, attrs []slog.Attr) {
+	ctx, out := context.Background(), l.out.Handler()
+	if !out.Enabled(ctx, level) {
+		return
+	}
+	line := slog.NewRecord(time.Now(), level, "message", 0)
+	line.AddAttrs(attrs...)
+	out.Handle(ctx, line) // as a Logger does: there is nobody to tell that the log cannot be written
 }
 
 // fate tells what to call what became of a message, and how much it matters.
