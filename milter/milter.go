@@ -24,7 +24,8 @@
 // # Security
 //
 // Whoever can write to the socket can claim to be any client and have mail signed. Unix sockets are guarded by mode and
-// group; a TCP socket by nothing, so keep it on loopback.
+// group; a TCP socket by the addresses of those who come, when they come, and by nothing else: keep it on loopback, or in
+// a network where nobody can take an address that is not his.
 package milter
 
 import (
@@ -32,6 +33,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"reputed/milter/wire"
@@ -101,9 +103,10 @@ func orDefault[T int | time.Duration](v *T, d T) {
 
 // Options make a [Server].
 type Options struct {
-	Site   func() *Site         // asked once per message, at MAIL
-	Done   func(*policy.Record) // told of every message, when its fate is known; nil: nobody is told
-	Log    *slog.Logger         // troubles of connections and sessions; nil: nowhere
-	Limits Limits
-	Now    func() time.Time // nil: time.Now
+	Site    func() *Site          // asked once per message, at MAIL
+	Done    func(*policy.Record)  // told of every message, when its fate is known; nil: nobody is told
+	Allowed func(netip.Addr) bool // whether another host may come over TCP, asked at each connection; nil: none may
+	Log     *slog.Logger          // troubles of connections and sessions; nil: nowhere
+	Limits  Limits
+	Now     func() time.Time // nil: time.Now
 }
