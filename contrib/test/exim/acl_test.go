@@ -11,12 +11,14 @@ import (
 	"strings"
 	"testing"
 
+	"reputed/contrib/test/exim"
 	"reputed/contrib/test/postfix"
 	"reputed/contrib/test/sink"
 )
 
 // What the ACLs of contrib/exim ask, and what they make of the answers.
 func TestACL(t *testing.T) {
+	t.Parallel()
 	a := newAsking(t)
 	for _, sub := range []struct {
 		name string
@@ -352,4 +354,31 @@ func (a *asking) silent(t *testing.T) {
 	}
 	postfix.Eventually(t, "the bounce arrives", func() bool { return len(a.sink.Messages()) > before })
 	arrives(t, a.sink, "Mail delivery failed", true)
+}
+
+// The lines of the README that keep strangers from using a sender of ours.
+func TestStrangers(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(shipped(t, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := strings.Index(string(text), "    deny    !acl")
+	if begin < 0 {
+		t.Fatal("they are gone")
+	}
+	lines, _, _ := strings.Cut(string(text[begin:]), "\n\n")
+	dir := exim.NewDir(t)
+	o := plain(t, dir, "127.0.0.1:25", "/bin/false")
+	o.ACL = strings.Replace(o.ACL, "check_mail:\n", "check_mail:\n"+lines+"\n", 1)
+	newLine(t, filepath.Join(dir, "exim.sock"))
+	e := exim.Start(t, dir, o)
+	for from, want := range map[string]string{
+		"127.0.0.1": "250 OK", "127.0.0.2": "550 mail from this domain is taken from users who log in",
+	} {
+		if reply := postfix.Dial(t, e.From(from)).Do("MAIL FROM:<ann@example.org>"); reply != want {
+			t.Errorf("from %s: reply %q, want %q", from, reply, want)
+		}
+	}
+	postfix.Dial(t, e.From("127.0.0.2")).Must(250, "MAIL FROM:<someone@elsewhere.example>")
 }

@@ -5,13 +5,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 )
 
 // private makes an instance that touches nothing of the machine's, and sends all mail to the sink but that to
-// local.example. Its bounces are made by the user Debian-exim, who cannot everywhere read what he is called.
+// local.example. The user Debian-exim cannot everywhere read what users are called: his bounces need unknown_login.
 const private = `exim_path = @EXIM@
 primary_hostname = mta.example.org
 qualify_domain = example.org
@@ -56,7 +57,8 @@ begin transports
 mailbox:
   driver = appendfile
   file = @DIR@/spool/mailbox
-  user = Debian-exim
+  user = @UID@
+  group = @GID@
 remote_smtp:
   driver = smtp
 `
@@ -84,7 +86,8 @@ func (e *Exim) fill(text string) string {
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	return strings.NewReplacer("@ADDRESS@", host, "@PORT@", port, "@DIR@", e.dir, "@EXIM@", program).Replace(text)
+	return strings.NewReplacer("@ADDRESS@", host, "@PORT@", port, "@DIR@", e.dir, "@EXIM@", program,
+		"@UID@", strconv.Itoa(e.uid), "@GID@", strconv.Itoa(e.gid)).Replace(text)
 }
 
 // trusted is the list of configurations with which Exim keeps root's rights when it calls itself. Its name is part of

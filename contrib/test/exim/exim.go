@@ -59,12 +59,27 @@ func Start(t testing.TB, dir string, o Options) *Exim {
 }
 
 // StartWith is Start with a configuration that somebody else has written, in which these words are replaced: @ADDRESS@
-// and @PORT@, where to listen; @DIR@, the directory of the instance; @EXIM@, the program.
+// and @PORT@, where to listen; @DIR@, the directory of the instance; @EXIM@, the program; @UID@
+// and @GID@, the user Debian-exim, whom he himself cannot everywhere look up by name.
 func StartWith(t testing.TB, dir, configuration string) *Exim {
 	t.Helper()
 	e := prepare(t, dir)
 	e.configure(e.fill(configuration))
 	return e
+}
+
+// Check gives what Exim says of a configuration that it does not take, "" of one that it does.
+func Check(t testing.TB, dir string, o Options) string {
+	t.Helper()
+	e := prepare(t, dir)
+	if err := os.WriteFile(e.config(), []byte(o.text(e)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, err := e.run(nil, "-bV")
+	if err == nil {
+		return ""
+	}
+	return out
 }
 
 func prepare(t testing.TB, dir string) *Exim {

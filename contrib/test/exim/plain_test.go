@@ -68,7 +68,7 @@ const later = `later:
   driver = redirect
   domains = later.example
   allow_defer
-  data = ${if exists{DIR/open}{}{:defer: not yet}}
+  data = ${if exists{@DIR@/open}{}{:defer: not yet}}
 `
 
 // plain gives the options of an Exim whose configuration includes the files of contrib/exim, with other paths.
@@ -77,7 +77,7 @@ func plain(t testing.TB, dir, sink, filter string) exim.Options {
 	return exim.Options{
 		Sink:      sink,
 		Main:      include(t, "main.conf") + paths(dir, filter) + checks,
-		Routers:   strings.ReplaceAll(later, "DIR", dir),
+		Routers:   later,
 		ACL:       include(t, "acl.conf") + hooks,
 		Transport: include(t, "transport.conf"),
 		Auth:      logins,
@@ -89,5 +89,6 @@ func paths(dir, filter string) string {
 	return strings.NewReplacer("DIR", dir, "FILE", filter).Replace(`REPUTED_EXIM_SOCKET == DIR/exim.sock
 REPUTED_MILTER_SOCKET == unix:DIR/milter.sock
 REPUTED_FILTER == FILE
+REPUTED_KEYS == DIR/dkim
 `)
 }
