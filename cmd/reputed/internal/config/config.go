@@ -17,8 +17,8 @@
 // # Security
 //
 // The file is written by the operator and trusted as such, but read as if it were not: every parser here is fuzzed.
-// Settings that would let strangers have their mail signed are refused: a milter socket that other hosts or all local
-// users can reach, a trusted network larger than any one network is. So is an egress that the world never sees: it would
+// Settings that would let strangers have their mail signed are refused: a milter socket that all local users can reach,
+// or hosts that nobody names, a trusted network larger than any one network is. So is an egress that the world never sees: it would
 // have good mail refused. Nothing that is printed holds the key of a list or the secret of a name server, neither
 // [Config.Write] and the JSON of a [Config] nor an error.
 package config
@@ -62,14 +62,6 @@ type Status struct {
 	Listen netip.AddrPort `json:"listen"` // on loopback, where metrics are told over TCP, too; zero: nowhere
 }
 
-// Milter says where the MTA finds us, and what becomes of its mail when we fail.
-type Milter struct {
-	Listen      []wire.Endpoint `json:"listen"`       // at least one; none that other hosts can reach
-	OnError     policy.Action   `json:"on_error"`     // Log or Defer, for mail of ours when this program itself fails
-	SocketMode  Permissions     `json:"socket_mode"`  // of unix sockets
-	SocketGroup string          `json:"socket_group"` // of unix sockets, by name or number; "" is the daemon's own
-}
-
 // Outbound says which mail is ours, and which of it leaves. See [Outbound.Rule].
 type Outbound struct {
 	Networks      []Network     `json:"networks"`      // clients whose mail is ours; the longest prefix decides
@@ -81,16 +73,8 @@ type Outbound struct {
 
 // Rule gives the section as the rule that tells classes.
 func (o *Outbound) Rule() *policy.Outbound {
-	var in, out []netip.Prefix
-	for _, n := range o.Networks {
-		if n.Exclude {
-			out = append(out, n.Prefix)
-		} else {
-			in = append(in, n.Prefix)
-		}
-	}
 	return &policy.Outbound{
-		Networks:      policy.NewNetworks(in, out),
+		Networks:      set(o.Networks),
 		Authenticated: o.Authenticated,
 		Daemons:       o.Daemons,
 		Mailers:       o.Mailers,
@@ -137,7 +121,7 @@ func Default(host Host) *Config {
 	return &Config{
 		Hostname: hostname,
 		StateDir: "/var/lib/reputed",
-		Milter:   Milter{Listen: []wire.Endpoint{socket}, OnError: policy.Defer, SocketMode: 0o660},
+		Milter:   Milter{Listen: []wire.Endpoint{socket}, Allow: []Network{}, OnError: policy.Defer, SocketMode: 0o660},
 		Exim:     Exim{Listen: []wire.Endpoint{}},
 		Outbound: Outbound{
 			Networks: []Network{

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"reputed/policy"
 )
 
 // Load reads a configuration. The file is only named in errors: its text is handed in. An error is of type [Errors],
@@ -40,28 +38,23 @@ func (c *Config) top(s *section) {
 	c.Signing = defaultSigning(c.StateDir)
 }
 
-func (m *Milter) read(s *section) {
-	list(s, "listen", endpoint, &m.Listen)
-	if len(m.Listen) == 0 {
-		s.wrong("listen", "there is no socket for the mta to connect to (such as [\"unix:/run/reputed/milter.sock\"])")
-	}
-	text(s, "on_error", choice(policy.Log, policy.Defer), &m.OnError)
-	text(s, "socket_mode", socketMode, &m.SocketMode)
-	text(s, "socket_group", group, &m.SocketGroup)
-}
-
 func (o *Outbound) read(s *section) {
-	list(s, "networks", network, &o.Networks)
-	for i, n := range o.Networks {
-		if n.Exclude && slices.Contains(o.Networks, Network{Prefix: n.Prefix}) {
-			at := s.at.kid("networks").item(i)
-			s.wrongAt(at, "networks", fmt.Sprintf("%q contradicts %q in the same list", n, Network{Prefix: n.Prefix}))
-		}
-	}
+	networks(s, "networks", &o.Networks)
 	s.flag("authenticated", &o.Authenticated)
 	list(s, "daemons", word, &o.Daemons)
 	list(s, "mailers", word, &o.Mailers)
 	list(s, "local_domains", domain, &o.LocalDomains)
+}
+
+// networks reads a list of networks, where "!" excludes.
+func networks(s *section, key string, dst *[]Network) {
+	list(s, key, network, dst)
+	for i, n := range *dst {
+		if n.Exclude && slices.Contains(*dst, Network{Prefix: n.Prefix}) {
+			at := s.at.kid(key).item(i)
+			s.wrongAt(at, key, fmt.Sprintf("%q contradicts %q in the same list", n, Network{Prefix: n.Prefix}))
+		}
+	}
 }
 
 func (d *DNS) read(s *section) {

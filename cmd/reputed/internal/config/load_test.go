@@ -61,7 +61,7 @@ func TestDefault(t *testing.T) {
 		`"hostname":"mail.example.org"`,
 		`"state_dir":"/var/lib/reputed"`,
 		`"listen":["unix:/var/spool/postfix/reputed/milter.sock"]`,
-		`"on_error":"defer"`,
+		`"allow":[],"on_error":"defer"`,
 		`"socket_mode":"0660"`,
 		`"socket_group":""`,
 		`"networks":["127.0.0.0/8","::1"]`,
@@ -119,6 +119,12 @@ func TestLoad(t *testing.T) {
 				c.Milter.Listen = []wire.Endpoint{{Network: "unix", Address: "/run/a"},
 					{Network: "tcp", Address: "localhost:8891"}, {Network: "tcp", Address: "[::1]:8892"},
 					{Network: "tcp", Address: "localhost:8893"}}
+			}},
+		{"the hosts of an mta", "[milter]\nlisten = ['inet:0.0.0.0:8891']\nallow = ['203.0.113.0/28', '!203.0.113.9', '2001:db8::25']",
+			func(c *config.Config) {
+				c.Milter.Listen = []wire.Endpoint{{Network: "tcp", Address: "0.0.0.0:8891"}}
+				c.Milter.Allow = []config.Network{{Prefix: netip.MustParsePrefix("203.0.113.0/28")},
+					{Prefix: netip.MustParsePrefix("203.0.113.9/32"), Exclude: true}, {Prefix: netip.MustParsePrefix("2001:db8::25/128")}}
 			}},
 		{"access to sockets", "[milter]\nsocket_mode = '660'\nsocket_group = 'postfix'\non_error = 'log'",
 			func(c *config.Config) {

@@ -11,6 +11,7 @@ import (
 	"unicode"
 
 	"reputed/milter/wire"
+	"reputed/policy"
 	"reputed/policy/mail"
 )
 
@@ -84,22 +85,6 @@ func (m Permissions) String() string { return fmt.Sprintf("%04o", uint32(m)) }
 // MarshalText writes [Permissions.String].
 func (m Permissions) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
 
-// socketMode parses the mode of a socket. Who connects needs the right to write, and can have any mail signed then.
-func socketMode(s string) (Permissions, error) {
-	m, err := strconv.ParseUint(s, 8, 32)
-	if err != nil || m > 0o777 {
-		return 0, fmt.Errorf("%q is not a file mode (octal digits in quotes, such as \"0660\")", s)
-	}
-	if m&0o222 == 0 {
-		return 0, fmt.Errorf("%q lets nobody connect: that takes the right to write (such as \"0660\")", s)
-	}
-	if m&0o002 != 0 {
-		return 0, fmt.Errorf("%q lets every local user connect, and have any mail signed (\"0660\", and socket_group for "+
-			"the mta)", s)
-	}
-	return Permissions(m), nil
-}
-
 // choice gives the parser of a value that is one of few.
 func choice[T fmt.Stringer](allowed ...T) func(string) (T, error) {
 	words := make([]string, len(allowed))
@@ -154,24 +139,6 @@ func domain(s string) (mail.Domain, error) {
 		return mail.Domain{}, fmt.Errorf("%q is an address, not a domain name", s)
 	}
 	return d, nil
-}
-
-// endpoint parses a milter socket. Whoever reaches it can have any mail signed with our keys, so it must be out of
-// reach for the world.
-func endpoint(s string) (wire.Endpoint, error) {
-	e, err := wire.ParseEndpoint(s)
-	switch {
-	case err != nil:
-		return e, err
-	case e.Network == "unix":
-		return socketPath(e)
-	case !e.Loopback():
-		return e, fmt.Errorf("%q can be reached by other hosts, and whoever reaches it can have any mail signed "+
-			"(a unix socket, or 127.0.0.1, ::1 or localhost)", s)
-	case strings.HasSuffix(e.Address, ":0"):
-		return e, fmt.Errorf("%q names no port (from 1 to 65535)", s)
-	}
-	return e, nil
 }
 
 // socketPath cleans the path of a unix socket. That it fits into sockaddr_un was seen already.
@@ -283,6 +250,19 @@ func network(s string) (Network, error) {
 			"/16; name your own networks)", s)
 	}
 	return n, nil
+}
+
+// set gives the addresses that networks hold.
+func set(networks []Network) policy.Networks {
+	var in, out []netip.Prefix
+	for _, n := range networks {
+		if n.Exclude {
+			out = append(out, n.Prefix)
+		} else {
+			in = append(in, n.Prefix)
+		}
+	}
+	return policy.NewNetworks(in, out)
 }
 
 // What is local to a site or a link holds no strangers, however short its prefix is: RFC 4193, RFC 4291, section 2.5.6.

@@ -18,6 +18,7 @@ func (c *Config) Write(w io.Writer) error {
 	p.quoted("state_dir", c.StateDir)
 	p.table("[milter]")
 	printList(&p, "listen", c.Milter.Listen)
+	printList(&p, "allow", c.Milter.Allow)
 	p.text("on_error", c.Milter.OnError)
 	p.text("socket_mode", c.Milter.SocketMode)
 	p.quoted("socket_group", c.Milter.SocketGroup)
