@@ -91,7 +91,7 @@ func newDaemon(e *env, cfg *config.Config, log *slog.Logger) (*daemon, error) {
 		Now:    e.now,
 	})
 	d.current.Store(s)
-	d.server = milter.New(milter.Options{Site: d.site, Done: d.done, Log: log, Now: e.now})
+	d.server = milter.New(milter.Options{Site: d.site, Done: d.done, Allowed: d.allowed, Log: log, Now: e.now})
 	d.exim = d.newExim(e)
 	return d, nil
 }
@@ -109,6 +109,9 @@ func (d *daemon) close() {
 }
 
 func (d *daemon) site() *milter.Site { return d.current.Load().site }
+
+// allowed tells whether another host may come to the milter socket.
+func (d *daemon) allowed(a netip.Addr) bool { return d.current.Load().cfg.Milter.Allowed(a) }
 
 // setUp makes of a configuration what the daemon works with. What services know comes from them, as they outlive it.
 func (d *daemon) setUp(e *env, cfg *config.Config, inUse *heldKeys) (*setup, error) {

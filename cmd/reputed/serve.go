@@ -39,7 +39,8 @@ for anew, so that a record that was mended counts at once. SIGTERM lets messages
 answered, for at most 30 seconds.
 
 Under systemd it reports when it is ready, and takes its sockets from the unit if that has any: unix, or
-TCP on this host's own addresses. Sockets with FileDescriptorName=exim are those that Exim's ACLs ask.
+TCP at loopback addresses. Those of the milter may be in reach of other hosts where milter.allow names
+these. Sockets with FileDescriptorName=exim are those that Exim's ACLs ask.
 
 Exit status: 0 stopped by a signal; 66 the configuration file or the directory of keys cannot be read;
 70 a socket failed; 78 the configuration has errors.`,
@@ -54,6 +55,9 @@ func serve(ctx context.Context, e *env, file string) error {
 		return err
 	}
 	log := newLog(e.stderr, cfg.Log.Format)
+	if err := harden(); err != nil {
+		log.Warn("not all is done to keep the keys", "err", err)
+	}
 	// Signals count from here on: one that comes during the start is not lost.
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()

@@ -29,7 +29,7 @@ const eximSocketName = "exim"
 
 // openSockets opens the sockets: of each door those that systemd hands over, or else those of the configuration.
 func openSockets(cfg *config.Config) (s sockets, err error) {
-	if s, err = takeOver(activation.Files(true)); err != nil {
+	if s, err = takeOver(activation.Files(true), len(cfg.Milter.Allow) > 0); err != nil {
 		return sockets{}, err
 	}
 	if len(s.milter) == 0 {
@@ -45,9 +45,10 @@ func openSockets(cfg *config.Config) (s sockets, err error) {
 	return s, nil
 }
 
-// takeOver tells by their names what the sockets of a systemd unit are for.
-func takeOver(files []*os.File) (sockets, error) {
-	all, err := handedOver(files)
+// takeOver tells by their names what the sockets of a systemd unit are for. Guarded tells that the configuration names
+// the hosts that may come to those of the milter.
+func takeOver(files []*os.File, guarded bool) (sockets, error) {
+	all, err := handedOver(files, guarded)
 	var s sockets
 	for i, ln := range all {
 		if files[i].Name() == eximSocketName {
@@ -101,11 +102,11 @@ func closeAll(lns []net.Listener) {
 	}
 }
 
-// handedOver takes the sockets of a systemd unit. What milter.listen may not be, they may not be either.
-func handedOver(files []*os.File) ([]net.Listener, error) {
+// handedOver takes the sockets of a systemd unit. What milter.listen and exim.listen may not be, they may not be either.
+func handedOver(files []*os.File, guarded bool) ([]net.Listener, error) {
 	var lns []net.Listener
 	for i, f := range files {
-		ln, err := listener(f)
+		ln, err := listener(f, guarded && f.Name() != eximSocketName)
 		if err != nil {
 			closeAll(lns)
 			return nil, fmt.Errorf("socket %d of %d from systemd (%s): %w", i+1, len(files), f.Name(), err)
@@ -118,8 +119,8 @@ func handedOver(files []*os.File) ([]net.Listener, error) {
 // errNoListener is said of what else a unit may hand over.
 var errNoListener = errors.New("not a stream socket that listens (in the unit: ListenStream=, and no Accept=yes)")
 
-// listener makes a listener of a socket, and closes the file.
-func listener(f *os.File) (net.Listener, error) {
+// listener makes a listener of a socket, and closes the file. One that is guarded may be in reach of other hosts.
+func listener(f *os.File, guarded bool) (net.Listener, error) {
 	defer f.Close()
 	if !listens(f) {
 		return nil, errNoListener
@@ -128,7 +129,12 @@ func listener(f *os.File) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errNoListener, err)
 	}
-	if err := withinReach(ln.Addr()); err != nil {
+	if tcp, ok := ln.Addr().(*net.TCPAddr); ok && !guarded {
+		err = withinReach(tcp)
+	} else if !ok {
+		err = ofEverybody(ln.Addr().String())
+	}
+	if err != nil {
 		ln.Close()
 		return nil, err
 	}
@@ -150,10 +156,26 @@ func listens(f *os.File) bool {
 }
 
 // withinReach refuses a socket that other hosts can reach.
-func withinReach(at net.Addr) error {
-	if tcp, ok := at.(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
+func withinReach(at *net.TCPAddr) error {
+	if !at.IP.IsLoopback() {
 		return fmt.Errorf("%s can be reached by other hosts, and whoever reaches it can have any mail signed (in the unit: "+
-			"ListenStream=127.0.0.1:%d, or better the path of a unix socket)", tcp, tcp.Port)
+			"ListenStream=127.0.0.1:%d, or better the path of a unix socket; or name the hosts of the mta in milter.allow)",
+			at, at.Port)
+	}
+	return nil
+}
+
+// ofEverybody refuses a unix socket that every local user may connect to, which is what systemd makes unless it is told
+// otherwise. One without a path has no mode at all.
+func ofEverybody(path string) error {
+	if path == "" || path[0] == '@' {
+		return fmt.Errorf("%q has no path, so every local user can connect, and have any mail signed (in the unit: "+
+			"ListenStream= with a path, and SocketMode=0660)", path)
+	}
+	info, err := os.Lstat(path)
+	if err == nil && info.Mode().Type() == fs.ModeSocket && info.Mode()&0o002 != 0 {
+		return fmt.Errorf("%s has mode %04o, so every local user can connect, and have any mail signed (in the unit: "+
+			"SocketMode=0660, and SocketGroup= for the mta)", path, info.Mode().Perm())
 	}
 	return nil
 }

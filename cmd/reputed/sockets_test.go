@@ -33,7 +33,7 @@ func TestHandedOver(t *testing.T) {
 	tcp, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	alsoGood := file(t, tcp, err)
 	defer tcp.Close()
-	lns, err := handedOver([]*os.File{good, alsoGood})
+	lns, err := handedOver([]*os.File{good, alsoGood}, false)
 	if err != nil || len(lns) != 2 || lns[0].Addr().String() != path {
 		t.Fatalf("%v, %v", lns, err)
 	}
@@ -52,7 +52,7 @@ func TestHandedOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, f := range bad {
-		_, err := handedOver([]*os.File{file(t, unix, nil), f})
+		_, err := handedOver([]*os.File{file(t, unix, nil), f}, true)
 		if err == nil || !strings.Contains(err.Error(), "ListenStream=") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -72,7 +72,7 @@ func TestTakeOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	other.Close()
-	s, err := takeOver([]*os.File{os.NewFile(uintptr(fd), "exim"), one})
+	s, err := takeOver([]*os.File{os.NewFile(uintptr(fd), "exim"), one}, false)
 	if err != nil || len(s.milter) != 1 || len(s.exim) != 1 || s.exim[0].Addr().String() != exim.Addr().String() {
 		t.Errorf("%+v, %v", s, err)
 	}
@@ -92,7 +92,45 @@ func TestWithinReach(t *testing.T) {
 	open, err := net.ListenTCP("tcp", nil)
 	f := file(t, open, err)
 	defer open.Close()
-	if _, err := handedOver([]*os.File{f}); err == nil || !strings.Contains(err.Error(), "can be reached by other hosts") {
+	if _, err := handedOver([]*os.File{f}, false); err == nil || !strings.Contains(err.Error(), "can be reached by other hosts") {
 		t.Errorf("every address: %v", err)
+	}
+	lns, err := handedOver([]*os.File{file(t, open, nil)}, true)
+	if err != nil || len(lns) != 1 {
+		t.Errorf("every address, and those who may come are named: %v", err)
+	}
+	closeAll(lns)
+	named := file(t, open, nil)
+	fd, err := syscall.Dup(int(named.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	named.Close()
+	if _, err := handedOver([]*os.File{os.NewFile(uintptr(fd), eximSocketName)}, true); err == nil {
+		t.Error("milter.allow says nothing of exim's socket")
+	}
+}
+
+// A socket of systemd's is everybody's unless the unit says otherwise: systemd.socket(5), SocketMode=.
+func TestOfEverybody(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	for mode, ok := range map[os.FileMode]bool{0o666: false, 0o777: false, 0o662: false, 0o660: true, 0o600: true, 0o664: true} {
+		unix, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+		f := file(t, unix, err)
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		lns, err := handedOver([]*os.File{f}, true)
+		if (err == nil) != ok || err != nil && !strings.Contains(err.Error(), "SocketMode=0660") {
+			t.Errorf("%o: %v", mode, err)
+		}
+		closeAll(lns)
+		unix.Close()
+	}
+	abstract, err := net.ListenUnix("unix", &net.UnixAddr{Name: "@reputed-test-" + filepath.Base(path) + t.Name(), Net: "unix"})
+	f := file(t, abstract, err)
+	defer abstract.Close()
+	if _, err := handedOver([]*os.File{f}, false); err == nil || !strings.Contains(err.Error(), "has no path") {
+		t.Errorf("an abstract socket: %v", err)
 	}
 }
