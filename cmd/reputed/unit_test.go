@@ -2,8 +2,11 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -77,10 +80,49 @@ func TestUnit(t *testing.T) {
 	}
 }
 
-// The socket of the unit is one that serve takes.
-func TestSocketUnit(t *testing.T) {
-	unit := directives(t, "reputed.socket")
-	if at := unit["ListenStream"]; len(at) != 1 || !strings.HasPrefix(at[0], postfixSpool) || unit["Accept"] != nil {
-		t.Errorf("%v", unit)
+// The sockets of the units are ones that serve takes, for what they are, and nobody else's.
+func TestSocketUnits(t *testing.T) {
+	for unit, want := range map[string]struct{ at, name string }{
+		"reputed.socket":      {postfixSpool, ""},
+		"reputed-exim.socket": {"/run/reputed/", eximSocketName},
+	} {
+		u := directives(t, unit)
+		at, name := strings.Join(u["ListenStream"], " "), strings.Join(u["FileDescriptorName"], " ")
+		if !strings.HasPrefix(at, want.at) || name != want.name || u["Accept"] != nil {
+			t.Errorf("%s: a socket at %q for %q", unit, at, name)
+		}
+		// systemd.socket(5): by default everybody may connect, and the service is that of the same name.
+		if got := strings.Join(u["SocketMode"], " "); got != "0660" {
+			t.Errorf("%s: SocketMode=%s", unit, got)
+		}
+		if got := strings.Join(u["Service"], " "); unit != "reputed.socket" && got != "reputed.service" {
+			t.Errorf("%s: Service=%s", unit, got)
+		}
+	}
+	// systemd.exec(5): a socket of systemd's would go away with the directory, and nobody find the way to it.
+	service := directives(t, "reputed.service")
+	if got := strings.Join(service["RuntimeDirectoryPreserve"], " "); got != "yes" {
+		t.Errorf("RuntimeDirectoryPreserve=%s", got)
+	}
+}
+
+// exposure is what systemd-analyze says at its end: "→ Overall exposure level for reputed.service: 1.4 OK".
+var exposure = regexp.MustCompile(`Overall exposure level for \S+: ([0-9.]+)`)
+
+// How little the unit leaves open, by systemd's own measure, from 0 to 10. Other milters have 9.2 to 9.6.
+func TestExposure(t *testing.T) {
+	program, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Skip("no systemd-analyze")
+	}
+	unit := filepath.Join("..", "..", "contrib", "systemd", "reputed.service")
+	out, err := exec.Command(program, "security", "--offline=true", "--no-pager", unit).CombinedOutput()
+	m := exposure.FindSubmatch(out)
+	if m == nil {
+		t.Skipf("a systemd-analyze that cannot do it: %v\n%s", err, out)
+	}
+	t.Logf("%s", m[0])
+	if got, err := strconv.ParseFloat(string(m[1]), 64); err != nil || got > 1.5 {
+		t.Errorf("more than 1.5:\n%s", out)
 	}
 }
