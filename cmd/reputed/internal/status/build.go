@@ -14,14 +14,20 @@ import (
 	"reputed/signer"
 )
 
-// Reloads remembers the last reload. The zero value is ready; its methods may be used at the same time.
-type Reloads struct{ last atomic.Pointer[Reload] }
+// Reloads remembers the last reload, and counts them. The zero value is ready; its methods may be used at the same time.
+type Reloads struct {
+	last        atomic.Pointer[Reload]
+	ok, refused atomic.Uint64
+}
 
 // Note notes a reload; err is why it was refused.
 func (r *Reloads) Note(at time.Time, err error) {
 	last := Reload{At: at, OK: err == nil}
 	if err != nil {
 		last.Error = err.Error()
+		r.refused.Add(1)
+	} else {
+		r.ok.Add(1)
 	}
 	r.last.Store(&last)
 }
@@ -33,6 +39,9 @@ func (r *Reloads) Last() Reload {
 	}
 	return Reload{}
 }
+
+// Counts gives how many reloads there were since the start.
+func (r *Reloads) Counts() (ok, refused uint64) { return r.ok.Load(), r.refused.Load() }
 
 // Rules gives what findings lead to.
 func Rules(rules []policy.Rule) []Rule {

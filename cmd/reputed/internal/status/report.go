@@ -2,19 +2,27 @@
 // from stand at the lists, how the resolver does, which keys there are.
 //
 // A [Server] answers GET /status on a unix socket with a [Report] in JSON, made at that moment. [Get] asks for it.
-// [Report.Problems] says what of it somebody should mend, the worst first.
+// [Report.Problems] says what of it somebody should mend, the worst first. GET /metrics has it in numbers, for Prometheus,
+// on the same socket and, where that is wanted, over TCP on loopback. Names and labels of metrics are a promise; their
+// number is bounded, for they name no domain, and of many addresses the first only.
 //
 // # What it never does
 //
-// It changes nothing, asks nobody, and keeps nothing: what it tells is what the parts of the daemon know already. It
-// does not listen on TCP.
+// It changes nothing, asks nobody, and keeps nothing: what it tells is what the parts of the daemon know already. Over
+// TCP it tells no report, and nothing to other hosts.
+//
+// # Standards
+//
+// RFC 9110; the text format 0.0.4 of Prometheus.
 //
 // # Security
 //
 // Whoever may connect to the socket may read all of a report; the mode of the socket decides. A report holds no key and
 // no address of a sender or recipient. The texts that lists give as reasons, and names from the configuration, are in
-// it as they came: escape them where they are shown. A client gets little time and few connections are served at once,
-// so that one that stalls costs nothing.
+// it as they came: escape them where they are shown. Anybody on this host may read the metrics over TCP: how much mail
+// there is and what became of it, the addresses that it leaves from, and how these stand at lists. A page in a browser of
+// this host may not: the Host field must name this host. A client gets little time and few connections are served at
+// once, so that one that stalls costs nothing.
 package status
 
 import (
@@ -45,6 +53,23 @@ type Report struct {
 	Resolver Resolver       `json:"resolver"`
 	Keys     []Key          `json:"keys"`               // those in use
 	KeyWatch KeyWatch       `json:"key_watch,omitzero"` // since the start; zero: they are not watched, or nothing happened yet
+	Figures  Figures        `json:"-"`
+}
+
+// Figures are what only the metrics tell, since the start.
+type Figures struct {
+	Mail    maillog.Traffic
+	Doors   []Door
+	Exim    map[string]uint64 // questions of its ACLs, by stage
+	Reloads uint64            // that took effect
+	Refused uint64            // reloads that did not
+}
+
+// Door is a kind of listener.
+type Door struct {
+	Name  string // "milter", "exim"
+	Open  int    // connections
+	Limit int    // how many may be open; further ones wait
 }
 
 // Reload is an attempt to take a new configuration.

@@ -5,8 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"regexp"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -20,20 +24,42 @@ const (
 	drainTime      = 2 * time.Second // for answers in hand at the end
 )
 
-// path is all there is.
-const path = "/status"
+// What there is.
+const (
+	path        = "/status"
+	metricsPath = "/metrics"
+)
 
-// Server answers with reports.
+// ErrReach is what [Server.ServeMetrics] returns for a listener that other hosts can reach.
+var ErrReach = errors.New("metrics are told to this host only, and other hosts can reach this address")
+
+// Server answers with reports and metrics.
 type Server struct {
 	Report func() *Report // makes one; called for each request, perhaps several at once
 	Log    *slog.Logger   // troubles of connections
 }
 
-// Serve answers on a listener until ctx ends, and closes it. It is a unix socket whose mode says who may ask: see
-// milter.Listen. The error is that the listener failed.
+// Serve answers with both on a listener until ctx ends, and closes it. It is a unix socket whose mode says who may ask:
+// see milter.Listen. The error is that the listener failed.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	report := http.HandlerFunc(s.answer)
+	return s.serve(ctx, ln, only(map[string]http.Handler{path: report, metricsPath: s.metrics()}))
+}
+
+// ServeMetrics is [Server.Serve] for a TCP socket on loopback, where anybody on this host may ask: it tells metrics only.
+// A request that names another host is refused, for a page of the world in a browser of this host may have sent it: its
+// name was made to lead here (DNS rebinding).
+func (s *Server) ServeMetrics(ctx context.Context, ln net.Listener) error {
+	if tcp, ok := ln.Addr().(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
+		ln.Close()
+		return ErrReach
+	}
+	return s.serve(ctx, ln, here(only(map[string]http.Handler{metricsPath: s.metrics()})))
+}
+
+func (s *Server) serve(ctx context.Context, ln net.Listener, handler http.Handler) error {
 	web := &http.Server{
-		Handler:           http.HandlerFunc(s.answer),
+		Handler:           handler,
 		ReadHeaderTimeout: headerTime,
 		ReadTimeout:       headerTime,
 		WriteTimeout:      answerTime,
@@ -59,16 +85,38 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	return nil
 }
 
-func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
-	switch {
-	case r.URL.Path != path:
-		http.Error(w, "there is only "+path, http.StatusNotFound)
-		return
-	case r.Method != http.MethodGet:
-		w.Header().Set("Allow", http.MethodGet)
-		http.Error(w, "there is only GET", http.StatusMethodNotAllowed)
-		return
-	}
+// only answers GET of some paths.
+func only(paths map[string]http.Handler) http.Handler {
+	there := strings.Join(slices.Sorted(maps.Keys(paths)), " and ")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handler, ok := paths[r.URL.Path]
+		switch {
+		case !ok:
+			http.Error(w, "there is only "+there, http.StatusNotFound)
+		case r.Method != http.MethodGet:
+			w.Header().Set("Allow", http.MethodGet)
+			http.Error(w, "there is only GET", http.StatusMethodNotAllowed)
+		default:
+			handler.ServeHTTP(w, r)
+		}
+	})
+}
+
+// thisHost is how a Host field names this host: RFC 9110, section 7.2. No name of the world's DNS is among these.
+var thisHost = regexp.MustCompile(`^((?i:localhost)|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$`)
+
+// here refuses requests that name another host.
+func here(handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !thisHost.MatchString(r.Host) {
+			http.Error(w, "the Host field names another host: ask for localhost, 127.0.0.1 or [::1]", http.StatusMisdirectedRequest)
+			return
+		}
+		handler.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) answer(w http.ResponseWriter, _ *http.Request) {
 	text, err := json.Marshal(s.Report())
 	if err != nil {
 		s.Log.Error("the status report cannot be written", "err", err)

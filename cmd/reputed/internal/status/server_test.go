@@ -25,24 +25,41 @@ import (
 // serve answers on a socket until the test ends.
 func serve(t *testing.T, source func() *status.Report) (socket string) {
 	t.Helper()
+	noLeaks(t)
+	return serveUnix(t, source)
+}
+
+// noLeaks sees that all has ended when the test has.
+func noLeaks(t *testing.T) {
+	t.Helper()
 	goleak.VerifyNone(t)
+	t.Cleanup(func() { goleak.VerifyNone(t) })
+}
+
+func serveUnix(t *testing.T, source func() *status.Report) (socket string) {
+	t.Helper()
 	socket = filepath.Join(t.TempDir(), "s")
 	ln, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}
+	s := &status.Server{Report: source, Log: slog.New(slog.DiscardHandler)}
+	untilEnd(t, func(ctx context.Context) error { return s.Serve(ctx, ln) })
+	return socket
+}
+
+// untilEnd runs something until the test ends.
+func untilEnd(t *testing.T, run func(context.Context) error) {
+	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	s := &status.Server{Report: source, Log: slog.New(slog.DiscardHandler)}
-	go func() { ended <- s.Serve(ctx, ln) }()
+	go func() { ended <- run(ctx) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-ended; err != nil {
 			t.Errorf("serve ended with %v", err)
 		}
-		goleak.VerifyNone(t)
 	})
-	return socket
 }
 
 func TestGet(t *testing.T) {
@@ -59,7 +76,7 @@ func TestGet(t *testing.T) {
 	}
 }
 
-// Only GET /status is there.
+// Only GET of reports and metrics is there.
 func TestOnlyStatus(t *testing.T) {
 	socket := serve(t, func() *status.Report { return report(nil) })
 	for _, tt := range []struct {
@@ -67,7 +84,7 @@ func TestOnlyStatus(t *testing.T) {
 		code         int
 	}{
 		{"GET", "/status", 200}, {"GET", "/status?x=1", 200}, {"HEAD", "/status", 405}, {"POST", "/status", 405}, {"DELETE", "/status", 405},
-		{"GET", "/", 404}, {"GET", "/status/", 404}, {"GET", "/../status", 404}, {"POST", "/reload", 404},
+		{"GET", "/metrics", 200}, {"POST", "/metrics", 405}, {"GET", "/", 404}, {"GET", "/status/", 404}, {"GET", "/../status", 404}, {"POST", "/reload", 404},
 	} {
 		conn := dial(t, socket)
 		fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: anything\r\nContent-Length: 3\r\n\r\nabc", tt.method, tt.path)
