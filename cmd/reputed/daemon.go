@@ -53,9 +53,10 @@ type daemon struct {
 	reloads live.Reloads
 	rsa     *rsaMaker
 
-	changing sync.Mutex     // held while one setup is made to take the place of another
-	eximAt   []net.Listener // where Exim's ACLs ask
-	statusAt net.Listener   // where reports are given; nil: nowhere
+	changing  sync.Mutex     // held while one setup is made to take the place of another
+	eximAt    []net.Listener // where Exim's ACLs ask
+	statusAt  net.Listener   // where reports are given; nil: nowhere
+	metricsAt net.Listener   // where metrics are told over TCP; nil: nowhere
 }
 
 // newDaemon makes a daemon from a configuration. With an err among its keys it must not serve.
@@ -211,11 +212,18 @@ func (d *daemon) run(ctx context.Context, listeners []net.Listener, stop deadlin
 func (d *daemon) startServices() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var services sync.WaitGroup
+	server := live.Server{Report: d.report, Log: d.log}
 	if d.statusAt != nil {
 		services.Go(func() {
-			server := live.Server{Report: d.report, Log: d.log}
 			if err := server.Serve(ctx, d.statusAt); err != nil {
 				d.log.Warn("the status socket failed", "err", err)
+			}
+		})
+	}
+	if d.metricsAt != nil {
+		services.Go(func() {
+			if err := server.ServeMetrics(ctx, d.metricsAt); err != nil {
+				d.log.Warn("the port for metrics failed", "err", err)
 			}
 		})
 	}

@@ -70,6 +70,7 @@ func untilRestart(started, now *config.Config) (names []string) {
 		"dns.timeout":         now.DNS.Timeout == started.DNS.Timeout,
 		"log.format":          now.Log.Format == started.Log.Format,
 		"status.socket":       now.Status.Socket == started.Status.Socket,
+		"status.listen":       now.Status.Listen == started.Status.Listen,
 		"signing.watch":       now.Signing.Watch == started.Signing.Watch,
 		"signing.watch_via":   now.Signing.WatchVia == started.Signing.WatchVia,
 	} {

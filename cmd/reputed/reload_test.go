@@ -268,9 +268,11 @@ servers = ["127.0.0.1"]
 timeout = "3s"
 [log]
 format = "json"
+[status]
+listen = "127.0.0.1:9181"
 `)
 	r.must(r.reload())
-	want := `settings="dns.servers dns.timeout log.format milter.listen milter.socket_group milter.socket_mode"`
+	want := `settings="dns.servers dns.timeout log.format milter.listen milter.socket_group milter.socket_mode status.listen"`
 	if !strings.Contains(r.log.String(), want) {
 		t.Errorf("the log does not say %s:\n%s", want, r.log)
 	}

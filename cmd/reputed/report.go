@@ -22,7 +22,8 @@ func (d *daemon) report() *live.Report {
 		Resolver: live.NewResolver(known.Resolver(), live.Asked{
 			Servers: d.servers, Client: d.client.Stats(), Cache: d.dns.Stats(),
 		}),
-		Keys: live.Keys(s.keys.ring),
+		Keys:    live.Keys(s.keys.ring),
+		Figures: d.figures(),
 	}
 	if d.watch != nil {
 		keysReport(r, d.watch.Snapshot())

@@ -87,7 +87,7 @@ func serve(ctx context.Context, e *env, file string) error {
 	for _, a := range egressAdvice(new(mta.Reader).Default(ctx), ways, cfg.Rewrites()) {
 		log.Warn(a.text, "remedy", a.remedy)
 	}
-	d.eximAt, d.statusAt = at.exim, listenStatus(cfg, log)
+	d.eximAt, d.statusAt, d.metricsAt = at.exim, listenStatus(cfg, log), listenMetrics(cfg, log)
 	go (&reloader{env: e, daemon: d, file: path, started: cfg}).onSignals(ctx, again)
 	sdnotify.SdNotify(false, sdnotify.SdNotifyReady)
 
