@@ -37,7 +37,6 @@ type Key struct {
 	algorithm string
 	bits      int
 	hash      crypto.Hash // what the signer is told was hashed
-	record    string
 }
 
 // NewKey takes a private key, of RSA or Ed25519. It is [Active]: what nobody says otherwise of is in use.
@@ -48,16 +47,10 @@ func NewKey(id ID, private crypto.Signer) (*Key, error) {
 		if pub.N.BitLen() < MinBits {
 			return nil, ErrKeyShort
 		}
-		der, err := x509.MarshalPKIXPublicKey(pub)
-		if err != nil {
-			return nil, err
-		}
 		k.algorithm, k.bits, k.hash = RSA, pub.N.BitLen(), crypto.SHA256
-		k.record = "v=DKIM1; k=rsa; p=" + base64.StdEncoding.EncodeToString(der)
 	case ed25519.PublicKey:
-		// RFC 8463, section 3: what is signed is the hash, as a message of its own. Section 4: the record holds the bare key.
+		// RFC 8463, section 3: what is signed is the hash, as a message of its own.
 		k.algorithm, k.bits, k.hash = Ed25519, 256, crypto.Hash(0)
-		k.record = "v=DKIM1; k=ed25519; p=" + base64.StdEncoding.EncodeToString(pub)
 	default:
 		return nil, ErrKeyType
 	}
@@ -94,7 +87,13 @@ func (k *Key) Weak() bool { return k.hash == crypto.SHA256 && k.bits < GoodBits 
 func (k *Key) Public() crypto.PublicKey { return k.private.Public() }
 
 // Record gives the text of the TXT record to publish (RFC 6376, section 3.6.1).
-func (k *Key) Record() string { return k.record }
+func (k *Key) Record() string {
+	if pub, ok := k.private.Public().(ed25519.PublicKey); ok { // RFC 8463, section 4: the record holds the bare key
+		return "v=DKIM1; k=ed25519; p=" + base64.StdEncoding.EncodeToString(pub)
+	}
+	der, _ := x509.MarshalPKIXPublicKey(k.private.Public()) // of a number nothing can fail
+	return "v=DKIM1; k=rsa; p=" + base64.StdEncoding.EncodeToString(der)
+}
 
 // sign signs a SHA-256 hash. Whatever happens inside the private key, which may live in other hands, comes back as an
 // error.

@@ -59,7 +59,9 @@ func NewRing(rules []Rule, expected []mail.Domain, keys []*Key) (*Ring, error) {
 		slices.SortFunc(ks, func(a, b *Key) int { return strings.Compare(a.id.Selector.String(), b.id.Selector.String()) })
 	}
 	for _, d := range expected {
-		r.exact[d] = &Rule{Domain: d}
+		if r.exact[d] == nil {
+			r.exact[d] = &Rule{Domain: d}
+		}
 	}
 	for i := range rules {
 		r.add(&rules[i])

@@ -27,9 +27,11 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	"reputed/policy/mail"
@@ -150,26 +152,60 @@ func (l *loader) domains() {
 		l.found.Unreadable = l.found.Problems[0]
 	}
 	usable := ok && l.guarded(".")
-	for _, e := range entries {
-		name := e.Name()
-		d, err := mail.ParseDomain(name)
-		if !l.only.IsZero() && d != l.only {
-			continue
-		}
-		if err != nil {
-			l.problem(name, "the name is not a domain", "rename it, or move it away")
-			continue
-		}
-		if other, twice := l.seen[d]; twice {
-			l.problem(name, fmt.Sprintf("the same domain as %s", other), "move its keys there, and remove it")
-			continue
-		}
-		l.seen[d] = name
-		l.found.Domains = append(l.found.Domains, d)
-		if usable && l.guarded(name) && l.prepared(d, name) {
-			l.found.Domains = l.found.Domains[:len(l.found.Domains)-1] // its mail goes on as it did before
+	parts := make([]loader, len(entries))
+	read := make(chan func())
+	var reading sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		reading.Go(func() {
+			for one := range read {
+				one()
+			}
+		})
+	}
+	for i, e := range entries {
+		part := &parts[i]
+		*part = loader{dir: l.dir, uid: l.uid, known: l.known, root: l.root}
+		if d, ok := l.place(part, e.Name()); ok && usable {
+			read <- func() {
+				if part.guarded(e.Name()) && part.prepared(d, e.Name()) {
+					part.found.Domains = nil // its mail goes on as it did before
+				}
+			}
 		}
 	}
+	close(read)
+	reading.Wait()
+	for i := range parts {
+		l.found.add(&parts[i].found)
+	}
+}
+
+// place takes in what may be the directory of a domain.
+func (l *loader) place(part *loader, name string) (d mail.Domain, ok bool) {
+	d, err := mail.ParseDomain(name)
+	other, twice := l.seen[d]
+	switch {
+	case !l.only.IsZero() && d != l.only:
+		return d, false
+	case err != nil:
+		part.problem(name, "the name is not a domain", "rename it, or move it away")
+		return d, false
+	case twice:
+		part.problem(name, fmt.Sprintf("the same domain as %s", other), "move its keys there, and remove it")
+		return d, false
+	}
+	l.seen[d] = name
+	part.found.Domains = []mail.Domain{d}
+	return d, true
+}
+
+// add takes in what else was found.
+func (f *Found) add(more *Found) {
+	f.Keys = append(f.Keys, more.Keys...)
+	f.Gone = append(f.Gone, more.Gone...)
+	f.Domains = append(f.Domains, more.Domains...)
+	f.Problems = append(f.Problems, more.Problems...)
+	f.Warnings = append(f.Warnings, more.Warnings...)
 }
 
 // guarded tells whether a directory is one, and nobody else can put keys into it.

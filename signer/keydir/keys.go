@@ -1,6 +1,7 @@
 package keydir
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -210,10 +211,12 @@ func (s *shelf) private(id signer.ID, name string) (*signer.Key, time.Time) {
 		s.problem(name, "cannot be read, or is far too large for a key", "")
 		return nil, time.Time{}
 	}
-	key, _, err := Parse(id, path, text)
-	if err != nil {
-		s.found.Problems = append(s.found.Problems, err)
-		return nil, time.Time{}
+	key := sleeping(id, text)
+	if key == nil {
+		if key, _, err = Parse(id, path, text); err != nil {
+			s.found.Problems = append(s.found.Problems, err)
+			return nil, time.Time{}
+		}
 	}
 	return key, info.ModTime()
 }
@@ -238,9 +241,9 @@ func readFile(root *os.Root, name string) ([]byte, fs.FileInfo, error) {
 	if !info.Mode().IsRegular() {
 		return nil, info, errRead
 	}
-	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil || len(text) > maxFile {
+	text := bytes.NewBuffer(make([]byte, 0, min(info.Size(), maxFile)+bytes.MinRead))
+	if _, err := text.ReadFrom(io.LimitReader(f, maxFile+1)); err != nil || text.Len() > maxFile {
 		return nil, info, errRead
 	}
-	return text, info, nil
+	return text.Bytes(), info, nil
 }
