@@ -43,6 +43,17 @@ func (g Grade) String() string { return word(grades[:], g) }
 // MarshalText writes the word of [Grade.String].
 func (g Grade) MarshalText() ([]byte, error) { return []byte(g.String()), nil }
 
+// UnmarshalText reads the word of [Grade.String].
+func (g *Grade) UnmarshalText(text []byte) error {
+	for i, w := range grades {
+		if w == string(text) {
+			*g = Grade(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is not a grade (pass, warn, fail, unknown)", text)
+}
+
 // Finding is one fact about a message or this host, with what to make of it.
 type Finding struct {
 	Rule     string     `json:"rule"`              // what was looked at: "from", "key"

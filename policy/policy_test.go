@@ -193,6 +193,13 @@ func TestActionText(t *testing.T) {
 			t.Errorf("%v: %s, %v", a, text, err)
 		}
 	}
+	for g := policy.Pass; g <= policy.Unknown; g++ {
+		text, err := g.MarshalText()
+		again := policy.Grade(9)
+		if err != nil || again.UnmarshalText(text) != nil || again != g || again.UnmarshalText([]byte("good")) == nil {
+			t.Errorf("%v: %s, %v", g, text, err)
+		}
+	}
 	var a policy.Action
 	err := a.UnmarshalText([]byte("drop"))
 	if err == nil || !strings.Contains(err.Error(), `"drop" is not an action (log, hold, defer, reject)`) {
