@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -144,13 +145,14 @@ func itemDKIM() Item {
 	return item
 }
 
-// unsigned tells of the domains whose mail no key signs, where that is known.
+// unsigned tells of the domains whose mail no key signs, where that is known. Of keys that do not sign yet more is told.
 func (h *Host) unsigned() (all []policy.Finding) {
 	if h.Signs == nil || h.NoKeys != "" {
 		return nil
 	}
 	for _, d := range h.Domains {
-		if h.Signs(d).IsZero() {
+		waits := slices.ContainsFunc(h.Keys, func(k Key) bool { return k.Domain == d && k.fresh() })
+		if h.Signs(d).IsZero() && !waits {
 			f := finding("dkim", None, policy.Fail, "no key signs mail from "+d.String())
 			f.Subject, f.Advice = d.String(), "reputed keys new "+d.String()
 			all = append(all, f)
