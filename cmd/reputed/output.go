@@ -6,7 +6,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"golang.org/x/term"
 )
@@ -82,9 +81,7 @@ func (l progress) show(text string) {
 	if l.terminal == nil {
 		return
 	}
-	if r := []rune(text); len(r) >= l.width { // a line that breaks cannot be taken back
-		text = string(r[:l.width-1])
-	}
+	text = text[:fitting(text, l.width-1)] // a line that breaks cannot be taken back
 	fmt.Fprint(l.terminal, lineStart+text+eraseRest)
 }
 
@@ -126,14 +123,14 @@ func (p printer) layout(indent string, rows [][]cell) []string {
 				widths = append(widths, 0)
 			}
 			if len(row) > 1 {
-				widths[i] = max(widths[i], utf8.RuneCountInString(c.text))
+				widths[i] = max(widths[i], columns(c.text))
 			}
 		}
 	}
 	texts := make([]string, len(rows))
 	for n, row := range rows {
 		var b strings.Builder
-		at, gap := utf8.RuneCountInString(indent), indent
+		at, gap := columns(indent), indent
 		for i, c := range row {
 			if c.text != "" {
 				b.WriteString(gap)
@@ -141,7 +138,7 @@ func (p printer) layout(indent string, rows [][]cell) []string {
 				gap = ""
 			}
 			at += widths[i] + 2
-			gap += strings.Repeat(" ", max(0, widths[i]-utf8.RuneCountInString(c.text))+2)
+			gap += strings.Repeat(" ", max(0, widths[i]-columns(c.text))+2)
 		}
 		texts[n] = b.String()
 	}
@@ -160,11 +157,11 @@ func (p printer) field(c cell, at int, last bool) string {
 	return strings.Join(lines, "\n"+strings.Repeat(" ", at))
 }
 
-// wrap breaks a text at spaces into lines of at most so many characters, where it can.
+// wrap breaks a text at spaces into lines of at most so many columns, where it can.
 func wrap(s string, width int) (lines []string) {
-	for utf8.RuneCountInString(s) > width {
-		at := len(string([]rune(s)[:width+1]))
-		cut := strings.LastIndexByte(s[:at], ' ')
+	for columns(s) > width {
+		at := fitting(s, width)
+		cut := strings.LastIndexByte(s[:at+1], ' ') // after what fits there is one more character at least
 		if cut <= 0 {
 			if cut = strings.IndexByte(s, ' '); cut < 0 {
 				break
