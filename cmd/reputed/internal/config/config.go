@@ -52,6 +52,7 @@ type Config struct {
 	Signing  Signing     `json:"signing"`
 	Domains  []Domain    `json:"domain"` // in the order of the file
 	Policy   Policy      `json:"policy"`
+	Check    Check       `json:"check"`
 	Log      Log         `json:"log"`
 	Status   Status      `json:"status"`
 }
@@ -140,5 +141,6 @@ func Default(host Host) *Config {
 		Domains: []Domain{},
 		Status:  Status{Socket: "/run/reputed/status.sock"},
 		Policy:  defaultPolicy(),
+		Check:   defaultCheck(),
 	}
 }

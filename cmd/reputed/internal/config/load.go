@@ -24,6 +24,7 @@ func Load(file string, text []byte, host Host) (*Config, error) {
 	c.Signing.read(top.table("signing"), c.Hostname)
 	c.readDomains(top.tables("domain"))
 	c.Policy.read(top.table("policy"), len(c.Egress))
+	c.Check.read(top.table("check"))
 	c.Log.read(top.table("log"))
 	c.Status.read(top.table("status"))
 	if err := doc.finish(); err != nil {

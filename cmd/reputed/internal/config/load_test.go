@@ -200,6 +200,11 @@ func TestLoad(t *testing.T) {
 				c.Policy.DNSBL.HoldMax = config.Duration(30 * time.Minute)
 			}},
 		{"no list is asked", "policy.dnsbl.watch = []", func(c *config.Config) { c.Policy.DNSBL.Watch = []string{} }},
+		{"how often the checklist is walked, and whose port 25 may be tried",
+			"check = { every = '6h', port25_targets = ['MX.example.net', '2001:DB8::1'] }", func(c *config.Config) {
+				c.Check.Every, c.Check.Port25Targets = config.Duration(6*time.Hour), []string{"mx.example.net", "2001:db8::1"}
+			}},
+		{"the checklist is not walked", "check.every = '0s'", func(c *config.Config) { c.Check.Every = 0 }},
 		{"the log", "\ufeff[log]\r\nformat = \"json\" # with a byte order mark, from Windows\r\n", func(c *config.Config) {
 			c.Log.Format = config.JSON
 		}},
@@ -383,6 +388,9 @@ id = "words"
 zone = "dbl.example"
 subject = "domain"
 codes = { "bit:2" = { meaning = "spam", severity = "block" }, "127.0.1.0/24" = { meaning = "ham", severity = "warn" } }
+[check]
+every = "6h"
+port25_targets = ["mx.example.net"]
 [log]
 format = "json"
 `

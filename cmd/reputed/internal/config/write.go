@@ -46,6 +46,9 @@ func (c *Config) Write(w io.Writer) error {
 		p.domain(&c.Domains[i])
 	}
 	p.policy(&c.Policy)
+	p.table("[check]")
+	p.text("every", c.Check.Every)
+	p.words("port25_targets", c.Check.Port25Targets)
 	p.table("[log]")
 	p.text("format", c.Log.Format)
 	p.table("[status]")
