@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"reputed/policy/check"
+	"reputed/policy/mail"
 )
 
 const checkHelp = `Walk the checklist of a reputable mail server: its addresses and their reverse DNS, its name, the MX, SPF, DKIM
@@ -20,25 +21,34 @@ and DMARC records of its domains, block lists, and the settings of Postfix or Ex
 it was found out, and where something is wrong the exact edit that mends it: a DNS record, a line of main.cf, a command.
 
 The configuration says what to check, if there is one: its [[egress]] addresses, its hostname, the domains it has
-keys for, or those named. Without one, --egress, --helo and --selector do, and what this host knows of itself.
+keys for, or those named. Without one, --egress, --helo and --selector do, with what this host and its mail server
+know of themselves. --only and --skip take ids and groups; a word that is both is the group.
 
 Verdicts are pass, warn, fail and unknown; unknown is never a pass: a name server that does not answer proves
 nothing. The worst one is the verdict of the whole. Items under "good to know" count only when they fail.
 
 Nothing is sent, and no port of others is knocked at, unless it is asked for: --port25 (connects to port 25 of a few
-mail servers, and hangs up), --role (asks the MX of each domain whether it takes mail for postmaster and abuse),
---banner (reads the greeting of this host's own port 25).
+mail servers, and hangs up; to each at most once a day, if state_dir can be written), --role (asks the MX of each
+domain whether it takes mail for postmaster and abuse), --banner (reads the greeting of this host's own port 25).
 
-With --json: an object with at, verdict, counts, host, items (id, group, about, verdict, findings), cut_short. A
-finding has rule, result, grade, subject, reason, advice, fix and evidence.
+With --diff only what changed since the last run with it is printed, and kept in state_dir for the next one: "new" is
+wrong and was not, "changed" is wrong in another way, "mended" is well again, "gone" is not there any more. What could
+not be found out is no change. With --mail it is mailed, through sendmail(1), if there is any.
 
-With --diff only what changed since the last run that had it is printed, and kept in state_dir for the next one.
+--send mails a probe to an account of yours, through sendmail(1), as the mail of your users goes, and --received reads
+what the receiver made of it, from the Authentication-Results that it wrote on top.
 
-Exit status, the first that holds: 2 fail; 1 warn; 3 unknown; 0 pass. 64 wrong arguments; 66 or 78 the
-configuration cannot be read or has errors; 70 what was found could not be kept or mailed.`
+With --json: an object with at, verdict, counts (pass, warn, fail, unknown: of what counts), host (name, egress,
+guessed, domains, keys), items (id, group, about, info, verdict, findings), and cut_short ("timeout", "interrupted") if
+not all could be asked. A finding has rule, result, grade, and as far as there are any subject, reason, advice, fix and
+evidence (name, value). With --diff: at, since, verdict, changes (change, item, subject, was, is), host, cut_short.
+Members may be added, and none is taken away.
+
+Exit status, the first that holds: 2 fail; 1 warn; 3 unknown; 0 pass; so with --diff too, whatever changed. 64 wrong
+arguments; 66 a file cannot be read; 70 what was found could not be kept or mailed; 78 the configuration has errors.`
 
 func checkCommand(e *env) *cobra.Command {
-	var q checkQuestion
+	q := &checkQuestion{}
 	cmd := &cobra.Command{
 		Use:   "check [DOMAIN...]",
 		Short: "walk the checklist of a reputable mail server, and say how to mend what is wrong",
@@ -55,42 +65,53 @@ func checkCommand(e *env) *cobra.Command {
 			return q.run(cmd.Context(), e)
 		},
 	}
+	q.addFlags(cmd)
+	return cmd
+}
+
+func (q *checkQuestion) addFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringSliceVar(&q.egresses, "egress", nil, "mail leaves from this `ADDRESS`, instead of those of the configuration; several: with commas")
+	f.StringSliceVar(&q.egresses, "egress", nil,
+		"mail leaves from this `ADDRESS`, instead of those of the configuration; several: with commas")
 	f.StringVar(&q.helo, "helo", "", "the `NAME` with which the host greets, instead of the configured one")
-	f.StringSliceVar(&q.selectors, "selector", nil, "look for a key of this `SELECTOR` too, in each domain; several: with commas")
+	f.StringSliceVar(&q.selectors, "selector", nil,
+		"look for a key of this `SELECTOR` too, in each domain; several: with commas")
 	f.StringSliceVar(&q.servers, "server", nil, "ask this name server, `HOST:PORT`, instead of the configured ones")
-	f.StringSliceVar(&q.postfixes, "postfix-config", nil, "read the settings of Postfix from this `DIRECTORY`; several: with commas")
+	f.StringSliceVar(&q.postfixes, "postfix-config", nil,
+		"read the settings of Postfix from this `DIRECTORY`, instead of all instances; several: with commas")
 	f.StringSliceVar(&q.only, "only", nil, "walk these `ITEMS` only, by id or group; several: with commas")
 	f.StringSliceVar(&q.skip, "skip", nil, "leave these `ITEMS` out")
 	f.DurationVar(&q.timeout, "timeout", 30*time.Second, "end after this `TIME` with what is known")
 	f.BoolVar(&q.wanted.Port25, "port25", false, "see whether port 25 of others can be reached")
+	f.StringSliceVar(&q.wanted.Targets, "port25-target", nil,
+		"with --port25: try this `HOST`, instead of the configured ones; several: with commas")
 	f.BoolVar(&q.wanted.Role, "role", false, "ask the MX of each domain whether it takes mail for postmaster and abuse")
 	f.BoolVar(&q.wanted.Banner, "banner", false, "read the greeting of this host's own port 25")
 	f.BoolVarP(&q.verbose, "verbose", "v", false, "show what was asked and answered for every item")
 	f.BoolVar(&q.list, "list", false, "list the items and what they look at")
 	f.BoolVar(&q.diff, "diff", false, "print only what changed since the last run with --diff")
 	f.StringVar(&q.mailTo, "mail", "", "with --diff: mail what changed to this `ADDRESS`, if anything did")
-	f.StringVar(&q.send, "send", "", "mail a probe to this `ADDRESS`, an account of yours at a provider, and say what to look for")
+	f.StringVar(&q.send, "send", "",
+		"mail a probe to this `ADDRESS`, an account of yours at a provider, and say what to look for")
 	f.StringVar(&q.from, "from", "", "with --send: the `SENDER` (default postmaster@ the first domain)")
 	f.StringVar(&q.received, "received", "", "read such a probe back from `FILE`, and say what the receiver made of it")
 	f.BoolVar(&q.json, "json", false, "print JSON")
-	return cmd
 }
 
 // run walks, prints or keeps what is asked for, and gives the exit status.
 func (q *checkQuestion) run(ctx context.Context, e *env) error {
 	items, err := q.items()
+	if err == nil {
+		err = q.contradiction()
+	}
 	if err != nil {
 		return status{exitUsage, err}
 	}
-	if q.mailTo != "" && !q.diff {
-		return status{exitUsage, errors.New("--mail: mails what changed, so it needs --diff")}
-	}
-	if q.timeout <= 0 {
-		return status{exitUsage, fmt.Errorf("--timeout %s: no time at all", q.timeout)}
-	}
-	host, err := q.host(ctx, e)
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	bounded, cancel := context.WithTimeout(ctx, q.timeout)
+	defer cancel()
+	host, err := q.host(bounded, e)
 	if err != nil {
 		return err
 	}
@@ -105,7 +126,12 @@ func (q *checkQuestion) run(ctx context.Context, e *env) error {
 	if err != nil {
 		return err
 	}
-	answer := q.walk(ctx, e, host, items)
+	memory.spare(host, items)
+	answer := q.walk(bounded, e, host, items)
+	if ctx.Err() != nil {
+		answer.Cut = cutInterrupted
+	}
+	memory.noteTries(host, answer)
 	switch {
 	case q.diff:
 		err = q.printDiff(ctx, e, memory, answer)
@@ -123,16 +149,42 @@ func (q *checkQuestion) run(ctx context.Context, e *env) error {
 	return answer.status()
 }
 
-// walk asks the items, until all have answered, the time is up, or somebody interrupts it.
+// contradiction finds arguments that make no sense together.
+func (q *checkQuestion) contradiction() error {
+	switch {
+	case q.mailTo != "" && !q.diff:
+		return errors.New("--mail: mails what changed, so it needs --diff")
+	case q.from != "" && q.send == "":
+		return errors.New("--from: is the sender of a probe, so it needs --send")
+	case len(q.wanted.Targets) > 0 && !q.wanted.Port25:
+		return errors.New("--port25-target: needs --port25")
+	case q.send != "" && q.received != "":
+		return errors.New("--send and --received: first the one, and the other when the message has come")
+	case q.diff && (q.send != "" || q.received != ""):
+		return errors.New("--diff: is about the checklist, and not about a probe")
+	case q.timeout <= 0:
+		return fmt.Errorf("--timeout %s: no time at all", q.timeout)
+	case q.mailTo != "" && !isMailbox(q.mailTo):
+		return fmt.Errorf("--mail %s: write an address, or the name of a user of this host", q.mailTo)
+	}
+	return nil
+}
+
+// isMailbox tells an address, or a name of a user here.
+func isMailbox(s string) bool {
+	if !strings.Contains(s, "@") {
+		s += "@localhost"
+	}
+	a, err := mail.ParsePath(s)
+	return err == nil && a.Local != "" && !strings.ContainsAny(s, " \r\n,<>")
+}
+
+// walk asks the items, until all have answered, or ctx ends.
 func (q *checkQuestion) walk(ctx context.Context, e *env, h *check.Host, items []check.Item) *checkAnswer {
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	bounded, cancel := context.WithTimeout(ctx, q.timeout)
-	defer cancel()
 	line := e.progress()
 	line.show("walking through " + count(len(items), "item"))
 	waiting := ids(items)
-	outcomes := h.Walk(bounded, items, func(o check.Outcome) {
+	outcomes := h.Walk(ctx, items, func(o check.Outcome) {
 		waiting = slices.DeleteFunc(waiting, func(id string) bool { return id == o.Item.ID })
 		line.show(fmt.Sprintf("%d of %d; waiting for %s", len(items)-len(waiting), len(items), strings.Join(waiting, " ")))
 	})
@@ -141,11 +193,8 @@ func (q *checkQuestion) walk(ctx context.Context, e *env, h *check.Host, items [
 	if len(q.only) == 0 {
 		a.addProviders(h.Providers(outcomes))
 	}
-	switch {
-	case ctx.Err() != nil:
-		a.Cut = "interrupted"
-	case bounded.Err() != nil:
-		a.Cut = "timeout"
+	if ctx.Err() != nil {
+		a.Cut = cutTimeout
 	}
 	return a
 }
@@ -153,19 +202,25 @@ func (q *checkQuestion) walk(ctx context.Context, e *env, h *check.Host, items [
 // items gives those that are to be walked through.
 func (q *checkQuestion) items() ([]check.Item, error) {
 	all := check.Items()
+	groups := map[string]bool{}
+	for _, i := range all {
+		groups[i.Group] = true
+	}
+	named := func(i check.Item, word string) bool { return i.Group == word || i.ID == word && !groups[word] }
 	for _, word := range slices.Concat(q.only, q.skip) {
 		if !slices.ContainsFunc(all, func(i check.Item) bool { return named(i, word) }) {
 			return nil, fmt.Errorf("%q is no item of the checklist (see: reputed check --list)", word)
 		}
 	}
-	return slices.DeleteFunc(all, func(i check.Item) bool {
+	all = slices.DeleteFunc(all, func(i check.Item) bool {
 		byWord := func(word string) bool { return named(i, word) }
 		return len(q.only) > 0 && !slices.ContainsFunc(q.only, byWord) || slices.ContainsFunc(q.skip, byWord)
-	}), nil
+	})
+	if len(all) == 0 {
+		return nil, errors.New("--skip: leaves nothing to ask")
+	}
+	return all, nil
 }
-
-// named tells whether a word of the command line means an item.
-func named(i check.Item, word string) bool { return i.ID == word || i.Group == word }
 
 func ids(items []check.Item) (all []string) {
 	for i := range items {

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -11,12 +14,12 @@ import (
 	"time"
 
 	"reputed/cmd/reputed/internal/config"
+	"reputed/cmd/reputed/internal/mta"
 	"reputed/policy"
 	"reputed/policy/check"
 	"reputed/policy/dkim"
 	"reputed/policy/dns"
 	"reputed/policy/mail"
-	"reputed/policy/statefile"
 	"reputed/signer"
 )
 
@@ -32,10 +35,13 @@ type checkQuestion struct {
 	wanted                                              check.Wanted
 	verbose, list, diff, json                           bool
 
+	local    func(*env) check.Local // of this host; nil: localFacts
+	programs mta.Reader             // of its mail servers
+
 	cache *dns.Cache
 }
 
-// host reads the arguments, and makes of them and the configuration what the checklist is asked of.
+// host reads the arguments, and makes of them, the configuration and the mail server's what the checklist is asked of.
 func (q *checkQuestion) host(ctx context.Context, e *env) (*check.Host, error) {
 	if len(q.servers) > 0 {
 		var err error
@@ -43,28 +49,36 @@ func (q *checkQuestion) host(ctx context.Context, e *env) (*check.Host, error) {
 			return nil, status{exitUsage, err}
 		}
 	}
-	h := &check.Host{Name: q.cfg.Hostname, Rewrites: q.cfg.Rewrites(), Now: e.now, Options: q.wanted}
-	if err := q.readArguments(e, h); err != nil {
-		return nil, status{exitUsage, err}
-	}
 	lists, err := q.cfg.Policy.DNSBL.Choose()
 	if err != nil {
 		return nil, status{exitFault, err}
 	}
-	h.Lists = lists.Watched
+	h := &check.Host{
+		Name: q.cfg.Hostname, Rewrites: q.cfg.Rewrites(), Lists: lists.Watched,
+		Local: q.facts(e), Now: e.now, Dial: new(net.Dialer).DialContext, Options: q.wanted,
+	}
+	if len(h.Options.Targets) == 0 {
+		h.Options.Targets = q.cfg.Check.Port25Targets
+	}
+	q.readServers(ctx, h)
+	if err := q.readArguments(e, h); err != nil {
+		return nil, status{exitUsage, err}
+	}
 	if err := q.domains(h); err != nil {
-		return nil, err
+		return nil, status{exitUsage, err}
 	}
 	client := newResolver(&q.cfg.DNS)
 	q.cache = dns.NewCache(client, dns.CacheOptions{})
 	h.Resolver, h.Uncached = q.cache, client
 	h.Authority = newLookerVia(e, q.cfg).Authority
-	h.Dial = new(net.Dialer).DialContext
-	h.Local = localFacts(e)
-	for _, at := range q.cfg.Milter.Listen {
-		h.Milters = append(h.Milters, at.String())
-	}
 	return h, nil
+}
+
+func (q *checkQuestion) facts(e *env) check.Local {
+	if q.local != nil {
+		return q.local(e)
+	}
+	return localFacts(e)
 }
 
 func (q *checkQuestion) close() {
@@ -73,87 +87,189 @@ func (q *checkQuestion) close() {
 	}
 }
 
+// readServers reads what the mail servers of this host are set to. Where there is no configuration, the name that they
+// greet with is the name of this host.
+func (q *checkQuestion) readServers(ctx context.Context, h *check.Host) {
+	if len(q.postfixes) == 0 {
+		h.Postfix = q.programs.Postfix(ctx)
+	}
+	for _, dir := range q.postfixes {
+		of := mta.Reader{PostfixDir: dir, Run: q.programs.Run}
+		h.Postfix = append(h.Postfix, of.Postfix(ctx)...)
+	}
+	h.Exim = q.programs.Exim(ctx)
+	if q.configured {
+		for _, at := range q.cfg.Milter.Listen {
+			h.Milters = append(h.Milters, at.String())
+		}
+		return
+	}
+	name := ""
+	if h.Exim != nil {
+		name = h.Exim.Settings["primary_hostname"]
+	}
+	for _, p := range h.Postfix {
+		name = cmp.Or(p.Settings["smtp_helo_name"], p.Settings["myhostname"], name)
+	}
+	if d, err := mail.ParseDomain(name); err == nil {
+		h.Name = d
+	}
+}
+
 // readArguments reads what stands in the place of the configuration.
 func (q *checkQuestion) readArguments(e *env, h *check.Host) error {
-	if q.helo != "" {
-		name, err := mail.ParseDomain(q.helo)
-		if err != nil {
-			return fmt.Errorf("--helo %s: %w", q.helo, err)
-		}
-		h.Name = name
+	if err := readHelo(q.helo, h); err != nil {
+		return err
 	}
 	h.Routes = routes(e, q.cfg)
+	if q.helo != "" || !q.configured {
+		h.Routes = renamed(h.Routes, h.Name)
+	}
 	if len(q.egresses) == 0 {
 		return nil
 	}
 	given := &mail.Egress{Name: "given", Hostname: h.Name}
 	for _, text := range q.egresses {
-		a, err := netip.ParseAddr(text)
+		a, err := netip.ParseAddr(strings.Trim(text, "[]"))
 		switch {
 		case err != nil:
 			return fmt.Errorf("--egress %s: write an address, such as 203.0.113.25", text)
 		case !mail.SeenByWorld(a):
 			return fmt.Errorf("--egress %s: the world never sees mail from there; write the address that receivers see", text)
+		case !slices.Contains(given.Addresses, a.Unmap()):
+			given.Addresses = append(given.Addresses, a.Unmap())
 		}
-		given.Addresses = append(given.Addresses, a.Unmap())
 	}
 	h.Routes = policy.Routes{{Egress: given}}
 	return nil
 }
 
+// readHelo reads a name, or an address, in the brackets of RFC 5321, section 4.1.3, or without.
+func readHelo(text string, h *check.Host) error {
+	if text == "" {
+		return nil
+	}
+	inner := strings.TrimSuffix(strings.TrimPrefix(text, "["), "]")
+	if len(inner) > 5 && strings.EqualFold(inner[:5], "IPv6:") {
+		inner = inner[5:]
+	}
+	if a, err := netip.ParseAddr(inner); err == nil {
+		h.Name, h.Literal = mail.Domain{}, "["+a.String()+"]"
+		if a.Is6() {
+			h.Literal = "[IPv6:" + a.String() + "]"
+		}
+		return nil
+	}
+	name, err := mail.ParseDomain(text)
+	if err != nil {
+		return fmt.Errorf("--helo: %w", err)
+	}
+	h.Name = name
+	return nil
+}
+
+// renamed gives routes whose hosts all greet with a name.
+func renamed(rs policy.Routes, name mail.Domain) policy.Routes {
+	rs = slices.Clone(rs)
+	for i := range rs {
+		way := *rs[i].Egress
+		way.Hostname, rs[i].Egress = name, &way
+	}
+	return rs
+}
+
 // domains finds those that mail is sent from, and the keys that sign for them.
 func (q *checkQuestion) domains(h *check.Host) error {
 	set, err := readKeys(q.cfg)
-	if err != nil { // one of the things to tell, not a reason to tell nothing
+	switch {
+	case err != nil && !q.configured && errors.Is(err, fs.ErrNotExist):
+		h.NoKeys = "there is no configuration, and no key in " + q.cfg.Signing.Keys
+	case err != nil: // one of the things to tell, not a reason to tell nothing
 		h.NoKeys = err.Error()
-		set = &keySet{cfg: q.cfg}
+	case len(set.lives) == 0 && !q.configured:
+		h.NoKeys = set.errNoKeys().Error()
+	default:
+		h.Signs = func(from mail.Domain) mail.Domain {
+			if c := set.ring.Choose(from); c.Status == signer.Usable {
+				return c.Domain
+			}
+			return mail.Domain{}
+		}
 	}
-	named := len(q.names) > 0
 	for _, name := range q.names {
-		d, err := mail.ParseDomain(name)
+		d, err := domainArgument(name)
 		if err != nil {
-			return status{exitUsage, fmt.Errorf("%q is not a domain", name)}
+			return err
 		}
-		h.Domains = append(h.Domains, d)
-	}
-	if !named {
-		h.Domains = q.ownDomains(set)
-	}
-	if len(h.Domains) == 0 && !h.Name.IsZero() {
-		h.Domains = []mail.Domain{h.Name}
-		if up := h.Name.Parent(); !up.Parent().IsZero() { // mail.example.org sends for example.org, mostly
-			h.Domains[0] = up
+		if !slices.Contains(h.Domains, d) {
+			h.Domains = append(h.Domains, d)
 		}
 	}
+	if len(q.names) == 0 {
+		h.Domains = q.ownDomains(h, set)
+	}
+	if set != nil {
+		q.keys(h, set)
+	}
+	return q.selected(h)
+}
+
+// domainArgument reads a domain, and says what else it may be.
+func domainArgument(text string) (mail.Domain, error) {
+	if a, err := netip.ParseAddr(strings.Trim(text, "[]")); err == nil {
+		return mail.Domain{}, fmt.Errorf("%s is an address, and no domain (an address that mail leaves from: --egress %s)", text, a)
+	}
+	if _, after, found := strings.Cut(text, "@"); found {
+		return mail.Domain{}, fmt.Errorf("%q is a mailbox, and no domain (name its domain: %s)", text, after)
+	}
+	d, err := mail.ParseDomain(text)
+	if err != nil {
+		return mail.Domain{}, fmt.Errorf("%q is not a domain", text)
+	}
+	return d, nil
+}
+
+// ownDomains gives the domains of keys, and of the configuration, in order; where there is none, that of the host.
+func (q *checkQuestion) ownDomains(h *check.Host, set *keySet) (all []mail.Domain) {
+	if set != nil {
+		all = slices.Clone(set.found.Domains)
+	}
+	for _, rule := range q.cfg.Rules() {
+		all = append(all, rule.Domain, rule.SignAs)
+	}
+	slices.SortFunc(all, func(a, b mail.Domain) int { return strings.Compare(a.String(), b.String()) })
+	all = slices.DeleteFunc(slices.Compact(all), mail.Domain.IsZero)
+	up := h.Name.Parent()
+	switch {
+	case len(all) > 0 || up.IsZero() || h.Name.Private():
+		return all
+	case up.Parent().IsZero():
+		return []mail.Domain{h.Name}
+	}
+	return []mail.Domain{up} // mail.example.org sends for example.org, mostly
+}
+
+// keys adds those that sign for the domains, will, or have.
+func (q *checkQuestion) keys(h *check.Host, set *keySet) {
 	for _, l := range set.lives {
-		if named && !slices.Contains(h.Domains, l.ID.Domain) || l.State >= signer.Retiring {
+		signs := func(d mail.Domain) bool { return l.ID.Domain == d || h.Signs != nil && h.Signs(d) == l.ID.Domain }
+		if len(q.names) > 0 && !slices.ContainsFunc(h.Domains, signs) {
 			continue
 		}
-		k := check.Key{Want: dkim.Want{Domain: l.ID.Domain, Selector: l.ID.Selector}, State: l.State.String()}
+		k := judgedKey(l)
 		if key := set.key(l.ID); key != nil {
 			k.Public, k.Path = key.Public(), filepath.Join(q.cfg.Signing.Keys, l.ID.Domain.String(), l.ID.Selector.String()+".pem")
 		}
 		h.Keys = append(h.Keys, k)
 	}
-	return q.selected(h)
-}
-
-// ownDomains gives the domains of keys, and of the configuration, in order.
-func (q *checkQuestion) ownDomains(set *keySet) (all []mail.Domain) {
-	all = slices.Clone(set.found.Domains)
-	for _, rule := range q.cfg.Rules() {
-		all = append(all, rule.Domain, rule.SignAs)
-	}
-	slices.SortFunc(all, func(a, b mail.Domain) int { return strings.Compare(a.String(), b.String()) })
-	return slices.DeleteFunc(slices.Compact(all), mail.Domain.IsZero)
 }
 
 // selected adds the keys that the arguments name, of which nothing is known but where they should be.
 func (q *checkQuestion) selected(h *check.Host) error {
 	for _, text := range q.selectors {
-		s, err := mail.ParseDomain(text)
+		s, err := signer.ParseSelector(text)
 		if err != nil {
-			return status{exitUsage, fmt.Errorf("--selector %s: %w", text, err)}
+			return fmt.Errorf("--selector %s: %w", text, err)
 		}
 		for _, d := range h.Domains {
 			has := func(k check.Key) bool { return k.Domain == d && k.Selector == s }
@@ -161,25 +277,6 @@ func (q *checkQuestion) selected(h *check.Host) error {
 				h.Keys = append(h.Keys, check.Key{Want: dkim.Want{Domain: d, Selector: s}})
 			}
 		}
-	}
-	return nil
-}
-
-// remember reads what the last run left. Where that may not be read, nothing is remembered.
-func (q *checkQuestion) remember(h *check.Host) (*checkMemory, error) {
-	m, err := readCheckMemory(q.cfg.StateDir)
-	if err != nil && q.diff {
-		return nil, status{exitFault, fmt.Errorf("what the last run found cannot be read: %w (run as the user of the daemon)", err)}
-	}
-	h.Before = m.Seen
-	return m, nil
-}
-
-// keep leaves what was found to the next run. Without --diff nobody relies on it.
-func (q *checkQuestion) keep(h *check.Host, m *checkMemory) error {
-	m.Seen = h.Seen()
-	if err := statefile.Save(m.path, m); err != nil && q.diff {
-		return status{exitFault, fmt.Errorf("what was found cannot be kept for the next run: %w (run as the user of the daemon)", err)}
 	}
 	return nil
 }
