@@ -70,7 +70,8 @@ func arrives(t *testing.T, s *sink.Sink, subject string, filtered bool) *sink.Me
 // plainLogin is AUTH PLAIN of a user called bob.
 var plainLogin = "AUTH PLAIN " + base64.StdEncoding.EncodeToString([]byte("\x00bob\x00secret"))
 
-// smtp sends by SMTP: from an address, after these commands. It does not say QUIT, for Exim takes its time to answer that.
+// smtp sends by SMTP: from an address, after these commands. It does not say QUIT, for Exim takes its time to answer
+// that.
 func (a *asking) smtp(from string, before ...string) func(t *testing.T, sender, to, subject string) string {
 	return func(t *testing.T, sender, to, subject string) string {
 		t.Helper()
@@ -120,17 +121,20 @@ func (a *asking) who(t *testing.T) {
 	}{
 		{"a client that we relay for", a.smtp("127.0.0.1"), "friend@world.example", smtp,
 			question{"client": "127.0.0.1", "helo": "client.example", "auth": `""`, "authtype": "", "proto": "esmtp"}},
-		{"its mail to this host", a.smtp("127.0.0.1"), "user@local.example", "mail data", question{"recipients": `""`, "count": "1"}},
+		{"its mail to this host", a.smtp("127.0.0.1"), "user@local.example", "mail data",
+			question{"recipients": `""`, "count": "1"}},
 		{"its mail to a domain that we relay to", a.smtp("127.0.0.1"), "user@inbound.example", "mail data",
 			question{"recipients": `""`}},
 		{"a stranger", a.smtp("127.0.0.2"), "user@inbound.example", "", nil},
 		{"a stranger to this host", a.smtp("127.0.0.2"), "user@local.example", "", nil},
 		{"a user who logged in", a.smtp("127.0.0.2", plainLogin), "friend@world.example", smtp,
 			question{"client": "127.0.0.2", "auth": "bob", "authtype": "named", "proto": "esmtpa"}},
-		{"a user whose name is not told", a.smtp("127.0.0.2", "AUTH LOGIN Ym9i", "c2VjcmV0"), "friend@world.example", smtp,
-			question{"auth": "nameless", "authtype": "nameless"}},
-		{"sendmail(1)", a.sendmail, "friend@world.example", local, question{"client": "", "proto": "local", "received": "1"}},
-		{"a program that speaks SMTP", a.session, "friend@world.example", smtp, question{"client": "", "proto": "local-esmtp"}},
+		{"a user whose name is not told", a.smtp("127.0.0.2", "AUTH LOGIN Ym9i", "c2VjcmV0"), "friend@world.example",
+			smtp, question{"auth": "nameless", "authtype": "nameless"}},
+		{"sendmail(1)", a.sendmail, "friend@world.example", local,
+			question{"client": "", "proto": "local", "received": "1"}},
+		{"a program that speaks SMTP", a.session, "friend@world.example", smtp,
+			question{"client": "", "proto": "local-esmtp"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			a.line.says("", "OK ours")
@@ -166,18 +170,15 @@ func (a *asking) told(t *testing.T) {
 	a.line.says("", "OK ours")
 	c := postfix.Dial(t, a.exim.Addr())
 	sender := `"ann x\\y"@example.org`
-	for _, to := range []string{`"a b"@world.example`, "user@local.example", "REFUSED@world.example", "second@world.example"} {
-		if to == "REFUSED@world.example" {
-			c.Must(550, "RCPT TO:<refused@world.example>")
-			continue
-		}
-		if to[0] == '"' {
-			c.Must(250, "MAIL FROM:<"+sender+">")
-		}
-		c.Must(250, "RCPT TO:<"+to+">")
-	}
-	reply := c.Data([]byte("From: =?utf-8?q?A=0Astage=3Dmail?=\r\n\t<ann@example.org>,\r\n \"B: x\" <bob@example.org>\r\n" +
-		"Subject: all that is written\r\nfrom: group: third@example.org;\r\nFROM:\r\n fourth@example.org\r\n\r\nx\r\n"))
+	c.Must(250, "MAIL FROM:<"+sender+">")
+	c.Must(250, `RCPT TO:<"a b"@world.example>`)
+	c.Must(250, "RCPT TO:<user@local.example>")
+	c.Must(550, "RCPT TO:<refused@world.example>")
+	c.Must(250, "RCPT TO:<second@world.example>")
+	reply := c.Data([]byte("From: =?utf-8?q?A=0Astage=3Dmail?=\r\n\t<ann@example.org>,\r\n" +
+		" \"B: x\" <bob@example.org>\r\n" +
+		"Subject: all that is written\r\nfrom: group: third@example.org;\r\nFROM:\r\n fourth@example.org\r\n" +
+		"\r\nx\r\n"))
 	if reply[0] != '2' {
 		t.Fatal(reply)
 	}

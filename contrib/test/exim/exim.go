@@ -224,6 +224,7 @@ func (e *Exim) Sendmail(from string, to []string, message []byte) error {
 // Session speaks SMTP with the program on its standard input and output (-bs): the lines are sent at once, and all that
 // it says is returned. Further arguments may show it another client, such as "-oMa", "203.0.113.9.4567".
 func (e *Exim) Session(lines []string, args ...string) string {
-	out, _ := e.run([]byte(strings.Join(lines, "\r\n")+"\r\n"), append(args, "-bs")...) // it tells of refusals by its status
+	// Its status tells of refusals too.
+	out, _ := e.run([]byte(strings.Join(lines, "\r\n")+"\r\n"), append(args, "-bs")...)
 	return out
 }

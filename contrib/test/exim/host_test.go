@@ -91,6 +91,12 @@ func example(edit func(*exim.Options)) setup {
 // way is how a message gets to Exim. It gives the reply that refuses it, or the last one.
 type way func(t *testing.T, sender, to string, message []byte) string
 
+// mail sends a message of that subject, written by its sender.
+func (w way) mail(t *testing.T, sender, to, subject string) string {
+	t.Helper()
+	return w(t, sender, to, message(sender, subject))
+}
+
 // smtp is a client with that address, which first says these commands. It does not say QUIT, for Exim takes its time to
 // answer that.
 func (h *host) smtp(from string, before ...string) way {

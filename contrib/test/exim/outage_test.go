@@ -41,22 +41,24 @@ func TestOutage(t *testing.T) {
 // While reputed is down, nothing of ours is taken that would have to be refused, nothing leaves unsigned, and all other
 // mail goes on. What was taken leaves signed when it is back.
 func (h *host) down(t *testing.T) {
-	must(t, h.smtp("127.0.0.1")(t, "ann@example.org", "friend@later.example", message("ann@example.org", "taken before")))
+	must(t, h.smtp("127.0.0.1").mail(t, "ann@example.org", "friend@later.example", "taken before"))
 	h.daemon.stop()
 	h.open(t)
 	for name, send := range map[string]way{"a client": h.smtp("127.0.0.1"), "a login": h.smtp("127.0.0.2", plainLogin)} {
-		reply := send(t, "ann@example.org", "friend@world.example", message("ann@example.org", "refused for now"))
+		reply := send.mail(t, "ann@example.org", "friend@world.example", "refused for now")
 		if want := "451 4.3.0 mail system trouble, please try again later"; reply != want {
 			t.Errorf("%s: reply %q, want %q", name, reply, want)
 		}
 	}
 	stranger := h.smtp("127.0.0.2")
-	must(t, stranger(t, "someone@elsewhere.example", "user@local.example", message("someone@elsewhere.example", "comes in")))
-	postfix.Eventually(t, "it is delivered", func() bool { return strings.Contains(h.exim.Mailbox(), "Subject: comes in\n") })
-	must(t, stranger(t, "someone@elsewhere.example", "alias@local.example", message("someone@elsewhere.example", "is sent on")))
+	must(t, stranger.mail(t, "someone@elsewhere.example", "user@local.example", "comes in"))
+	postfix.Eventually(t, "it is delivered", func() bool {
+		return strings.Contains(h.exim.Mailbox(), "Subject: comes in\n")
+	})
+	must(t, stranger.mail(t, "someone@elsewhere.example", "alias@local.example", "is sent on"))
 	h.signedBy(t, "is sent on", "")
-	must(t, stranger(t, "someone@elsewhere.example", "reject@inbound.example", message("someone@elsewhere.example", "cannot be sent on")))
-	must(t, h.sendmail(t, "cron@example.org", "friend@world.example", message("cron@example.org", "of a program")))
+	must(t, stranger.mail(t, "someone@elsewhere.example", "reject@inbound.example", "cannot be sent on"))
+	must(t, way(h.sendmail).mail(t, "cron@example.org", "friend@world.example", "of a program"))
 	for _, to := range []string{"friend@later.example", "friend@world.example", "someone@elsewhere.example"} {
 		h.exim.LogLine("== "+to, "transport filter process failed (75)")
 	}
@@ -76,11 +78,11 @@ func (h *host) hang(t *testing.T) {
 	if err := os.Remove(filepath.Join(h.dir, "open")); err != nil {
 		t.Fatal(err)
 	}
-	must(t, h.sendmail(t, "ann@example.org", "friend@later.example", message("ann@example.org", "under way")))
+	must(t, way(h.sendmail).mail(t, "ann@example.org", "friend@later.example", "under way"))
 	h.daemon.signal(syscall.SIGSTOP)
 	h.open(t)
 	postfix.Eventually(t, "the filter runs", func() bool { return len(h.filters(t)) > 0 })
-	reply := h.smtp("127.0.0.1")(t, "ann@example.org", "friend@world.example", message("ann@example.org", "refused for now"))
+	reply := h.smtp("127.0.0.1").mail(t, "ann@example.org", "friend@world.example", "refused for now")
 	if want := "451 4.3.0 mail system trouble, please try again later"; reply != want {
 		t.Errorf("reply %q, want %q", reply, want)
 	}
@@ -170,7 +172,8 @@ func TestFilterKilled(t *testing.T) {
 	s.via = func(sink string) string { v = newValve(t, sink, 1<<20); return v.ln.Addr().String() }
 	h := newHost(t, s)
 	body := lines(6 << 20) // more than sockets hold
-	must(t, h.sendmail(t, "ann@example.org", "friend@world.example", append(message("ann@example.org", "on its way"), body...)))
+	text := append(message("ann@example.org", "on its way"), body...)
+	must(t, h.sendmail(t, "ann@example.org", "friend@world.example", text))
 	postfix.Eventually(t, "a part of it has left", v.held.Load)
 	for _, pid := range h.filters(t) {
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
@@ -187,30 +190,10 @@ func TestFilterKilled(t *testing.T) {
 func TestKills(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, example(nil))
-	const clients, each = 4, 50
-	var wg sync.WaitGroup
-	var refused atomic.Int32
-	for n := range clients {
-		send := []way{h.smtp("127.0.0.1"), h.sendmail}[n%2]
-		wg.Go(func() {
-			for i := range each {
-				subject := fmt.Sprintf("number %d-%d.", n, i)
-				for end := time.Now().Add(30 * time.Second); ; refused.Add(1) {
-					reply := send(t, "ann@example.org", "friend@world.example", message("ann@example.org", subject))
-					if reply[0] == '2' {
-						break
-					}
-					if reply[0] != '4' || time.Now().After(end) {
-						t.Errorf("%s: %s", subject, reply)
-						return
-					}
-					time.Sleep(20 * time.Millisecond)
-				}
-			}
-		})
-	}
+	const messages = 200
+	var flow traffic
 	done := make(chan struct{})
-	go func() { wg.Wait(); close(done) }()
+	go func() { flow.send(t, h, messages); close(done) }()
 	kills := 0
 	for more := true; more; {
 		select {
@@ -231,8 +214,8 @@ func TestKills(t *testing.T) {
 	for _, m := range h.sink.Messages() {
 		seen[m.Subject()]++
 	}
-	if len(seen) != clients*each {
-		t.Errorf("%d of %d messages arrived", len(seen), clients*each)
+	if len(seen) != messages {
+		t.Errorf("%d of %d messages arrived", len(seen), messages)
 	}
 	for subject, n := range seen {
 		if n != 1 {
@@ -240,6 +223,37 @@ func TestKills(t *testing.T) {
 		}
 	}
 	h.verify(t, "example.org", h.sink.Messages()...)
-	t.Logf("%d filters killed; %d times tried again; %d runs failed", kills, refused.Load(),
+	t.Logf("%d filters killed; %d times tried again; %d runs failed", kills, flow.retried.Load(),
 		strings.Count(h.exim.Log(), "transport filter process failed"))
+}
+
+// traffic is mail of several clients at once, who come again when they are refused for now.
+type traffic struct{ retried atomic.Int32 }
+
+func (f *traffic) send(t *testing.T, h *host, messages int) {
+	const clients = 4
+	var wg sync.WaitGroup
+	for n := range clients {
+		by := []way{h.smtp("127.0.0.1"), h.sendmail}[n%2]
+		wg.Go(func() {
+			for i := n; i < messages; i += clients {
+				f.sendOne(t, by, fmt.Sprintf("number %d.", i))
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func (f *traffic) sendOne(t *testing.T, by way, subject string) {
+	for end := time.Now().Add(30 * time.Second); ; f.retried.Add(1) {
+		reply := by.mail(t, "ann@example.org", "friend@world.example", subject)
+		if reply[0] == '2' {
+			return
+		}
+		if reply[0] != '4' || time.Now().After(end) {
+			t.Errorf("%s: %s", subject, reply)
+			return
+		}
+		time.Sleep(20 * time.Millisecond) // as clients do, though they take longer
+	}
 }

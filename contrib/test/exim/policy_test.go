@@ -96,14 +96,17 @@ func (h *host) spf(t *testing.T) {
 	}
 	c.Must(250, "RCPT TO:<user@local.example>")
 	must(t, c.Data(message("fay@forgotten.example", "one stays")))
-	postfix.Eventually(t, "the other has it", func() bool { return strings.Contains(h.exim.Mailbox(), "Subject: one stays\n") })
+	postfix.Eventually(t, "the other has it", func() bool {
+		return strings.Contains(h.exim.Mailbox(), "Subject: one stays\n")
+	})
 	h.daemon.logLine("sender=<fay@forgotten.example>", "recipient=<friend@world.example>", "decision=reject",
 		"v=spf1 ip4:198.51.100.7 ip4:203.0.113.25 -all")
 }
 
 // A program's mail is refused too, and the sender is told, if he is ours. What is handed back for a stranger passes.
 func (h *host) spfLocal(t *testing.T) {
-	if reply := h.sendmail(t, "fay@forgotten.example", "friend@world.example", message("fay@forgotten.example", "refused")); reply[0] != '5' {
+	sendmail := way(h.sendmail)
+	if reply := sendmail.mail(t, "fay@forgotten.example", "friend@world.example", "refused"); reply[0] != '5' {
 		t.Errorf("sendmail: %s", reply)
 	}
 	m := h.sink.Subject(t, "Mail failure")
@@ -111,7 +114,7 @@ func (h *host) spfLocal(t *testing.T) {
 		t.Errorf("to %q:\n%s", m.To, m.Data)
 	}
 	h.verify(t, "example.org", m)
-	must(t, h.sendmail(t, "fay@forgotten.example", "user@local.example", message("fay@forgotten.example", "stays")))
+	must(t, sendmail.mail(t, "fay@forgotten.example", "user@local.example", "stays"))
 	must(t, h.sendmail(t, "someone@elsewhere.example", "friend@world.example",
 		message("someone@elsewhere.example", "a redirect", "Received: from elsewhere")))
 	h.signedBy(t, "a redirect", "")

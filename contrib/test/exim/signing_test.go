@@ -97,7 +97,7 @@ func (h *host) last(t *testing.T) {
 	}
 }
 
-// What aliases and .forward send on leaves as it came, though it goes by the same transport; a user's own mail does not.
+// What aliases and .forward send on leaves as it came, though by the same transport; a user's own mail does not.
 func (h *host) sentOn(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(h.dir, "forward"), []byte("friend@world.example\n"), 0o644); err != nil {
 		t.Fatal(err)
@@ -108,10 +108,11 @@ func (h *host) sentOn(t *testing.T) {
 		must(t, h.smtp("127.0.0.2")(t, "someone@elsewhere.example", local+"@local.example", text))
 		m := h.signedBy(t, subject, "")
 		_, came, _ := bytes.Cut(m.Data, []byte("\r\nFrom: ")) // what is above is Exim's
-		if came = bytes.ReplaceAll(came, []byte("X-Added: by the transport\r\n"), nil); string(came) != string(text[len("From: "):]) {
+		came = bytes.ReplaceAll(came, []byte("X-Added: by the transport\r\n"), nil)
+		if !bytes.Equal(came, text[len("From: "):]) {
 			t.Errorf("it is changed:\n%s", m.Data)
 		}
-		must(t, h.smtp("127.0.0.1")(t, "ann@example.org", local+"@local.example", message("ann@example.org", "our own "+subject)))
+		must(t, h.smtp("127.0.0.1").mail(t, "ann@example.org", local+"@local.example", "our own "+subject))
 		h.signedBy(t, "our own "+subject, "example.org")
 	}
 }
@@ -121,7 +122,8 @@ func (h *host) handedBack(t *testing.T) {
 	for name, send := range map[string]way{"sendmail": h.sendmail, "SMTP": h.smtp("127.0.0.1")} {
 		for sender, want := range map[string]string{"someone@elsewhere.example": "", "list@example.org": "example.org"} {
 			subject := "handed back by " + name + " of " + sender
-			must(t, send(t, sender, "friend@world.example", message("ann@example.org", subject, "Received: from elsewhere")))
+			text := message("ann@example.org", subject, "Received: from elsewhere")
+			must(t, send(t, sender, "friend@world.example", text))
 			h.signedBy(t, subject, want)
 		}
 	}
