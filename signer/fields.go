@@ -118,22 +118,24 @@ func newFieldChoice(sign, oversign []string) fieldChoice {
 // of a name, the lowest comes first (RFC 6376, section 5.4.2). A name beyond the last field stands for none: that is
 // how adding one breaks the signature (section 5.4).
 func (c *fieldChoice) pick(h *mail.Header) (names []string, fields []mail.Field) {
-	at := make([][]int, len(c.names))
+	// Of each name the lowest field, and of each field the next higher one of its name, counted from 1; 0: none.
+	lowest, higher := make([]int, len(c.names)), make([]int, h.Len())
 	var memory [64]byte
 	lower := memory[:0]
-	for i := h.Len() - 1; i >= 0; i-- {
+	for i := range h.Len() {
 		name := h.At(i).Name()
 		if len(name) > c.longest {
 			continue
 		}
 		lower = appendLower(lower[:0], name)
 		if n, ok := c.index[string(lower)]; ok {
-			at[n] = append(at[n], i)
+			higher[i], lowest[n] = lowest[n], i+1
 		}
 	}
+	names, fields = make([]string, 0, h.Len()+len(c.names)), make([]mail.Field, 0, h.Len())
 	for n, name := range c.names {
-		for _, i := range at[n] {
-			names, fields = append(names, name), append(fields, h.At(i))
+		for i := lowest[n]; i > 0; i = higher[i-1] {
+			names, fields = append(names, name), append(fields, h.At(i-1))
 		}
 		if c.over[n] {
 			names = append(names, name)

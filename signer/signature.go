@@ -100,7 +100,7 @@ func (g *Signature) Fields() ([]mail.Field, []mail.Signed, error) {
 	done := g.checkOld()
 	names, covered := g.signer.fields.pick(g.header)
 	canon := g.signer.opt.Canonicalization
-	var header []byte
+	header := make([]byte, 0, g.header.Size())
 	for _, f := range covered {
 		header = appendField(header, canon.Header, f)
 	}
@@ -125,11 +125,14 @@ func (g *Signature) Fields() ([]mail.Field, []mail.Signed, error) {
 // fieldName is the field that holds a signature.
 const fieldName = "DKIM-Signature"
 
+// ordinaryField is what most signatures take: that of an RSA key of 2,048 bits over the usual fields.
+const ordinaryField = 1 << 10
+
 // sign makes one signature over the canonical header.
 func (g *Signature) sign(k *Key, names []string, header []byte) (mail.Field, error) {
 	canon := g.signer.opt.Canonicalization
 	now := g.signer.opt.Now()
-	t := tagWriter{text: []byte(" "), column: len(fieldName) + 2}
+	t := tagWriter{text: append(make([]byte, 0, ordinaryField), ' '), column: len(fieldName) + 2}
 	t.tag("v=1")
 	t.tag("a=" + k.algorithm)
 	t.tag("c=" + canon.String())
@@ -146,8 +149,9 @@ func (g *Signature) sign(k *Key, names []string, header []byte) (mail.Field, err
 	// RFC 6376, section 3.7: the header ends with this field, its b= empty and without its line end.
 	hash := sha256.New()
 	hash.Write(header)
-	hash.Write(appendUnsigned(nil, canon.Header, []byte(fieldName), t.text))
-	sig, err := k.sign(hash.Sum(nil))
+	unsigned := make([]byte, 0, len(fieldName)+1+len(t.text))
+	hash.Write(appendUnsigned(unsigned, canon.Header, []byte(fieldName), t.text))
+	sig, err := k.sign(hash.Sum(unsigned[:0]))
 	if err != nil {
 		return mail.Field{}, err
 	}

@@ -352,3 +352,28 @@ type constant struct{ crypto.Signer }
 func (constant) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
 	return make([]byte, sha256.Size*8), nil
 }
+
+// What a signature costs besides the key does not grow with the body, and little with the header.
+func TestAllocations(t *testing.T) {
+	const most = 32
+	ring, _ := signer.NewRing(nil, nil, []*signer.Key{newKey(t, "example.org", "a", constant{edKey(1)})})
+	s := signer.New(ring, signer.Options{})
+	h, _ := mail.ReadHeader(bufio.NewReader(strings.NewReader("From: a@example.org\r\nTo: b@example.net\r\n" +
+		"Subject: a message of ordinary size\r\nDate: Mon, 2 Nov 2026 10:00:00 +0000\r\nMessage-ID: <x@example.org>\r\n\r\n")))
+	body := bytes.Repeat([]byte("some words \t in a line \r\n"), 400)
+	tx := &mail.Transaction{Header: h, Author: h.ReadAuthor()}
+	n := testing.AllocsPerRun(100, func() {
+		g, err := s.Begin(tx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 10 {
+			g.Write(body)
+		}
+		g.Fields()
+		g.Release()
+	})
+	if n > most {
+		t.Errorf("%v allocations, at most %d", n, most)
+	}
+}
