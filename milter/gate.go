@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -19,8 +20,9 @@ type Gate struct {
 
 	mu        sync.Mutex
 	listeners map[net.Listener]bool
-	guests    map[Guest]bool
-	running   sync.WaitGroup // guests, and listeners
+	guests    map[Guest]time.Time // since when
+	listening sync.WaitGroup
+	running   sync.WaitGroup // guests
 }
 
 // Guest is a connection that was let in.
@@ -30,6 +32,19 @@ type Guest interface {
 	Cut()   // closes it at once; called while Run runs, perhaps before
 }
 
+// Visitor is a guest that may stay for long, and tells how it gets on.
+type Visitor interface {
+	Guest
+	New() bool            // it was let in, and nothing that it wants was answered yet
+	Quiet() time.Duration // since it was answered last, or let in
+	InHand() bool         // there is something that Drain would wait for
+}
+
+const (
+	welcome  = time.Second      // a guest has so long to say what it wants, whoever else waits
+	overlong = 30 * time.Second // what has been in hand for so long without an answer may be cut off for others
+)
+
 // NewGate makes a gate with so many places. Troubles of listeners are logged.
 func NewGate(places int, log *slog.Logger) *Gate {
 	return &Gate{
@@ -37,43 +52,46 @@ func NewGate(places int, log *slog.Logger) *Gate {
 		places:    make(chan struct{}, places),
 		stop:      make(chan struct{}),
 		listeners: map[net.Listener]bool{},
-		guests:    map[Guest]bool{},
+		guests:    map[Guest]time.Time{},
 	}
 }
 
-// Draining tells that Shutdown began. It tells so before any guest is asked to end.
+// Draining tells that guests are to end. It tells so before any of them is asked to.
 func (g *Gate) Draining() bool { return g.draining.Load() }
 
 // Open tells how many guests there are, and how many there may be.
 func (g *Gate) Open() (open, limit int) { return len(g.places), cap(g.places) }
 
 // Serve lets in the connections of a listener until [Gate.Shutdown], and returns nil then. It closes the listener. At
-// the limit of connections, of each listener one more is taken, which waits, and then no more. An error of Accept, such
-// as having no file descriptor left, is logged and tried again.
+// the limit of connections, of each listener one more is taken, which waits, and then no more; and the [Visitor] makes
+// way that has been quiet for longest, if nothing of it is in hand, or only what has been so for too long. An error of
+// Accept, such as having no file descriptor left, is logged and tried again.
 func (g *Gate) Serve(ln net.Listener, guest func(net.Conn) Guest) error {
 	defer ln.Close()
 	if !g.track(ln) {
 		return nil
 	}
-	defer g.running.Done()
+	defer g.listening.Done()
 	for pause := time.Duration(0); ; {
 		conn, err := ln.Accept()
 		if err == nil {
 			pause = 0
-			select {
-			case g.places <- struct{}{}:
-				g.start(guest(conn))
-				continue
-			case <-g.stop:
+			if !g.place() {
 				conn.Close()
 				return nil
 			}
+			g.start(guest(conn))
+			continue
 		}
-		if g.draining.Load() {
+		if g.stopped() {
 			return nil
 		}
 		if errors.Is(err, net.ErrClosed) {
 			return err
+		}
+		noFiles := errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+		if noFiles && g.makeWay("file descriptors") {
+			pause = 0 // there is one in a moment
 		}
 		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 		g.log.Error("cannot accept a connection, trying again", "at", ln.Addr().String(), "err", err, "pause", pause)
@@ -85,22 +103,75 @@ func (g *Gate) Serve(ln net.Listener, guest func(net.Conn) Guest) error {
 	}
 }
 
+// place takes a place, and waits for one if it must. It is false when the gate is shut before there is one.
+func (g *Gate) place() bool {
+	select {
+	case g.places <- struct{}{}: // also while the gate is shut: who is in was let in
+		return true
+	default:
+	}
+	for {
+		g.makeWay("connections")
+		select {
+		case g.places <- struct{}{}:
+			return true
+		case <-g.stop:
+			return false
+		case <-time.After(welcome / 10):
+		}
+	}
+}
+
+// makeWay lets the visitor go that is missed least, and tells whether there is one.
+func (g *Gate) makeWay(lack string) bool {
+	g.mu.Lock()
+	var idle, late Visitor
+	for guest := range g.guests {
+		v, ok := guest.(Visitor)
+		switch {
+		case !ok:
+		case !v.InHand() && v.Quiet() >= welcome:
+			idle = quieter(idle, v)
+		case v.InHand() && v.Quiet() >= overlong:
+			late = quieter(late, v)
+		}
+	}
+	g.mu.Unlock()
+	switch {
+	case idle != nil:
+		g.log.Warn("at the limit of "+lack+": the connection that was quiet for longest makes way", "quiet", idle.Quiet())
+		idle.Drain()
+	case late != nil:
+		g.log.Warn("at the limit of "+lack+": a message that does not go on makes way", "quiet", late.Quiet())
+		late.Cut()
+	}
+	return idle != nil || late != nil
+}
+
+// quieter gives the one that has been quiet for longer; a may be nil.
+func quieter(a, b Visitor) Visitor {
+	if a == nil || b.Quiet() > a.Quiet() {
+		return b
+	}
+	return a
+}
+
 // track takes the listener in, unless the gate is being shut.
 func (g *Gate) track(ln net.Listener) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.draining.Load() {
+	if g.stopped() {
 		return false
 	}
 	g.listeners[ln] = true
-	g.running.Add(1)
+	g.listening.Add(1)
 	return true
 }
 
 // start runs a guest, who holds a place.
 func (g *Gate) start(guest Guest) {
 	g.mu.Lock()
-	g.guests[guest] = true
+	g.guests[guest] = time.Now()
 	g.running.Add(1)
 	g.mu.Unlock()
 	go func() {
@@ -117,26 +188,42 @@ func (g *Gate) finish(guest Guest) {
 	g.running.Done()
 }
 
-// Shutdown lets nobody in any more, asks all guests to end, and returns when they have. When ctx ends first, what is
-// left is cut off and ctx's error returned.
+// stopped tells that nobody is let in any more.
+func (g *Gate) stopped() bool {
+	select {
+	case <-g.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// Shutdown lets nobody in any more, asks all guests to end, and returns when they have. Who came in a moment ago, and
+// could not say yet what he wants, has a moment for that: he came before the end. When ctx ends first, what is left is
+// cut off and ctx's error returned.
 func (g *Gate) Shutdown(ctx context.Context) error {
 	g.mu.Lock()
-	if !g.draining.Swap(true) {
+	if !g.stopped() {
 		close(g.stop)
 	}
 	for ln := range g.listeners {
 		ln.Close()
 	}
-	for guest := range g.guests {
-		guest.Drain()
-	}
 	g.mu.Unlock()
-
+	g.listening.Wait() // whom they have taken is in now
 	ended := make(chan struct{})
 	go func() {
 		g.running.Wait()
 		close(ended)
 	}()
+	g.hearNew(ctx)
+	g.mu.Lock()
+	g.draining.Store(true)
+	for guest := range g.guests {
+		guest.Drain()
+	}
+	g.mu.Unlock()
+
 	select {
 	case <-ended:
 		return nil
@@ -149,4 +236,23 @@ func (g *Gate) Shutdown(ctx context.Context) error {
 	g.mu.Unlock()
 	<-ended
 	return ctx.Err()
+}
+
+// hearNew waits until no guest is new.
+func (g *Gate) hearNew(ctx context.Context) {
+	const look = 2 * time.Millisecond
+	for ctx.Err() == nil && g.anyNew() {
+		time.Sleep(look)
+	}
+}
+
+func (g *Gate) anyNew() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for guest, since := range g.guests {
+		if v, ok := guest.(Visitor); ok && v.New() && time.Since(since) < welcome {
+			return true
+		}
+	}
+	return false
 }

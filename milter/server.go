@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -35,7 +36,41 @@ func (s *Server) site() *Site { return s.opt.Site() }
 // is told at [Gate.Serve].
 func (s *Server) Serve(ln net.Listener) error {
 	ln = &admitting{Listener: ln, allowed: s.opt.Allowed, log: s.log, now: s.opt.Now}
-	return s.gate.Serve(ln, func(conn net.Conn) Guest { return s.newLink(conn) })
+	return s.gate.Serve(ln, func(conn net.Conn) Guest {
+		counted := &answers{Conn: conn, since: time.Now()}
+		return visitor{s.newLink(counted), counted}
+	})
+}
+
+// visitor is a connection as the gate sees it.
+type visitor struct {
+	*link
+	answers *answers
+}
+
+// New tells that no message was heard of: there was no answer, or only that to the negotiation.
+func (v visitor) New() bool { return v.answers.n.Load() <= 1 }
+
+// Quiet tells how long ago the last answer was. Octets that lead to none do not count, so a trickle is quiet.
+func (v visitor) Quiet() time.Duration {
+	return time.Since(v.answers.since) - time.Duration(v.answers.last.Load())
+}
+
+// InHand tells that a message is.
+func (v visitor) InHand() bool { return v.busy.Load() }
+
+// answers counts what was answered on a connection.
+type answers struct {
+	net.Conn
+	since time.Time
+	n     atomic.Int64
+	last  atomic.Int64 // how long after since, in nanoseconds
+}
+
+func (a *answers) Write(p []byte) (int, error) {
+	a.last.Store(int64(time.Since(a.since)))
+	a.n.Add(1)
+	return a.Conn.Write(p)
 }
 
 // Shutdown takes no more connections, closes those that are between messages, lets the others answer the message in

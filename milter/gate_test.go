@@ -1,0 +1,154 @@
+package milter_test
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"reputed/milter"
+)
+
+// caller is a visitor who stays until he is asked to go.
+type caller struct {
+	since  time.Time
+	inHand bool
+	isNew  bool
+	once   sync.Once
+	gone   chan struct{}
+	how    atomic.Value // why he went
+}
+
+func (c *caller) leave(how string)     { c.once.Do(func() { c.how.Store(how); close(c.gone) }) }
+func (c *caller) Run()                 { <-c.gone }
+func (c *caller) Cut()                 { c.leave("cut") }
+func (c *caller) New() bool            { return c.isNew }
+func (c *caller) Quiet() time.Duration { return time.Since(c.since) }
+func (c *caller) InHand() bool         { return c.inHand }
+func (c *caller) Drain() {
+	if !c.inHand {
+		c.leave("drained")
+	}
+}
+
+// door is a gate with callers before it.
+type door struct {
+	gate *milter.Gate
+	ln   *chanListener
+	in   atomic.Int32 // how many were let in
+	next *caller      // who is let in next
+}
+
+// atDoor runs a test of a gate in a bubble, where time passes when nobody is at work.
+func atDoor(t *testing.T, places int, test func(*testing.T, *door)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		d := &door{gate: milter.NewGate(places, slog.New(slog.DiscardHandler))}
+		d.ln = &chanListener{conns: make(chan net.Conn), done: make(chan struct{})}
+		go d.gate.Serve(d.ln, func(net.Conn) milter.Guest {
+			d.in.Add(1)
+			return d.next
+		})
+		test(t, d)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel() // cuts off who is left
+		d.gate.Shutdown(ctx)
+	})
+}
+
+// comes has somebody come, and waits until nothing happens any more, for as long as it is given.
+func (d *door) comes(c *caller, wait time.Duration) *caller {
+	c.gone, c.since = make(chan struct{}), time.Now()
+	d.next = c
+	a, _ := net.Pipe()
+	d.ln.conns <- a
+	time.Sleep(wait)
+	synctest.Wait()
+	return c
+}
+
+// At the limit the visitor makes way who has been quiet for longest; nobody does in his first second, and who has
+// something in hand only after half a minute.
+func TestMakeWay(t *testing.T) {
+	atDoor(t, 2, func(t *testing.T, d *door) {
+		busy := d.comes(&caller{inHand: true}, 0)
+		idle := d.comes(&caller{}, 500*time.Millisecond)
+		d.comes(&caller{inHand: true}, 400*time.Millisecond)
+		if d.in.Load() != 2 || idle.how.Load() != nil {
+			t.Errorf("in the first second %d were let in, and one was %q", d.in.Load(), idle.how.Load())
+		}
+		time.Sleep(300 * time.Millisecond)
+		synctest.Wait()
+		if d.in.Load() != 3 || idle.how.Load() != "drained" || busy.how.Load() != nil {
+			t.Errorf("then %d, one was %q, the other one %q", d.in.Load(), idle.how.Load(), busy.how.Load())
+		}
+		d.comes(&caller{}, 20*time.Second)
+		if d.in.Load() != 3 {
+			t.Errorf("%d are in, while all have something in hand", d.in.Load())
+		}
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if d.in.Load() != 4 || busy.how.Load() != "cut" {
+			t.Errorf("after half a minute %d, the first one was %q", d.in.Load(), busy.how.Load())
+		}
+	})
+}
+
+// exhausted is a listener whose process has no file descriptor left until somebody goes.
+type exhausted struct {
+	net.Listener
+	until chan struct{}
+}
+
+func (e *exhausted) Accept() (net.Conn, error) {
+	select {
+	case <-e.until:
+		return e.Listener.Accept()
+	default:
+		return nil, syscall.EMFILE
+	}
+}
+
+// The same without file descriptors.
+func TestMakeWayForFiles(t *testing.T) {
+	atDoor(t, 5, func(t *testing.T, d *door) {
+		idle := d.comes(&caller{}, 0)
+		other := &exhausted{&chanListener{conns: make(chan net.Conn), done: make(chan struct{})}, idle.gone}
+		go d.gate.Serve(other, nil)
+		<-idle.gone
+		if idle.how.Load() != "drained" {
+			t.Errorf("it was %q", idle.how.Load())
+		}
+	})
+}
+
+// Who came just before the end has a second for what he wants; who has waited for longer is asked to go at once.
+func TestShutdownHearsNew(t *testing.T) {
+	for name, tt := range map[string]struct {
+		isNew bool
+		came  time.Duration // before the end
+		lasts time.Duration
+	}{
+		"new":         {true, 100 * time.Millisecond, 900 * time.Millisecond},
+		"no more new": {true, 2 * time.Second, 0},
+		"heard":       {false, 100 * time.Millisecond, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			atDoor(t, 5, func(t *testing.T, d *door) {
+				c := d.comes(&caller{isNew: tt.isNew}, tt.came)
+				began := time.Now()
+				if err := d.gate.Shutdown(t.Context()); err != nil || c.how.Load() != "drained" {
+					t.Errorf("%v, it was %q", err, c.how.Load())
+				}
+				if lasted := time.Since(began); lasted < tt.lasts || lasted > tt.lasts+10*time.Millisecond {
+					t.Errorf("it took %v, not %v", lasted, tt.lasts)
+				}
+			})
+		})
+	}
+}
