@@ -107,7 +107,7 @@ func newCheckWorld(t *testing.T, zone string) *checkWorld {
 // checkKey is the key of all of them: to make one takes a while.
 var checkKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
 
-func readFile(t *testing.T, path string) []byte {
+func readFile(t testing.TB, path string) []byte {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {

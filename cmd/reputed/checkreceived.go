@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/emersion/go-msgauth/authres"
-
 	"reputed/policy"
 	"reputed/policy/check"
 	"reputed/policy/mail"
@@ -59,7 +57,7 @@ func (q *checkQuestion) readReceived(e *env, h *check.Host) error {
 // reception is what a receiver wrote into a message.
 type reception struct {
 	host    string // that wrote the topmost Authentication-Results; "": it does not say, or there is none
-	results []authres.Result
+	results []authResult
 	fields  []string   // that these are read from
 	source  netip.Addr // that it saw the mail come from
 	signed  []string   // names of the keys of the signatures that the message bears
@@ -68,6 +66,7 @@ type reception struct {
 
 var (
 	clientIP = regexp.MustCompile(`(?i)client-ip=\[?([0-9a-f.:]+)`)
+	senderIP = regexp.MustCompile(`(?i)\(sender IP is ([0-9a-f.:]+)\)`) // Microsoft
 	fromIP   = regexp.MustCompile(`\[(?:IPv6:)?([0-9a-fA-F.:]+)\]`)
 )
 
@@ -104,47 +103,16 @@ func readReception(h *mail.Header, ours func(mail.Domain) bool) (r reception) {
 	return r
 }
 
-// add reads an Authentication-Results field: RFC 8601, section 2.2. Microsoft writes it without the name of the host.
+// add takes an Authentication-Results field in.
 func (r *reception) add(value string) {
-	plain := withoutComments(value)
-	first, _, _ := strings.Cut(plain, ";")
-	if strings.Contains(first, "=") {
-		plain = "-;" + plain
-	}
-	host, results, err := authres.Parse(plain)
-	if err != nil || len(r.fields) > 0 && host != cmp.Or(r.host, "-") {
+	host, results, ok := parseResults(value)
+	if !ok || len(r.fields) > 0 && host != r.host {
 		return
 	}
-	if host != "-" {
-		r.host = host
+	if !r.source.IsValid() {
+		r.source = firstAddress(senderIP, value)
 	}
-	r.fields, r.results = append(r.fields, strings.TrimSpace(value)), append(r.results, results...)
-}
-
-// withoutComments takes out comments, which may be in each other: RFC 5322, section 3.2.2. What is quoted is none.
-func withoutComments(s string) string {
-	var b strings.Builder
-	depth, quoted, escaped := 0, false, false
-	for i := range len(s) {
-		c := s[i]
-		switch {
-		case escaped:
-			escaped = false
-		case c == '\\' && (quoted || depth > 0):
-			escaped = true
-		case c == '"' && depth == 0:
-			quoted = !quoted
-		case c == '(' && !quoted:
-			depth++
-		case c == ')' && depth > 0:
-			depth--
-			continue
-		}
-		if depth == 0 {
-			b.WriteByte(c)
-		}
-	}
-	return b.String()
+	r.host, r.fields, r.results = host, append(r.fields, strings.Join(strings.Fields(value), " ")), append(r.results, results...)
 }
 
 func firstAddress(pattern *regexp.Regexp, text string) netip.Addr {
@@ -167,11 +135,19 @@ func (r *reception) finding(id string, h *check.Host) policy.Finding {
 	best := policy.Finding{Rule: id, Result: "missing", Grade: policy.Unknown,
 		Reason: "the message has no Authentication-Results field that says so",
 		Advice: "save the message with all of its header; look at another provider if this one writes none"}
-	found := false
-	for _, result := range r.results {
-		f, ok := r.judge(id, result)
-		if ok && (!found || badness(f.Grade) < badness(best.Grade)) {
-			best, found = f, true
+	const none, others, own = 0, 1, 2 // whose result is the best
+	whose := none
+	for i := range r.results {
+		result := &r.results[i]
+		if result.method != id {
+			continue
+		}
+		f, of := r.judge(result), own
+		if r.foreign(result) {
+			of = others
+		}
+		if of > whose || of == whose && badness(f.Grade) < badness(best.Grade) {
+			best, whose = f, of
 		}
 	}
 	for _, field := range r.fields {
@@ -183,33 +159,37 @@ func (r *reception) finding(id string, h *check.Host) policy.Finding {
 	return best
 }
 
-// judge grades what a receiver says of an item; false: it is about another. One signature that verifies is enough, if
-// it is ours.
-func (r *reception) judge(id string, result authres.Result) (f policy.Finding, ok bool) {
-	of, detail, value := "", "", authres.ResultValue("")
-	foreign := false
-	switch result := result.(type) {
-	case *authres.DKIMResult:
-		of, value = "dkim", result.Value
-		name := cmp.Or(result.Domain, result.Identifier[strings.LastIndexByte(result.Identifier, '@')+1:])
-		d, err := mail.ParseDomain(name)
-		foreign = err == nil && !r.ours(d)
-		detail = "d=" + name + " " + result.Reason
-	case *authres.SPFResult:
-		of, value, detail = "spf", result.Value, cmp.Or(result.From, result.Helo)+" "+result.Reason
-	case *authres.DMARCResult:
-		of, value, detail = "dmarc", result.Value, result.From+" "+result.Reason
+// of gives whom a result is about.
+func (r *authResult) of() string {
+	switch r.method {
+	case "dkim":
+		who := r.properties["header.i"]
+		return cmp.Or(r.properties["header.d"], who[strings.LastIndexByte(who, '@')+1:])
+	case "spf":
+		return cmp.Or(r.properties["smtp.mailfrom"], r.properties["smtp.helo"])
 	}
-	if of != id {
-		return f, false
-	}
-	f = policy.Finding{Rule: id, Result: strings.ToLower(string(value)), Grade: received(id, value)}
+	return r.properties["header.from"]
+}
+
+// foreign tells that a result is about a signature that is not ours.
+func (r *reception) foreign(result *authResult) bool {
+	d, err := mail.ParseDomain(result.of())
+	return result.method == "dkim" && (err != nil || !r.ours(d))
+}
+
+// judge grades what a receiver says.
+func (r *reception) judge(result *authResult) policy.Finding {
+	id := result.method
+	f := policy.Finding{Rule: id, Result: result.value, Grade: received(id, result.value)}
 	f.Reason = fmt.Sprintf("the receiver says %s=%s", id, f.Result)
-	if detail = strings.TrimSpace(detail); detail != "" && detail != "d=" {
-		f.Reason += " for " + detail
+	if of := result.of(); of != "" {
+		f.Reason += " for " + of
+	}
+	if why := result.properties["reason"]; why != "" {
+		f.Reason += ": " + why
 	}
 	switch {
-	case f.Grade == policy.Pass && foreign:
+	case f.Grade == policy.Pass && r.foreign(result): // one that verifies is enough, if it is ours
 		f.Result, f.Grade = "foreign", policy.Warn
 		f.Reason += ", which is no domain of this host's"
 		f.Advice = "see whether the message went through the milter: its queue id in the log of reputed"
@@ -218,17 +198,17 @@ func (r *reception) judge(id string, result authres.Result) (f policy.Finding, o
 	case f.Grade != policy.Pass:
 		f.Advice = "see what is wrong from here: reputed check --only " + id
 	}
-	return f, true
+	return f
 }
 
 // received grades a word of RFC 8601, section 2.7.
-func received(id string, v authres.ResultValue) policy.Grade {
-	switch v {
-	case authres.ResultPass:
+func received(id, word string) policy.Grade {
+	switch word {
+	case "pass":
 		return policy.Pass
-	case authres.ResultTempError:
+	case "temperror":
 		return policy.Unknown
-	case authres.ResultFail, authres.ResultPermError:
+	case "fail", "permerror":
 		return policy.Fail
 	}
 	if id == "dkim" { // there is a signature, and it is worth nothing
