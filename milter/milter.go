@@ -19,7 +19,8 @@
 // # Faults
 //
 // A panic costs one message a 451; an MTA that stalls inside a packet, or says nothing for long, is let go; at the
-// limit of connections the next one waits until the quietest one has made way. Nothing that a peer sends ends the process.
+// limit of connections the next one waits until the quietest one has made way. Nothing that a peer sends ends the
+// process.
 //
 // # Security
 //
