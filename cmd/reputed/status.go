@@ -25,6 +25,9 @@ addresses that mail leaves from stand at the lists; how the resolver does; and t
 cause is told once: of what the resolver or a list is to blame for, there are only numbers elsewhere (--json
 has all of it). Nothing is asked of the DNS.
 
+The same in numbers, for Prometheus: curl --unix-socket /run/reputed/status.sock http://localhost/metrics,
+and over TCP where [status] listen says. Every metric is explained in contrib/doc/metrics.md.
+
 Exit status: 0 all is well; 1 somebody should mend something; 2 an address that mail leaves from is on a
 list that may act, with a code for which receivers refuse mail; 3 something that mail may depend on is not
 known: the lists are being tested, the resolver is silent or refused; 69 no daemon answers, or it may not be
