@@ -16,11 +16,12 @@ func eximFilterCommand(e *env) *cobra.Command {
 write it with the signatures. The program reputed-filter is the same and starts faster, which counts, for
 Exim starts it for each delivery:
 
-  return_path_add
-  transport_filter = /usr/bin/reputed-filter --milter unix:/run/reputed/milter.sock $message_exim_id $pipe_addresses
+  headers_add = ${if eq{$acl_m_reputed}{ours}{Return-path: <$return_path>}}
+  transport_filter = '${if eq{$acl_m_reputed}{ours}{/usr/bin/reputed-filter}}' \
+    --milter unix:/run/reputed/milter.sock $message_exim_id $pipe_addresses
 
-The sender is read from the line that return_path_add puts on top; it is taken off. What follows the
-message's id are addresses, whatever they begin with.
+The sender is read from the last field Return-path; it is taken off. What follows the message's id are
+addresses, whatever they begin with. contrib/exim has the whole of it.
 
 Nothing is written before the milter has accepted the message. Any trouble means that Exim keeps it and
 tries again: the milter does not answer, or not with yes, or the message is cut off. One line to syslog

@@ -18,7 +18,6 @@ import (
 func TestOwnSigner(t *testing.T) {
 	t.Parallel()
 	s := example(func(o *exim.Options) { o.Transport = include(t, "own-signer.conf") })
-	s.unfiltered = true
 	h := newHost(t, s)
 	h.copyKeys(t)
 	const friend = "friend@world.example"

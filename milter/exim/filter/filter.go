@@ -3,9 +3,11 @@
 //
 // Exim runs it for each delivery of a transport that says
 //
-//	return_path_add
-//	transport_filter = /usr/bin/reputed-filter --milter unix:/run/reputed/milter.sock $message_exim_id $pipe_addresses
+//	headers_add = ${if eq{$acl_m_reputed}{ours}{Return-path: <$return_path>}}
+//	transport_filter = '${if eq{$acl_m_reputed}{ours}{/usr/bin/reputed-filter}}' \
+//	  --milter unix:/run/reputed/milter.sock $message_exim_id $pipe_addresses
 //
+// The option return_path_add would do for the sender too, but it has no conditions: it marks mail that no filter sees.
 // The main option spool_wireformat must be off, as it is by default: Exim 4.96 fails to give a filter what came with
 // BDAT then (src/transport.c: it sends to a pipe what only a socket takes), and defers it for ever.
 //
@@ -25,12 +27,12 @@
 //
 // # What it makes of a message
 //
-// The first header field is Return-path, which gives the sender, and is taken off. Line ends may be LF or CRLF; they
-// leave as LF, for Exim turns each LF into CRLF, whatever stands before it. A CR elsewhere in the body stays, and the
-// milter sees it. In the header all CRs at a line's end are dropped. A last line without end gets one, as Exim would give
-// it. NUL and lines of any length pass in the body. The header has at most 4 MiB in any number of fields, a field at
-// most 128 KiB, which is what milters take, and no NUL, which they cannot be shown; more is trouble. A message that ends
-// within its header was cut off.
+// The last field Return-path gives the sender, and is taken off. Line ends may be LF or CRLF; they leave as LF, for
+// Exim turns each LF into CRLF, whatever stands before it. A CR elsewhere in the body stays, and the milter sees it. In
+// the header all CRs at a line's end are dropped. A last line without end gets one, as Exim would give it. NUL and
+// lines of any length pass in the body. The header has at most 4 MiB in any number of fields, a field at most 128 KiB,
+// which is what milters take, and no NUL, which they cannot be shown; more is trouble. A message that ends within its
+// header was cut off.
 //
 // Memory holds the header, and 256 KiB of the body; what is above that goes to a file in $TMPDIR, or /tmp, that has no
 // name.

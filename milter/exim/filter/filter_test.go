@@ -68,7 +68,8 @@ func TestSender(t *testing.T) {
 		"Return-path: <ann@example.org>\r":    "M ann@example.org",
 		`Return-path: <"<a>"@example.org>`:    `M "<a>"@example.org`,
 		"Return-path: <än@example.org>":       "M än@example.org",
-		"Return-path: <a@x>\nReturn-path: <>": "M a@x",
+		"Return-path: <a@x>\nReturn-path: <>": "M",
+		"A: b\nReturn-path: <a@x>\nB: c":      "M a@x",
 	} {
 		m := &milter{}
 		if _, err := pass(t, m, in+"\nFrom: a\n\n"); err != nil {
@@ -102,6 +103,8 @@ func TestMessages(t *testing.T) {
 		{"a folded line of white space does not end the header", "Subject: a\n \n b\n\nhi\n", "hi\r\n", "Subject: a\n \n b\n\nhi\n"},
 		{"CRs at the end of header lines are dropped", "Subject: a\r\r\n b\r\n\r\n", "", "Subject: a\n b\n\n"},
 		{"a CR within a header line stays", "Subject: a\rb\n\n", "", "Subject: a\rb\n\n"},
+		{"a Return-path that the message brought along", from + "Return-path: <ann@example.org>\n\n", "",
+			strings.TrimSuffix(returnPath, "\n") + "\n" + from + "\n"},
 		{"what looks like a header in the body", from + "\nReturn-path: <x>\n\n", "Return-path: <x>\r\n\r\n",
 			from + "\nReturn-path: <x>\n\n"},
 	}
@@ -237,9 +240,9 @@ func TestRefused(t *testing.T) {
 func TestNoMessage(t *testing.T) {
 	tests := []struct{ name, in, want string }{
 		{"nothing", "", "no message came"},
-		{"no header", "\n", "return_path_add"},
-		{"no Return-path", "From: a\n\nhi\n", "return_path_add"},
-		{"not the first one", "From: a\n" + returnPath + "\nhi\n", "return_path_add"},
+		{"no header", "\n", "no field Return-path"},
+		{"no Return-path", "From: a\n\nhi\n", "no field Return-path"},
+		{"only in the body", "From: a\n\n" + returnPath, "no field Return-path"},
 		{"cut off in the first line", "Return-pa", "ends within its header"},
 		{"cut off behind a line", returnPath + "From: a\n", "line 3: the message ends within its header"},
 		{"cut off in a line", returnPath + "From: a\nTo: b", "ends within its header"},

@@ -18,7 +18,7 @@ func FuzzMessage(f *testing.F) {
 	f.Add("\n\n\n", uint8(3), uint8(3))
 	f.Fuzz(func(t *testing.T, in string, which, index uint8) {
 		m, err := readMessage(strings.NewReader(returnPath + in))
-		if err != nil {
+		if err != nil || strings.Contains(strings.ToLower(in), "return-path") { // the last one is the sender's
 			return
 		}
 		defer m.body.close()

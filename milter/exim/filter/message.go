@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"reputed/milter/bridge"
 	"reputed/milter/wire"
 	"reputed/policy/mail"
 )
@@ -27,8 +28,11 @@ func readMessage(r io.Reader) (*message, error) {
 	if _, err := in.Peek(1); err == io.EOF {
 		return nil, errNothing
 	}
-	m := &message{body: new(spool)}
+	m := &message{header: new(mail.Header), body: new(spool)}
 	if err := m.readHeader(in); err != nil {
+		return nil, err
+	}
+	if err := m.takeSender(); err != nil {
 		return nil, err
 	}
 	lines := &lfWriter{w: m.body}
@@ -62,9 +66,6 @@ func (m *message) readHeader(in *bufio.Reader) error {
 			}
 		}
 		if len(line) == 0 {
-			if m.header == nil {
-				return errNoSender
-			}
 			return nil
 		}
 		field = append(field[:0], line...)
@@ -76,7 +77,7 @@ var (
 	errNothing    = errors.New("no message came (with spool_wireformat, Exim cannot give one to a filter)")
 	errCutOff     = errors.New("the message ends within its header")
 	errHeaderSize = fmt.Errorf("the header has more than %d octets", maxHeader)
-	errNoSender   = errors.New("the message does not begin with Return-path (set return_path_add on the transport)")
+	errNoSender   = errors.New("no field Return-path tells the sender (the transport adds it by headers_add)")
 )
 
 // readLine gives a line of the header without its end, valid until the next one.
@@ -101,7 +102,7 @@ func readLine(in *bufio.Reader, most int) ([]byte, error) {
 	return bytes.TrimRight(line[:len(line)-1], "\r"), nil
 }
 
-// take takes a field: the first one tells the sender, the others are the header.
+// take takes a field.
 func (m *message) take(field []byte) error {
 	name, value, ok := bytes.Cut(field, []byte{':'})
 	bare := bytes.TrimRight(name, " \t")
@@ -112,19 +113,32 @@ func (m *message) take(field []byte) error {
 		return fmt.Errorf("header field %s holds NUL", bare)
 	case len(field) > wire.MaxPacket-2: // two NULs go with it
 		return fmt.Errorf("header field %s has %d octets, more than a milter takes", bare, len(field))
-	case m.header != nil:
-		m.header.Add(name, value)
-		return nil
-	case !bytes.EqualFold(bare, []byte("Return-path")):
+	}
+	m.header.Add(name, value)
+	return nil
+}
+
+// takeSender takes the last Return-path off the header: what a transport adds comes at the end. One that the message
+// brought along stays.
+func (m *message) takeSender() error {
+	const name = "Return-path"
+	n := m.header.Count(name)
+	if n == 0 {
 		return errNoSender
 	}
-	m.header = new(mail.Header)
+	var value []byte
+	for i := range m.header.Len() {
+		if f := m.header.At(i); f.Is(name) {
+			value = f.Value()
+		}
+	}
 	path, ok := bytes.CutPrefix(bytes.Trim(value, " \t"), []byte{'<'})
 	path, closed := bytes.CutSuffix(path, []byte{'>'})
 	if !ok || !closed || bytes.IndexByte(path, '\n') >= 0 {
 		return fmt.Errorf("not a Return-path: %q", value)
 	}
 	m.sender = string(path)
+	m.header = bridge.Apply(m.header, []bridge.Change{{Kind: bridge.ChangeHeader, Index: n, Name: name}})
 	return nil
 }
 
