@@ -69,14 +69,14 @@ func (s *Sink) Addr() string { return s.addr }
 // Subject waits for the message of a subject.
 func (s *Sink) Subject(t testing.TB, subject string) *Message {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		for _, m := range s.Messages() {
 			if strings.Contains(m.Subject(), subject) {
 				return m
 			}
 		}
 	}
-	t.Fatalf("no message of subject %q came within 30 s", subject)
+	t.Fatalf("no message of subject %q came within 2 minutes", subject)
 	return nil
 }
 
