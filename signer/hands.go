@@ -7,27 +7,29 @@ import (
 	"sync"
 )
 
-// Through gives the key with its private half in other hands, such as those of a library that signs faster. A key that is
-// not RSA, or is in other hands already, stays as it is.
+// Through gives the key with its private half in other hands, such as those of a library that signs faster. A key that
+// is not RSA, or is in other hands already, stays as it is.
 func (k *Key) Through(hands func(*rsa.PrivateKey) crypto.Signer) *Key {
-	c := *k
-	switch private := k.private.(type) {
+	var held crypto.Signer
+	switch private := k.private().(type) {
 	case *rsa.PrivateKey:
-		c.private = hands(private)
+		held = hands(private)
 	case *asleep:
 		if private.hands != nil {
 			return k
 		}
-		c.private = &asleep{public: private.public, wake: private.wake, hands: hands}
+		held = &asleep{public: private.public, wake: private.wake, hands: hands}
 	default:
 		return k
 	}
+	c := *k
+	c.private = func() crypto.Signer { return held }
 	return &c
 }
 
 // NewSleepingKey takes an RSA key of which only the public half is there as yet: the private one is made when it first
-// signs, which most keys of a large host never do. Made ready to sign, a key takes four times the memory of its text, and
-// most of the time to load it. Whoever calls this has made sure that waking does not fail; if it does, signing does.
+// signs, which most keys of a large host never do. To make a key ready takes most of the time to load it, and of its
+// memory. Whoever calls this has made sure that waking does not fail; if it does, signing does.
 func NewSleepingKey(id ID, public *rsa.PublicKey, wake func() (*rsa.PrivateKey, error)) (*Key, error) {
 	return NewKey(id, &asleep{public: public, wake: wake})
 }

@@ -33,7 +33,7 @@ var (
 type Key struct {
 	id        ID
 	life      Life
-	private   crypto.Signer
+	private   func() crypto.Signer // a function, of which nothing is printed by what prints a key, such as a panic
 	algorithm string
 	bits      int
 	hash      crypto.Hash // what the signer is told was hashed
@@ -41,7 +41,7 @@ type Key struct {
 
 // NewKey takes a private key, of RSA or Ed25519. It is [Active]: what nobody says otherwise of is in use.
 func NewKey(id ID, private crypto.Signer) (*Key, error) {
-	k := &Key{id: id, private: private}
+	k := &Key{id: id, private: func() crypto.Signer { return private }}
 	switch pub := private.Public().(type) {
 	case *rsa.PublicKey:
 		if pub.N.BitLen() < MinBits {
@@ -84,14 +84,14 @@ func (k *Key) Bits() int { return k.bits }
 func (k *Key) Weak() bool { return k.hash == crypto.SHA256 && k.bits < GoodBits }
 
 // Public gives the public key.
-func (k *Key) Public() crypto.PublicKey { return k.private.Public() }
+func (k *Key) Public() crypto.PublicKey { return k.private().Public() }
 
 // Record gives the text of the TXT record to publish (RFC 6376, section 3.6.1).
 func (k *Key) Record() string {
-	if pub, ok := k.private.Public().(ed25519.PublicKey); ok { // RFC 8463, section 4: the record holds the bare key
+	if pub, ok := k.private().Public().(ed25519.PublicKey); ok { // RFC 8463, section 4: the record holds the bare key
 		return "v=DKIM1; k=ed25519; p=" + base64.StdEncoding.EncodeToString(pub)
 	}
-	der, _ := x509.MarshalPKIXPublicKey(k.private.Public()) // of a number nothing can fail
+	der, _ := x509.MarshalPKIXPublicKey(k.private().Public()) // of a number nothing can fail
 	return "v=DKIM1; k=rsa; p=" + base64.StdEncoding.EncodeToString(der)
 }
 
@@ -103,7 +103,7 @@ func (k *Key) sign(hash []byte) (sig []byte, err error) {
 			err = fmt.Errorf("signer: key %s: panic while signing", k.id)
 		}
 	}()
-	sig, err = k.private.Sign(rand.Reader, hash, k.hash)
+	sig, err = k.private().Sign(rand.Reader, hash, k.hash)
 	if err != nil {
 		return nil, fmt.Errorf("signer: key %s: %w", k.id, err)
 	}
@@ -112,7 +112,7 @@ func (k *Key) sign(hash []byte) (sig []byte, err error) {
 
 // verify checks a signature of this key.
 func (k *Key) verify(hash, sig []byte) bool {
-	switch pub := k.private.Public().(type) {
+	switch pub := k.private().Public().(type) {
 	case *rsa.PublicKey:
 		return rsa.VerifyPKCS1v15(pub, crypto.SHA256, hash, sig) == nil
 	case ed25519.PublicKey:

@@ -38,3 +38,13 @@ func (es Errors) Error() string {
 func (es Errors) sort() {
 	slices.SortStableFunc(es, func(a, b Error) int { return cmp.Compare(a.Line, b.Line) })
 }
+
+// conceal takes private keys out of what is shown, which somebody has put into the file where something else belongs.
+func (es Errors) conceal() {
+	for i := range es {
+		if strings.Contains(es[i].Text, "PRIVATE KEY-----") || strings.Contains(es[i].Key, "PRIVATE KEY-----") {
+			es[i].Key = ""
+			es[i].Text = "a private key stands here, where none belongs (a key has a file of its own: reputed keys import)"
+		}
+	}
+}

@@ -109,7 +109,7 @@ func (p *Publish) read(s *section) {
 		s.wrong("tsig_name", "the server takes changes that are signed, and knows the key by its name (such as "+
 			"\"reputed\")")
 	}
-	text(s, "tsig_algorithm", choice(HMACSHA256, HMACSHA512), &p.TSIGAlgorithm)
+	text(s, "tsig_algorithm", tsigAlgorithm, &p.TSIGAlgorithm)
 	text(s, "tsig_secret", secret, &p.TSIGSecret)
 	text(s, "tsig_secret_file", secretFile, &p.TSIGSecretFile)
 	switch {
@@ -156,6 +156,15 @@ func tsigName(s string) (mail.Domain, error) {
 		return d, errors.New("it is not the name of a key, which looks like a domain name (such as \"reputed\")")
 	}
 	return d, nil
+}
+
+// tsigAlgorithm parses the name of an algorithm. No error shows what is none at all: it may be the secret.
+func tsigAlgorithm(s string) (TSIGAlgorithm, error) {
+	a, err := choice(HMACSHA256, HMACSHA512)(s)
+	if err != nil && !strings.HasPrefix(s, "hmac-") {
+		err = fmt.Errorf("it is not the name of an algorithm (%v, %v)", HMACSHA256, HMACSHA512)
+	}
+	return a, err
 }
 
 // secret parses a secret; empty is none. White space around it is passed over. No error shows the text.

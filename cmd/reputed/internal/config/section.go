@@ -98,6 +98,7 @@ func (d *document) finish() error {
 		return nil
 	}
 	d.errs.sort()
+	d.errs.conceal()
 	return d.errs
 }
 
