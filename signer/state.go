@@ -72,6 +72,12 @@ type Life struct {
 	Why       string                 // what brought it to State; may be empty
 }
 
+// Unused tells that the key surely has never signed: it does not sign yet, or was revoked before it did.
+func (l Life) Unused() bool {
+	return l.State.Fresh() || l.State >= Revoked && !l.Times[Created].IsZero() &&
+		l.Times[Active].IsZero() && l.Times[Retiring].IsZero()
+}
+
 // Since gives the time when the key came to its state; zero: not known.
 func (l Life) Since() time.Time { return l.Times[min(l.State, Removed)] }
 

@@ -56,7 +56,7 @@ func (p *Problem) Error() string {
 type Found struct {
 	Keys       []*signer.Key // those that are not revoked
 	Gone       []signer.Life // of the keys that are, and of retiring ones without private key
-	Domains    []mail.Domain // those that have a place, with or without usable keys, or one that never signed and no other
+	Domains    []mail.Domain // those that have a place, unless all there is in it is keys that never signed
 	Problems   []error       // each a *Problem
 	Warnings   []error       // each a *Problem: what works, and should be mended
 	Absent     bool          // there is no such directory
@@ -135,11 +135,18 @@ func (l *loader) warn(name, text, remedy string) {
 	l.found.Warnings = append(l.found.Warnings, &Problem{Path: filepath.Join(l.dir, name), Text: text, Remedy: remedy})
 }
 
-// passedOver tells which entries of the directory are not ours to judge.
-func passedOver(name string) bool { return aside(name) || filepath.Ext(name) == stateSuffix }
+// passedOver tells which entries of the directory are not ours to judge. What may be the place of a domain is, whatever
+// it ends in: there are domains below md.
+func passedOver(e fs.DirEntry) bool {
+	if _, err := mail.ParseDomain(e.Name()); err == nil && !e.Type().IsRegular() {
+		return false
+	}
+	return aside(e) || filepath.Ext(e.Name()) == stateSuffix
+}
 
 // aside tells which files beside keys are not ours to judge: hidden files, backups of editors, notes.
-func aside(name string) bool {
+func aside(e fs.DirEntry) bool {
+	name := e.Name()
 	return strings.HasPrefix(name, ".") || strings.HasSuffix(name, "~") || name == "lost+found" ||
 		slices.Contains([]string{".txt", ".bak", ".md"}, filepath.Ext(name))
 }
@@ -227,12 +234,12 @@ func (l *loader) guarded(name string) bool {
 }
 
 // list gives the entries of a directory that are to be judged, and tells whether these are all.
-func (l *loader) list(name string, skip func(string) bool) (entries []fs.DirEntry, ok bool) {
+func (l *loader) list(name string, skip func(fs.DirEntry) bool) (entries []fs.DirEntry, ok bool) {
 	entries, err := fs.ReadDir(l.root.FS(), name)
 	if err != nil {
 		l.problem(name, reason(err), "let the daemon's user read it: chown "+l.owner()+" "+l.shell(name))
 	}
-	return slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return skip(e.Name()) }), err == nil
+	return slices.DeleteFunc(entries, skip), err == nil
 }
 
 // unsafe tells why a file must not be trusted, and the command that mends it. Nobody else may have the rights that are

@@ -143,6 +143,9 @@ func TestLoad(t *testing.T) {
 	write(t, dir+"/example.org/.hidden", "", 0o644)
 	write(t, dir+"/example.org/a.pem~", "", 0o644)
 	write(t, dir+"/README.txt", "", 0o644)
+	write(t, dir+"/notes.example.md", "", 0o644)
+	write(t, dir+"/example.md/a.pem", pemText(t, "PRIVATE KEY", pkcs8(t, edKey(t))), 0o600) // of Moldova, and no note
+	write(t, dir+"/example.md/a.md", "", 0o644)
 	if err := os.Mkdir(dir+"/empty.example", 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -155,11 +158,11 @@ func TestLoad(t *testing.T) {
 		names = append(names, k.ID().String()+"/"+k.Algorithm())
 	}
 	want := "s1.2026._domainkey.xn--bcher-kva.example/ed25519-sha256 a._domainkey.example.org/rsa-sha256 " +
-		"b._domainkey.example.org/rsa-sha256"
+		"b._domainkey.example.org/rsa-sha256 a._domainkey.example.md/ed25519-sha256"
 	if got := strings.Join(names, " "); !sameWords(got, want) {
 		t.Errorf("keys %s\nwant %s", got, want)
 	}
-	if len(found.Domains) != 3 {
+	if len(found.Domains) != 4 {
 		t.Errorf("domains %v", found.Domains)
 	}
 	if found.Absent || found.Unreadable != nil || len(found.Warnings) != 0 {

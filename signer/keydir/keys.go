@@ -22,7 +22,7 @@ type shelf struct {
 	domain mail.Domain
 	name   string
 	states map[string]bool // stems of the states that do not belong to a key
-	fresh  int             // keys that surely have never signed
+	unused int             // keys that surely have never signed
 	used   bool            // there is something else
 }
 
@@ -45,7 +45,7 @@ func (l *loader) prepared(d mail.Domain, dir string) bool {
 			s.alone(stem)
 		}
 	}
-	return s.fresh > 0 && !s.used
+	return s.unused > 0 && !s.used
 }
 
 // keys reads the files that are not states.
@@ -106,8 +106,8 @@ func (s *shelf) key(id signer.ID, stem string) {
 
 // note keeps in mind whether a key has signed.
 func (s *shelf) note(l signer.Life) {
-	if l.State.Fresh() {
-		s.fresh++
+	if l.Unused() {
+		s.unused++
 	} else {
 		s.used = true
 	}

@@ -171,7 +171,7 @@ func (w writer) step(name string) {
 func spelling(keys *os.Root, d mail.Domain) (string, error) {
 	entries, err := fs.ReadDir(keys.FS(), ".")
 	for _, e := range entries {
-		if passedOver(e.Name()) {
+		if passedOver(e) {
 			continue
 		}
 		if found, err := mail.ParseDomain(e.Name()); err == nil && found == d {

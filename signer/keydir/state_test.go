@@ -159,7 +159,10 @@ func TestBadState(t *testing.T) {
 // States of which the key is not there, and keys that should not be there.
 func TestStateAndKey(t *testing.T) {
 	active := state(`"state":"published"`, `"state":"active"`, `"published":`, `"active":`)
-	revoked := state(`"state":"published"`, `"state":"revoked"`, `"published":`, `"revoked":`)
+	unused := state(`"state":"published"`, `"state":"revoked"`, `"published":`, `"revoked":`)
+	revoked := state(`"state":"published"`, `"state":"revoked"`, `"published":`,
+		`"active":"2026-11-02T11:00:00Z","revoked":`)
+	unknown := state(`"state":"published"`, `"state":"revoked"`, `"created":"2026-11-02T10:00:00Z","published":`, `"revoked":`)
 	created := state(`"state":"published"`, `"state":"created"`, `,"published":"2026-11-02T12:00:00Z"`, "")
 	retiring := state(`"state":"published"`, `"state":"retiring"`, `"published":`, `"retiring":`)
 	pem := pemText(t, "PRIVATE KEY", pkcs8(t, edKey(t)))
@@ -174,6 +177,9 @@ func TestStateAndKey(t *testing.T) {
 		{"a domain in preparation has no place yet", map[string]string{"a.pem": pem, "a.json": state()}, 1, 0, 0, ""},
 		{"with another key it has", map[string]string{"a.pem": pem, "a.json": state(), "b.pem": pem}, 2, 0, 1, ""},
 		{"with a trace of another too", map[string]string{"a.pem": pem, "a.json": state(), "b.json": revoked}, 1, 1, 1, ""},
+		{"one that was revoked before it signed is no trace", map[string]string{"a.json": unused}, 0, 1, 0, ""},
+		{"nor beside another that never did", map[string]string{"a.pem": pem, "a.json": state(), "b.json": unused}, 1, 1, 0, ""},
+		{"of one it is not known", map[string]string{"a.json": unknown}, 0, 1, 1, ""},
 		{"a revoked key needs no private one", map[string]string{"a.json": revoked}, 0, 1, 1, ""},
 		{"and does not sign if it is there", map[string]string{"a.json": revoked, "a.pem": pem}, 0, 1, 1,
 			"a.pem: the key is revoked, and its private key still lies here, where nobody needs it (rm DIR/a.pem)"},
@@ -303,18 +309,19 @@ func TestWriteInside(t *testing.T) {
 
 // Names may be spelt in other ways than ours: the files of a key stay together.
 func TestSpelling(t *testing.T) {
-	dir := keyDir(t)
-	write(t, dir+"/Bücher.Example/S1.pem", pemText(t, "PRIVATE KEY", pkcs8(t, edKey(t))), 0o600)
-	key := id(t, "xn--bcher-kva.example", "s1")
-	c := keydir.Change{ID: key, From: signer.Active, To: signer.Retiring, At: noon}
-	if _, err := keydir.SetState(dir, c); err != nil {
-		t.Fatal(err)
-	}
-	found := keydir.Load(dir, keydir.Options{})
-	if len(found.Keys) != 1 || len(found.Problems) != 0 || found.Keys[0].State() != signer.Retiring {
-		t.Errorf("%+v", found)
-	}
-	if _, err := os.Stat(dir + "/Bücher.Example/S1.json"); err != nil {
-		t.Error(err)
+	for name, domain := range map[string]string{"Bücher.Example": "xn--bcher-kva.example", "Example.MD": "example.md"} {
+		dir := keyDir(t)
+		write(t, dir+"/"+name+"/S1.pem", pemText(t, "PRIVATE KEY", pkcs8(t, edKey(t))), 0o600)
+		c := keydir.Change{ID: id(t, domain, "s1"), From: signer.Active, To: signer.Retiring, At: noon}
+		if _, err := keydir.SetState(dir, c); err != nil {
+			t.Fatal(err)
+		}
+		found := keydir.Load(dir, keydir.Options{})
+		if len(found.Keys) != 1 || len(found.Problems) != 0 || found.Keys[0].State() != signer.Retiring {
+			t.Errorf("%s: %+v", name, found)
+		}
+		if _, err := os.Stat(dir + "/" + name + "/S1.json"); err != nil {
+			t.Error(err)
+		}
 	}
 }
