@@ -84,6 +84,18 @@ func (w *world) resolve(records string) {
 	w.must(w.resolver.Set(fmt.Sprintf(delegations, a, b) + records))
 }
 
+// others adds servers to example.org, with addresses of the first one.
+func (w *world) others(n, addrs int) {
+	text := ""
+	for i := range n {
+		text += fmt.Sprintf("example.org. NS ns%d.example.org.\n", 100+i)
+		for j := range addrs {
+			text += fmt.Sprintf("ns%d.example.org. A 203.0.113.%d\n", 100+i, j)
+		}
+	}
+	w.resolve(text)
+}
+
 const timeout = 500 * time.Millisecond
 
 func (w *world) looker() *dkim.Looker {
@@ -94,7 +106,12 @@ func (w *world) looker() *dkim.Looker {
 	c := dns.NewClient(dns.Options{Servers: []netip.AddrPort{w.resolver.AddrPort()}, Timeout: timeout})
 	return &dkim.Looker{
 		Authority: dns.NewAuthority(dns.AuthorityOptions{
-			Resolver: c, Timeout: timeout, At: func(a netip.Addr) netip.AddrPort { return at[a.String()] },
+			Resolver: c, Timeout: timeout, At: func(a netip.Addr) netip.AddrPort {
+				if strings.HasPrefix(a.String(), "203.0.113.") {
+					return w.one.AddrPort()
+				}
+				return at[a.String()]
+			},
 		}),
 		Resolver: c,
 	}
@@ -300,6 +317,32 @@ func TestLook(t *testing.T) {
 				w.resolve("")
 			},
 			dkim.Partly, "authority", dkim.Match, "", "ns2.example.org", "10.0.0.1, which the world cannot reach",
+		},
+		{
+			"one of many servers lags, beyond those that the root would have", func(w *world) {
+				w.set(w.one, 2, good)
+				w.set(w.two, 1, "")
+				w.others(20, 1)
+			},
+			dkim.Partly, "authority", dkim.NXDomain, "ns2.example.org", "", "ns2.example.org does not",
+		},
+		{
+			"there are more servers than are asked, and those that are show it", func(w *world) {
+				w.set(w.one, 2, good)
+				w.set(w.two, 2, good)
+				w.others(70, 1)
+			},
+			dkim.Partly, "authority", dkim.Match, "", "ns163.example.org",
+			"of ns163.example.org nothing is known|8 of them are left out|and 51 others shows the key",
+		},
+		{
+			"a server has more addresses than are asked, and those that are show it", func(w *world) {
+				w.set(w.one, 2, good)
+				w.set(w.two, 2, good)
+				w.others(1, 70)
+			},
+			dkim.Partly, "authority", dkim.Match, "", "ns100.example.org",
+			"of ns100.example.org nothing is known|8 of its addresses are left out",
 		},
 		{
 			"hundreds of records, in 64 KB", func(w *world) {

@@ -1,6 +1,7 @@
 package dkim
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -54,7 +55,7 @@ type Seen struct {
 	Servers  []Server `json:"servers,omitempty"`
 	Resolver *Verdict `json:"resolver,omitempty"` // nil: it was not asked, as servers of the world show the key
 	Lagging  []string `json:"lagging,omitempty"`  // servers that show something else
-	Silent   []string `json:"silent,omitempty"`   // servers that could not be asked, or do not serve the zone
+	Silent   []string `json:"silent,omitempty"`   // servers that could not be asked everywhere, or do not serve the zone
 
 	TTL      time.Duration `json:"-"` // how long others remember the record, when it is there
 	Negative time.Duration `json:"-"` // how long others remember that it was not there (RFC 2308); 0: not known
@@ -69,6 +70,8 @@ type Server struct {
 	Lame    bool       `json:"lame,omitempty"`    // it does not serve the zone
 	Private bool       `json:"private,omitempty"` // the world cannot reach the address, and may see something else
 	Verdict Verdict    `json:"verdict"`
+
+	omitted bool // it has addresses at which it was not asked, and this stands for them
 }
 
 // facts is what was found out, to be brought together.
@@ -92,7 +95,7 @@ func (f *facts) seen() Seen {
 	known := s.hosts(func(r Result) bool { return r != Transient })
 	s.Lagging = s.hosts(func(r Result) bool { return r != Transient && !r.Verifies() })
 	s.Silent = slices.DeleteFunc(s.hosts(func(Result) bool { return true }), func(h string) bool {
-		return slices.Contains(known, h)
+		return slices.Contains(known, h) && !s.omits(h)
 	})
 	switch {
 	case len(known) == 0:
@@ -110,6 +113,11 @@ func (f *facts) seen() Seen {
 	return s
 }
 
+// omits tells that a server has addresses at which it was not asked.
+func (s *Seen) omits(host string) bool {
+	return slices.ContainsFunc(s.Servers, func(server Server) bool { return server.Host == host && server.omitted })
+}
+
 // add notes what a server shows.
 func (s *Seen) add(v dns.View, verdict Verdict) {
 	server := Server{Zone: v.Zone, Host: v.Host, Addr: v.Addr, Lame: v.Lame(), Verdict: verdict}
@@ -122,6 +130,9 @@ func (s *Seen) add(v dns.View, verdict Verdict) {
 	server.Private = private(v)
 	if server.Lame {
 		server.Verdict.Advice = fmt.Sprintf("have %s serve the zone %s, or remove it from the NS records", v.Host, v.Zone)
+	}
+	if errors.Is(v.Err, dns.ErrOmitted) {
+		server.omitted, server.Verdict.Advice = true, "have fewer servers in the NS records of "+v.Zone
 	}
 	if verdict.Result != Transient {
 		s.At = v.Name
@@ -155,4 +166,11 @@ func (s *Seen) first(want func(Result) bool) *Server {
 	return &s.Servers[i]
 }
 
-func join(hosts []string) string { return strings.Join(hosts, ", ") }
+// join names some servers: as many as the root has, and how many others there are.
+func join(hosts []string) string {
+	const most = 13
+	if n := len(hosts) - most; n > 0 {
+		return fmt.Sprintf("%s and %d others", strings.Join(hosts[:most], ", "), n)
+	}
+	return strings.Join(hosts, ", ")
+}

@@ -109,7 +109,9 @@ func (s *Seen) nowhere() {
 // silent tells whom nobody could ask.
 func (s *Seen) silent() {
 	for _, host := range s.Silent {
-		i := slices.IndexFunc(s.Servers, func(server Server) bool { return server.Host == host })
+		i := slices.IndexFunc(s.Servers, func(server Server) bool {
+			return server.Host == host && server.Verdict.Result == Transient
+		})
 		v := s.Servers[i].Verdict
 		s.Reason += fmt.Sprintf("; of %s %s", host, v.Reason)
 		if s.Advice == "" {

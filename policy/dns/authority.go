@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,8 +14,8 @@ import (
 
 // What one question may cost.
 const (
-	maxHosts = 13 // servers of a zone: the root has as many
-	maxAddrs = 2  // of each
+	maxHosts = 64 // servers of a zone: the root has 13
+	maxAddrs = 64 // of all of them together
 	maxSteps = 8  // zones and aliases that it leads through
 )
 
@@ -32,8 +33,9 @@ type AuthorityOptions struct {
 
 // Authority asks the servers of a zone themselves, each of them, and keeps what they say apart. It remembers nothing.
 //
-// Of a zone, 13 servers are asked, at two addresses each: of IPv4 and of IPv6, if a server has both. An answer counts
-// when it is authoritative.
+// Of a zone, all servers are asked at all their addresses: each may be another machine, with another copy of the zone.
+// Where these are more than 64, some are not asked, of those servers that have the most; [ErrOmitted] says so of each
+// such server. An answer counts when it is authoritative.
 type Authority struct {
 	resolver Resolver
 	client   *Client
@@ -56,23 +58,23 @@ func NewAuthority(o AuthorityOptions) *Authority {
 // Poll is what the servers that are responsible for a name say.
 type Poll struct {
 	Zones []Zone // that the question led through, by delegations and aliases
-	Views []View // one for each address; of those servers only that do not send elsewhere
+	Views []View // one for each address that does not send elsewhere, and for each server of which not all are asked
 	Err   error  // nobody could be asked: why
 }
 
 // Zone is a zone and its servers.
 type Zone struct {
 	Name     string
-	Servers  []NameServer  // by name; at most 13
-	Omitted  int           // servers beyond that, which are not asked
+	Servers  []NameServer  // by name; at most 64, and one that stands for all the others
 	Negative time.Duration // how long others remember that a name is not there (RFC 2308); 0: no server told
 }
 
 // NameServer is a server that the NS records of a zone name.
 type NameServer struct {
-	Host  string
-	Addrs []netip.Addr // at most 2
-	Err   error        // without addresses: why there are none
+	Host    string
+	Addrs   []netip.Addr // that are asked
+	Err     error        // without addresses: why there are none
+	Omitted error        // there are more than are asked: an [ErrOmitted]; nil: there are not
 }
 
 // View is what one server says.
@@ -80,7 +82,7 @@ type View struct {
 	Name string     // that it was asked for: the one of the question, or where aliases led
 	Zone string     // for which it was asked
 	Host string     // "": no server could be found
-	Addr netip.Addr // zero: its host has none
+	Addr netip.Addr // zero: its host has none, or none that is asked
 	Answer
 	Start *Start // of its copy of the zone; nil: it was not told
 }
@@ -92,6 +94,7 @@ func (v *View) Lame() bool { return errors.Is(v.Err, ErrLame) }
 var (
 	ErrNoZone    = errors.New("no zone is known that holds the name")
 	ErrNoServers = errors.New("the zone has no servers")
+	ErrOmitted   = errors.New("not asked everywhere, as the zone has too many servers") // in [View.Err]
 )
 
 // step is a question to the servers of one zone.
@@ -138,9 +141,10 @@ func (a *Authority) Ask(ctx context.Context, name string, t Type) Poll {
 func (a *Authority) askAll(ctx context.Context, zone *Zone, q question) []leading {
 	var views []leading
 	for _, s := range zone.Servers {
-		v := View{Name: plain(q.name), Zone: zone.Name, Host: s.Host, Answer: Answer{Err: s.Err}}
-		if len(s.Addrs) == 0 {
+		v := View{Name: plain(q.name), Zone: zone.Name, Host: s.Host}
+		if v.Err = cmp.Or(s.Err, s.Omitted); v.Err != nil {
 			views = append(views, leading{View: v})
+			v.Err = nil
 		}
 		for _, v.Addr = range s.Addrs {
 			views = append(views, leading{View: v})

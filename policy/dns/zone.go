@@ -26,8 +26,8 @@ func (a *Authority) zone(ctx context.Context, s step) (Zone, error) {
 	if err != nil {
 		return Zone{}, err
 	}
-	z.Omitted = max(0, len(hosts)-maxHosts)
-	hosts = hosts[:len(hosts)-z.Omitted]
+	more := hosts[min(len(hosts), maxHosts):]
+	hosts = hosts[:len(hosts)-len(more)]
 	z.Servers = make([]NameServer, len(hosts))
 	var running sync.WaitGroup
 	for i, host := range hosts {
@@ -37,7 +37,33 @@ func (a *Authority) zone(ctx context.Context, s step) (Zone, error) {
 		})
 	}
 	running.Wait()
+	z.share()
+	if n := len(more); n > 0 {
+		others := fmt.Errorf("%w: %d of them are left out", ErrOmitted, n)
+		z.Servers = append(z.Servers, NameServer{Host: more[0], Omitted: others})
+	}
 	return z, nil
+}
+
+// share leaves out addresses that would be too many: each server is asked at as many as any other, if it has them.
+func (z *Zone) share() {
+	asked, left := make([]int, len(z.Servers)), maxAddrs
+	for more := true; more && left > 0; {
+		more = false
+		for i := range z.Servers {
+			if left > 0 && asked[i] < len(z.Servers[i].Addrs) {
+				asked[i]++
+				left--
+				more = true
+			}
+		}
+	}
+	for i := range z.Servers {
+		s := &z.Servers[i]
+		if n := len(s.Addrs) - asked[i]; n > 0 {
+			s.Addrs, s.Omitted = s.Addrs[:asked[i]], fmt.Errorf("%w: %d of its addresses are left out", ErrOmitted, n)
+		}
+	}
 }
 
 // Start finds the start of authority of the zone that holds a name, as the resolver has it. Of a zone that begins at
@@ -86,25 +112,23 @@ func (a *Authority) hosts(ctx context.Context, zone string) ([]string, error) {
 	return slices.Compact(hosts), nil
 }
 
-// addresses gives at most two addresses of a host: one of each family, if it has both. Without any the error says why.
+// addresses gives the addresses of a host, the families by turns. Without any the error says why.
 func (a *Authority) addresses(ctx context.Context, host string) ([]netip.Addr, error) {
 	var four, six Answer
 	var running sync.WaitGroup
 	running.Go(func() { four = a.resolver.Resolve(ctx, host, A) })
 	six = a.resolver.Resolve(ctx, host, AAAA)
 	running.Wait()
-	var both, rest []netip.Addr
-	for _, answer := range []Answer{four, six} {
-		for i, r := range answer.Records {
-			if i == 0 {
-				both = append(both, r.Addr.Unmap())
-			} else {
-				rest = append(rest, r.Addr.Unmap())
+	var all []netip.Addr
+	for i := range max(len(four.Records), len(six.Records)) {
+		for _, answer := range []Answer{four, six} {
+			if i < len(answer.Records) {
+				all = append(all, answer.Records[i].Addr.Unmap())
 			}
 		}
 	}
-	if all := append(both, rest...); len(all) > 0 {
-		return all[:min(len(all), maxAddrs)], nil
+	if len(all) > 0 {
+		return all, nil
 	}
 	for _, answer := range []Answer{four, six} {
 		if answer.Err != nil {
@@ -115,7 +139,7 @@ func (a *Authority) addresses(ctx context.Context, host string) ([]netip.Addr, e
 }
 
 // Primary finds where updates of a zone go to: the server that its start of authority names, and the places where it
-// listens.
+// listens: at most two, one of each family if it has both.
 func (a *Authority) Primary(ctx context.Context, zone string) (host string, at []netip.AddrPort, err error) {
 	answer := a.resolver.Resolve(ctx, zone, SOA)
 	switch {
@@ -126,7 +150,7 @@ func (a *Authority) Primary(ctx context.Context, zone string) (host string, at [
 	}
 	host = answer.Records[0].SOA.Primary
 	addrs, err := a.addresses(ctx, host)
-	for _, addr := range addrs {
+	for _, addr := range addrs[:min(len(addrs), 2)] {
 		at = append(at, a.at(addr))
 	}
 	return host, at, err
