@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// A key asleep is woken by its first signature, once, whoever comes first; and then put into the hands it was meant for.
+// A key asleep is woken by its first signature, once, whoever comes first, and put into the hands it was meant for.
 func TestSleepingKey(t *testing.T) {
 	key, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {

@@ -359,7 +359,8 @@ func TestAllocations(t *testing.T) {
 	ring, _ := signer.NewRing(nil, nil, []*signer.Key{newKey(t, "example.org", "a", constant{edKey(1)})})
 	s := signer.New(ring, signer.Options{})
 	h, _ := mail.ReadHeader(bufio.NewReader(strings.NewReader("From: a@example.org\r\nTo: b@example.net\r\n" +
-		"Subject: a message of ordinary size\r\nDate: Mon, 2 Nov 2026 10:00:00 +0000\r\nMessage-ID: <x@example.org>\r\n\r\n")))
+		"Subject: a message of ordinary size\r\nDate: Mon, 2 Nov 2026 10:00:00 +0000\r\n" +
+		"Message-ID: <x@example.org>\r\n\r\n")))
 	body := bytes.Repeat([]byte("some words \t in a line \r\n"), 400)
 	tx := &mail.Transaction{Header: h, Author: h.ReadAuthor()}
 	n := testing.AllocsPerRun(100, func() {
