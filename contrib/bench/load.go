@@ -78,8 +78,11 @@ func (l *load) play(ctx context.Context, n int) ([]bridge.Change, error) {
 		return nil, err
 	}
 	from := "ann@" + domain(n, l.domains)
+	client := wire.Peer{
+		Name: "client.example.org", Family: wire.FamilyInet, Addr: netip.MustParseAddr("127.0.0.1"), Port: 40000,
+	}
 	r, err := s.Play(bridge.Message{
-		Client: wire.Peer{Name: "client.example.org", Family: wire.FamilyInet, Addr: netip.MustParseAddr("127.0.0.1"), Port: 40000},
+		Client: client,
 		Helo:   "client.example.org", Daemon: "mail.example.org",
 		Sender: from, Mailer: "local", Recipients: []bridge.Recipient{{Path: "friend@elsewhere.example", Mailer: "smtp"}},
 		QueueID: fmt.Sprintf("4%08X", n), Header: header(from), Body: l.body.reader(),

@@ -30,8 +30,8 @@ func main() {
 	var only string
 	flag.IntVar(&o.rounds, "rounds", 3, "how often each server has its turn")
 	flag.Float64Var(&o.scale, "scale", 1, "how many times as many messages")
-	flag.StringVar(&only, "only", "", "measure these servers only, with commas: reputed,reputed-go,opendkim,dkimpy-milter,rspamd")
-	flag.StringVar(&o.cells, "cells", "", "measure only what has this in its name, such as \"4 KB\"; with - nothing but reputed by itself")
+	flag.StringVar(&only, "only", "", "measure these only: reputed,reputed-go,opendkim,dkimpy-milter,rspamd")
+	flag.StringVar(&o.cells, "cells", "", "measure what has this in its name, such as \"4 KB\"; -: reputed by itself")
 	flag.BoolVar(&o.json, "json", false, "print JSON")
 	flag.StringVar(&o.binary, "binary", "", "measure this reputed, instead of building one")
 	flag.Parse()
@@ -82,6 +82,7 @@ type report struct {
 	At      time.Time           `json:"at"`
 	Machine machine             `json:"machine"`
 	Rounds  int                 `json:"rounds"`
+	Load    [2]string           `json:"load"` // averages of the machine: when it began, and when it ended
 	Servers []string            `json:"servers"`
 	Cells   []string            `json:"cells"`
 	Results map[string][]result `json:"results"` // by server, in the order of the cells
@@ -98,6 +99,7 @@ func bench(ctx context.Context, o options) error {
 		return len(o.only) > 0 && !slices.Contains(o.only, s.name) || !s.installed()
 	})
 	r := report{At: time.Now().UTC(), Machine: thisMachine(), Rounds: o.rounds, Results: map[string][]result{}}
+	r.Load[0] = load1()
 	for _, s := range servers {
 		r.Servers = append(r.Servers, s.name+" "+s.version)
 	}
@@ -119,6 +121,9 @@ func bench(ctx context.Context, o options) error {
 				} else if err != nil { // of another's server it is a result
 					m.Failed = err.Error()
 				}
+				if m.Ratio = 1; s != servers[0] {
+					m.Ratio = m.CPU / measured[servers[0].name][round].CPU
+				}
 				measured[s.name] = append(measured[s.name], m)
 			}
 		}
@@ -135,6 +140,7 @@ func bench(ctx context.Context, o options) error {
 		r.Alone = &a
 	}
 	st.say("")
+	r.Load[1] = load1()
 	if o.json {
 		enc := json.NewEncoder(os.Stdout)
 		enc.SetIndent("", "  ")

@@ -70,7 +70,8 @@ func attachment(size int) []byte {
 func header(from string) *mail.Header {
 	h := new(mail.Header)
 	for _, f := range [][2]string{
-		{"Received", " from client.example.org (client.example.org [192.0.2.7])\r\n\tby mail.example.org with ESMTPSA;\r\n\tThu, 1 Oct 2026 10:00:00 +0000"},
+		{"Received", " from client.example.org (client.example.org [192.0.2.7])\r\n" +
+			"\tby mail.example.org with ESMTPSA;\r\n\tThu, 1 Oct 2026 10:00:00 +0000"},
 		{"Message-ID", " <20261001100000.12345@example.org>"},
 		{"Date", " Thu, 1 Oct 2026 10:00:00 +0000"},
 		{"MIME-Version", " 1.0"},

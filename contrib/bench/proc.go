@@ -34,6 +34,13 @@ func thisMachine() machine {
 	return m
 }
 
+// load1 gives the load of the machine over the last minute.
+func load1() string {
+	text, _ := os.ReadFile("/proc/loadavg")
+	load, _, _ := strings.Cut(string(text), " ")
+	return load
+}
+
 // tick is the unit of times in /proc: USER_HZ, which is 100 on every Linux.
 const tick = 10 * time.Millisecond
 

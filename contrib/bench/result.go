@@ -13,6 +13,7 @@ import (
 // result is one cell of one server.
 type result struct {
 	CPU     float64 `json:"cpu_ms_per_message"`
+	Ratio   float64 `json:"cpu_to_first"` // to that of the first server in the same round
 	Rate    float64 `json:"messages_per_s"`
 	P50     float64 `json:"p50_ms"`
 	P99     float64 `json:"p99_ms"`
@@ -53,21 +54,22 @@ func median(all []result) result {
 		}
 	}
 	return result{
-		CPU: of(func(r *result) float64 { return r.CPU }), Rate: of(func(r *result) float64 { return r.Rate }),
-		P50: of(func(r *result) float64 { return r.P50 }), P99: of(func(r *result) float64 { return r.P99 }),
+		CPU: of(func(r *result) float64 { return r.CPU }), Ratio: of(func(r *result) float64 { return r.Ratio }),
+		Rate: of(func(r *result) float64 { return r.Rate }),
+		P50:  of(func(r *result) float64 { return r.P50 }), P99: of(func(r *result) float64 { return r.P99 }),
 		MBPerS: of(func(r *result) float64 { return r.MBPerS }), PeakMiB: of(func(r *result) float64 { return r.PeakMiB }),
 	}
 }
 
-// print writes a table for each cell, with the ratio of each server's CPU time to ours.
+// print writes a table for each cell. The ratio of each server's CPU time to ours is the median of those of the rounds.
 func (r *report) print(w io.Writer, servers []*server) {
-	fmt.Fprintf(w, "%s, %d cores, Linux %s, %s; medians of %d rounds\n%s\n",
-		r.Machine.CPU, r.Machine.Cores, r.Machine.Kernel, r.Machine.Go, r.Rounds, strings.Join(r.Servers, "; "))
+	fmt.Fprintf(w, "%s, %d cores, Linux %s, %s; medians of %d rounds; load %s at the beginning, %s at the end\n%s\n",
+		r.Machine.CPU, r.Machine.Cores, r.Machine.Kernel, r.Machine.Go, r.Rounds, r.Load[0], r.Load[1],
+		strings.Join(r.Servers, "; "))
 	for i, name := range r.Cells {
 		fmt.Fprintf(w, "\n%s\n", name)
 		tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 		fmt.Fprintln(tab, "\tCPU ms\tof ours\tmessages/s\tp50 ms\tp99 ms\tMB/CPU s\tpeak MiB\t")
-		ours := r.Results[servers[0].name][i]
 		for _, s := range servers {
 			m := r.Results[s.name][i]
 			if m.Failed != "" {
@@ -75,7 +77,7 @@ func (r *report) print(w io.Writer, servers []*server) {
 				continue
 			}
 			fmt.Fprintf(tab, "%s\t%.3f\t%.1fx\t%.0f\t%.2f\t%.2f\t%.0f\t%.0f\t\n",
-				s.name, m.CPU, m.CPU/max(ours.CPU, 1e-9), m.Rate, m.P50, m.P99, m.MBPerS, m.PeakMiB)
+				s.name, m.CPU, m.Ratio, m.Rate, m.P50, m.P99, m.MBPerS, m.PeakMiB)
 		}
 		tab.Flush()
 		for _, s := range servers {

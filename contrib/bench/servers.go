@@ -82,13 +82,28 @@ type setting struct {
 	rsa     string // who makes RSA signatures
 	domains int    // that there are keys for, besides example.org
 	ed25519 bool   // a second key for example.org
+	lists   bool   // the lists that are watched by default, instead of one
 }
+
+const oneList = `[policy.dnsbl]
+listed = "defer"
+act_on = ["local"]
+watch = ["local"]
+[[policy.dnsbl.list]]
+id = "local"
+zone = "bl.example.net"
+codes = { "127.0.0.2" = { meaning = "spam source", severity = "block" } }
+`
 
 // reputed with all that it does in earnest: logging, SPF of each sender, a block list that is watched and may act.
 func (st *stage) reputed(how setting) func(string, wire.Endpoint) (*exec.Cmd, error) {
 	return func(dir string, at wire.Endpoint) (*exec.Cmd, error) {
 		if err := st.writeKeys(filepath.Join(dir, "keys"), how); err != nil {
 			return nil, err
+		}
+		lists := oneList
+		if how.lists {
+			lists = ""
 		}
 		err := write(dir, map[string]string{"reputed.toml": fmt.Sprintf(`
 hostname = "mail.example.org"
@@ -103,17 +118,10 @@ servers = [%q]
 keys = %q
 rsa = %q
 watch = false
-[policy.dnsbl]
-listed = "defer"
-act_on = ["local"]
-watch = ["local"]
-[[policy.dnsbl.list]]
-id = "local"
-zone = "bl.example.net"
-codes = { "127.0.0.2" = { meaning = "spam source", severity = "block" } }
+%s
 [status]
 socket = %q
-`, dir, ours(at), st.dns.Addr(), filepath.Join(dir, "keys"), how.rsa, filepath.Join(dir, "status.sock"))})
+`, dir, ours(at), st.dns.Addr(), filepath.Join(dir, "keys"), how.rsa, lists, filepath.Join(dir, "status.sock"))})
 		return exec.Command(st.binary, "serve", "--config", filepath.Join(dir, "reputed.toml")), err
 	}
 }
@@ -193,7 +201,8 @@ func (st *stage) rspamd(dir string, at wire.Endpoint) (*exec.Cmd, error) {
 		socket = at.Address
 	}
 	err := write(dir, map[string]string{"rspamd.conf": fmt.Sprintf(`
-options { dns { nameserver = ["127.0.0.1"]; } filters = "dkim"; tempdir = %[1]q; pidfile = "%[1]s/pid"; local_addrs = ["127.0.0.0/8"];
+options { dns { nameserver = ["127.0.0.1"]; } filters = "dkim"; tempdir = %[1]q; pidfile = "%[1]s/pid";
+  local_addrs = ["127.0.0.0/8"];
   disable_hyperscan = true; task_timeout = 120s; }
 logging { type = "console"; level = "error"; }
 modules { path = "/usr/share/rspamd/plugins/dkim_signing.lua"; }
@@ -204,5 +213,6 @@ dkim_signing { enabled = true; sign_local = true; sign_authenticated = true; all
 worker "rspamd_proxy" { bind_socket = %[4]q; milter = true; timeout = 120s; count = 2;
   upstream "local" { default = yes; self_scan = yes; } }
 `, dir, selector, st.key, socket)})
-	return exec.Command("/usr/bin/rspamd", "-f", "-i", "-c", filepath.Join(dir, "rspamd.conf"), "-u", "root", "-g", "root"), err
+	conf := filepath.Join(dir, "rspamd.conf")
+	return exec.Command("/usr/bin/rspamd", "-f", "-i", "-c", conf, "-u", "root", "-g", "root"), err
 }
