@@ -35,8 +35,9 @@ type checkQuestion struct {
 	wanted                                              check.Wanted
 	verbose, list, diff, json                           bool
 
-	local    func(*env) check.Local // of this host; nil: localFacts
-	programs mta.Reader             // of its mail servers
+	local    func(*env) check.Local                                  // of this host; nil: localFacts
+	programs mta.Reader                                              // of its mail servers
+	dial     func(context.Context, string, string) (net.Conn, error) // to others; nil: as the system does
 
 	cache *dns.Cache
 }
@@ -55,7 +56,10 @@ func (q *checkQuestion) host(ctx context.Context, e *env) (*check.Host, error) {
 	}
 	h := &check.Host{
 		Name: q.cfg.Hostname, Rewrites: q.cfg.Rewrites(), Lists: lists.Watched,
-		Local: q.facts(e), Now: e.now, Dial: new(net.Dialer).DialContext, Options: q.wanted,
+		Local: q.facts(e), Now: e.now, Dial: q.dial, Options: q.wanted,
+	}
+	if h.Dial == nil {
+		h.Dial = new(net.Dialer).DialContext
 	}
 	if len(h.Options.Targets) == 0 {
 		h.Options.Targets = q.cfg.Check.Port25Targets
