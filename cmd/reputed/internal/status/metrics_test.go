@@ -255,8 +255,8 @@ func TestStuckScraper(t *testing.T) {
 	large := busyReport()
 	for i := range 61 { // more than the buffers of a connection hold
 		a := status.Address{Addr: netip.AddrFrom4([4]byte{203, 0, 114, byte(i)})}
-		for n := range 1500 {
-			a.Listings = append(a.Listings, status.Listing{List: fmt.Sprintf("list-with-a-long-name-%d", n)})
+		for n := range 60 {
+			a.Listings = append(a.Listings, status.Listing{List: fmt.Sprintf("%01000d", n)})
 		}
 		large.Egresses[0].Addresses = append(large.Egresses[0].Addresses, a)
 	}
