@@ -36,7 +36,8 @@ import (
 //	                               ▲
 //	       DNS client ─► cache ─► SPF
 //	              └─► monitor ─► listings
-//	              └─► watch of keys ─► setup
+//	              ├─► watch of keys ─► setup
+//	              └─► checklist
 type daemon struct {
 	current atomic.Pointer[setup]
 	server  *milter.Server
@@ -51,6 +52,7 @@ type daemon struct {
 	log     *slog.Logger
 	started time.Time
 	reloads live.Reloads
+	checks  *checklist
 	rsa     *rsaMaker
 
 	changing  sync.Mutex     // held while one setup is made to take the place of another
@@ -94,6 +96,7 @@ func newDaemon(e *env, cfg *config.Config, log *slog.Logger) (*daemon, error) {
 	d.current.Store(s)
 	d.server = milter.New(milter.Options{Site: d.site, Done: d.done, Allowed: d.allowed, Log: log, Now: e.now})
 	d.exim = d.newExim(e)
+	d.checks = d.newChecklist(e)
 	return d, nil
 }
 
@@ -234,6 +237,7 @@ func (d *daemon) startServices() (stop func()) {
 			}
 		})
 	}
+	services.Go(func() { d.checks.run(ctx) })
 	services.Go(func() {
 		if err := d.lists.Run(ctx); err != nil {
 			d.log.Warn("what is known of block lists is not kept for the next start", "err", err)

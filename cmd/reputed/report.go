@@ -24,6 +24,8 @@ func (d *daemon) report() *live.Report {
 		}),
 		Keys:    live.Keys(s.keys.ring),
 		Figures: d.figures(),
+
+		Checklist: d.checks.report(),
 	}
 	if d.watch != nil {
 		keysReport(r, d.watch.Snapshot())

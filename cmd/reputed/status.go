@@ -108,6 +108,7 @@ func printStatus(p printer, r *live.Report, problems []live.Problem) {
 	printLists(p, r)
 	printResolver(p, r)
 	printKeys(p, r)
+	printChecklist(p, r)
 }
 
 func configLine(r *live.Report) string {

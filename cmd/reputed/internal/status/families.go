@@ -18,7 +18,7 @@ const maxNamed = 64
 const others = "other"
 
 // families is all there is, for contrib/doc/metrics.md to explain. Names, labels and meanings are a promise.
-var families = slices.Concat(ofProcess, ofMail, ofDoors, ofDNS, ofLists, ofKeys)
+var families = slices.Concat(ofProcess, ofMail, ofDoors, ofDNS, ofLists, ofKeys, ofChecklist)
 
 var ofProcess = []family{
 	{"build_info", "What runs: always 1.", gauge, []string{"version"}, func(r *Report, add adder) { add(1, r.Version) }},

@@ -40,6 +40,7 @@ func (r *Report) Problems() (all []Problem, worst Level) {
 	all = append(all, r.unknown()...)
 	all = append(all, r.ofResolver()...)
 	all = append(all, r.ofSite()...)
+	all = append(all, r.ofChecklist()...)
 	slices.SortStableFunc(all, func(a, b Problem) int { return cmp.Compare(b.Level, a.Level) })
 	if len(all) > 0 {
 		worst = all[0].Level

@@ -54,6 +54,8 @@ type Report struct {
 	Keys     []Key          `json:"keys"`               // those in use
 	KeyWatch KeyWatch       `json:"key_watch,omitzero"` // since the start; zero: they are not watched, or nothing happened yet
 	Figures  Figures        `json:"-"`
+
+	Checklist Checklist `json:"checklist,omitzero"` // of this host; zero: it was not walked yet, or is not to be
 }
 
 // Figures are what only the metrics tell, since the start.

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	live "reputed/cmd/reputed/internal/status"
+	"reputed/policy"
+	"reputed/policy/check"
+	"reputed/policy/dnsbl"
+	"reputed/policy/statefile"
+)
+
+// checklist walks the checklist of this host from time to time, beside the messages, for reports to tell. It sends
+// nothing, and knocks at no port of others. It keeps its own pace, whatever env.haste is: nobody waits for it.
+type checklist struct {
+	every func() time.Duration // 0: not now
+	walk  func(context.Context) *live.Checklist
+	last  atomic.Pointer[live.Checklist] // nil: there was none
+}
+
+const (
+	firstWalk   = 3 * time.Minute // after the start, when lists have been asked
+	walkTime    = 5 * time.Minute // what is not known by then is unknown
+	walkAskedIn = time.Hour       // whether it is wished by now
+)
+
+// run walks until ctx ends. Each wait is a tenth longer, at random, so that hosts of one kind do not ask all at once.
+func (c *checklist) run(ctx context.Context) {
+	jitter := func(d time.Duration) time.Duration { return d + rand.N(d/10+1) }
+	for wait := firstWalk + rand.N(firstWalk); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		every := c.every()
+		if every == 0 {
+			c.last.Store(nil)
+			wait = walkAskedIn
+			continue
+		}
+		bounded, cancel := context.WithTimeout(ctx, walkTime)
+		found := c.walk(bounded)
+		cancel()
+		if ctx.Err() != nil {
+			return
+		}
+		c.last.Store(found)
+		wait = jitter(every)
+	}
+}
+
+// report gives what was found last.
+func (c *checklist) report() live.Checklist {
+	if last := c.last.Load(); last != nil {
+		return *last
+	}
+	return live.Checklist{}
+}
+
+// newChecklist makes the daemon's.
+func (d *daemon) newChecklist(e *env) *checklist {
+	return &checklist{
+		every: func() time.Duration { return time.Duration(d.current.Load().cfg.Check.Every) },
+		walk:  func(ctx context.Context) *live.Checklist { return d.walkChecklist(ctx, e) },
+	}
+}
+
+// walkChecklist walks once, with the configuration of this moment. What lists say is known already.
+func (d *daemon) walkChecklist(ctx context.Context, e *env) *live.Checklist {
+	cfg := d.current.Load().cfg
+	q := &checkQuestion{cfg: cfg, configured: cfg.File != ""}
+	h, err := q.host(ctx, e)
+	if err != nil {
+		d.log.Warn("the checklist of this host cannot be walked", "err", err)
+		return nil
+	}
+	defer q.close()
+	h.Listings = listingsOf(h, d.lists.Snapshot())
+	path := filepath.Join(cfg.StateDir, "checklist.json")
+	if err := statefile.Load(path, func(text []byte) error { return json.Unmarshal(text, &h.Before) }); err != nil {
+		d.log.Warn("what addresses this host had is not known", "err", err)
+	}
+	// How the resolver does is told of by the lists.
+	items := slices.DeleteFunc(check.Items(), func(i check.Item) bool { return i.ID == "resolver" })
+	found := summedUp(newCheckAnswer(h, h.Walk(ctx, items, nil), e.now()))
+	if err := statefile.Save(path, h.Seen()); err != nil {
+		d.log.Warn("what addresses this host has is not kept for the next look", "err", err)
+	}
+	d.log.LogAttrs(ctx, slog.LevelInfo, "walked the checklist of this host", slog.Int("fail", found.Fail),
+		slog.Int("warn", found.Warn), slog.Int("unknown", found.Unknown), slog.Int("pass", found.Pass))
+	return found
+}
+
+// summedUp gives what reports tell: what is wrong, or not known, and how much there is of each.
+func summedUp(a *checkAnswer) *live.Checklist {
+	c := &live.Checklist{At: a.At, Pass: a.Counts.Pass, Warn: a.Counts.Warn, Fail: a.Counts.Fail, Unknown: a.Counts.Unknown,
+		Findings: []policy.Finding{}}
+	for i := range a.Items {
+		for _, f := range a.Items[i].Findings {
+			if f.Grade != policy.Pass && a.Items[i].counts(f.Grade) {
+				f.Evidence = nil
+				c.Findings = append(c.Findings, f)
+			}
+		}
+	}
+	slices.SortStableFunc(c.Findings, func(x, y policy.Finding) int { return cmp.Compare(badness(y.Grade), badness(x.Grade)) })
+	return c
+}
+
+// listingsOf gives what the monitor knows as the checklist takes it.
+func listingsOf(h *check.Host, known *dnsbl.Snapshot) []dnsbl.Result {
+	all := []dnsbl.Result{}
+	add := func(s dnsbl.Subject, listings []dnsbl.Listing) {
+		for _, l := range listings {
+			all = append(all, dnsbl.Result{
+				List: l.List, Subject: s, State: l.State, Codes: l.Codes, Text: l.Text, Reason: l.Reason, Remedy: l.Remedy,
+			})
+		}
+	}
+	for _, r := range h.Routes {
+		for _, a := range r.Egress.Addresses {
+			add(dnsbl.Address(a), known.Listings(a))
+		}
+	}
+	for _, domain := range h.Domains {
+		add(dnsbl.Domain(domain), known.DomainListings(domain))
+	}
+	return all
+}
+
+// printChecklist tells what is wrong by the checklist, and counts the rest.
+func printChecklist(p printer, r *live.Report) {
+	c := &r.Checklist
+	if c.At.IsZero() {
+		return
+	}
+	p.printf("%s: %d pass, %d warn, %d fail, %d unknown, as of %s\n", p.paint(bold, "checklist"), c.Pass, c.Warn, c.Fail,
+		c.Unknown, live.Clock(r.At, c.At))
+	var rows [][]cell
+	for _, f := range c.Findings {
+		if bad(f.Grade) {
+			rows = append(rows, []cell{{f.Grade.String(), gradeColour(f.Grade)}, {f.Rule, plain}, {printable(withSubject(f.Subject, f.Reason)), plain}})
+		}
+	}
+	p.table("  ", rows)
+	if c.Fail+c.Warn+c.Unknown > 0 {
+		p.printf("  how to mend it: reputed check\n")
+	}
+}

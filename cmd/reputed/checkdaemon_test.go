@@ -1,0 +1,133 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	live "reputed/cmd/reputed/internal/status"
+	"reputed/policy"
+)
+
+// The daemon walks some minutes after its start, and then as often as is wished by then, a little later each time.
+func TestChecklistPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		begin := time.Now()
+		var walks []time.Duration
+		every := 24 * time.Hour
+		c := &checklist{every: func() time.Duration { return every }}
+		c.walk = func(context.Context) *live.Checklist {
+			walks = append(walks, time.Since(begin))
+			return &live.Checklist{At: time.Now(), Fail: len(walks)}
+		}
+		done := make(chan struct{})
+		go func() { defer close(done); c.run(ctx) }()
+		time.Sleep(2 * time.Minute)
+		if len(walks) != 0 || !c.report().At.IsZero() {
+			t.Errorf("walked at once: %v", walks)
+		}
+		time.Sleep(75 * time.Hour)
+		if len(walks) != 3 && len(walks) != 4 {
+			t.Errorf("%v", walks)
+		}
+		for i, at := range walks {
+			apart := at
+			if i == 0 && (at < firstWalk || at > 2*firstWalk) {
+				t.Errorf("first after %v", at)
+			} else if i > 0 {
+				if apart -= walks[i-1]; apart < every || apart > every+every/10 {
+					t.Errorf("%v apart", apart)
+				}
+			}
+		}
+		if c.report().Fail != len(walks) {
+			t.Errorf("%+v", c.report())
+		}
+		every = 0
+		n := len(walks)
+		time.Sleep(28 * time.Hour)
+		if len(walks) != n || !c.report().At.IsZero() {
+			t.Errorf("it is not to walk any more: %v, %+v", walks, c.report())
+		}
+		every = time.Hour
+		time.Sleep(3 * time.Hour)
+		if len(walks) < n+2 {
+			t.Errorf("it is to walk again: %v", walks)
+		}
+		cancel()
+		<-done
+	})
+}
+
+// What the daemon finds is what the verb finds; it asks no list, knocks at no port, and reports tell of what is wrong.
+func TestDaemonWalksChecklist(t *testing.T) {
+	w := newCheckWorld(t, illZone)
+	w.cfg.File = "reputed.toml"
+	e, _, _ := testEnv("")
+	w.furnish(e)
+	d, err := newDaemon(e, w.cfg, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	w.must(err)
+	defer d.close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	found := d.walkChecklist(ctx, e)
+	var wrong []string
+	for _, f := range found.Findings {
+		if bad(f.Grade) {
+			wrong = append(wrong, f.Rule+" "+f.Subject)
+		}
+		if f.Evidence != nil || f.Grade == policy.Pass {
+			t.Errorf("%+v", f)
+		}
+	}
+	for _, want := range []string{"spf example.org", "dmarc example.org", "helo mail.example.org", "dkim example.org/s1"} {
+		if !slices.Contains(wrong, want) {
+			t.Errorf("%s is not told of: %v", want, wrong)
+		}
+	}
+	for _, list := range []string{"25.113.0.203.zen.spamhaus.org", "example.org.dbl.spamhaus.org", "2.0.0.127.zen.spamhaus.org"} {
+		if n := w.server.Queries(list); n != 0 {
+			t.Errorf("%s was asked for %d times", list, n)
+		}
+	}
+	if found.Fail < 2 || found.Pass < 5 || len(found.Findings) != found.Fail+found.Warn+found.Unknown {
+		t.Errorf("%+v", found)
+	}
+	d.checks.last.Store(found)
+	r := d.report()
+	problems, _ := r.Problems()
+	if !slices.ContainsFunc(problems, func(p live.Problem) bool {
+		return strings.HasPrefix(p.Text, "the checklist of this host fails: spf") && strings.HasPrefix(p.Remedy, "reputed check --only spf")
+	}) {
+		t.Errorf("%+v", problems)
+	}
+}
+
+// What a person sees of it in reputed status.
+func TestStatusChecklist(t *testing.T) {
+	r := wellReport()
+	r.Checklist = live.Checklist{At: hour(3), Pass: 31, Warn: 1, Fail: 1, Unknown: 2, Findings: []policy.Finding{
+		{Rule: "ptr", Subject: "2001:db8::25", Grade: policy.Fail, Reason: "2001:db8::25 has no name: receivers refuse mail from it"},
+		{Rule: "dmarc", Subject: "example.org", Grade: policy.Warn, Reason: "the record asks for \x1b[31mnothing"},
+		{Rule: "mx", Subject: "example.org", Grade: policy.Unknown, Reason: "no answer"},
+	}}
+	var out bytes.Buffer
+	problems, worst := r.Problems()
+	printStatus(printer{Writer: &out, width: 80}, r, problems)
+	golden(t, filepath.Join("testdata", "check", "status.txt"), out.String())
+	if worst != live.Warning {
+		t.Errorf("%v", worst)
+	}
+	r.Checklist.Findings = r.Checklist.Findings[1:]
+	if problems, _ := r.Problems(); len(problems) != 0 {
+		t.Errorf("only failures are problems: %+v", problems)
+	}
+}
