@@ -160,5 +160,5 @@ func newLog(w io.Writer, format config.Format) *slog.Logger {
 	if format == config.JSON {
 		return slog.New(slog.NewJSONHandler(maillog.JSON(w), nil))
 	}
-	return slog.New(slog.NewTextHandler(w, nil))
+	return slog.New(slog.NewTextHandler(maillog.Text(w), nil))
 }

@@ -5,9 +5,9 @@
 //
 // # Security
 //
-// Addresses, logins and HELO names are what strangers sent. The text handler of log/slog quotes them, so that no
-// control character reaches the log, nor one that reverses the direction of text; its JSON handler must write through
-// [JSON]. The tests hold both to it. Nothing of a body, and no key, is ever handed to this package.
+// Addresses, logins and HELO names are what strangers sent. The handlers of log/slog quote them, but not all that a
+// terminal would obey: the text handler must write through [Text], the JSON handler through [JSON], so that no control
+// character reaches the log, nor one that reverses the direction of text. The tests hold both to it. Nothing of a body, and no key, is ever handed to this package.
 package maillog
 
 import (

@@ -51,7 +51,7 @@ var timeless = slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) sl
 // lines writes a record to a new log of either format.
 func lines(r *policy.Record, asJSON bool) string {
 	var b bytes.Buffer
-	var handler slog.Handler = slog.NewTextHandler(&b, &timeless)
+	var handler slog.Handler = slog.NewTextHandler(maillog.Text(&b), &timeless)
 	if asJSON {
 		handler = slog.NewJSONHandler(maillog.JSON(&b), &timeless)
 	}
@@ -155,6 +155,12 @@ func TestEscaping(t *testing.T) {
 			}
 		})
 	}
+	// What nothing else has it quoted.
+	r.Tx.Login, r.Tx.QueueID = "bob\x7f", "\x7f"
+	if out := lines(r, false); !strings.Contains(out, `queue=\x7f `) || !strings.Contains(out, `login=bob\x7f `) {
+		t.Errorf("DEL: %q", out)
+	}
+	r.Tx.Login, r.Tx.QueueID = nasty+"\xff", nasty
 	// What is escaped reads as what it was.
 	var line struct{ Queue, Login string }
 	err := json.Unmarshal([]byte(lines(r, true)), &line)
