@@ -37,11 +37,13 @@ func RetireTime(queue time.Duration) time.Duration { return max(shortestRetire, 
 //
 // Keys of a domain with the same algorithm follow each other. A new key becomes [Published] when every server shows its
 // record and nobody remembers that there was none, and then [Active]; at once the ones before it become [Retiring].
-// Active keys that were not brought up so, as imported ones, sign beside each other until then. The first key of a
-// domain, without which its mail is not signed at all, does not wait for memories to fade.
+// Active keys that were not brought up so, as imported ones, sign beside each other until then, and so does one that is
+// put beside a key that was. The first key of a domain, without which its mail is not signed at all, does not wait for
+// memories to fade.
 //
 // A retiring key is not revoked, whatever its age, while its successor is not seen: it may have to stand in for it. A
-// time that is still to come, as after the clock was set back, is taken for now: this only makes steps later.
+// time that is still to come, as after the clock was set back, is taken for now, which only makes steps later; and of
+// two keys the one that has it is the older one, or it would stand in the way of all that are made until then.
 func Plan(now time.Time, lives []Life, seen map[ID]Seen, o PlanOptions) []Step {
 	o.Retire = cmp.Or(o.Retire, RetireTime(QueueLifetime))
 	o.Grave = cmp.Or(o.Grave, GraveTime)
@@ -78,6 +80,15 @@ func (p *planner) domain(lives []Life) {
 	slices.Sort(names)
 	for _, name := range names {
 		keys := byAlgorithm[name]
+		slices.SortStableFunc(keys, func(a, b Life) int {
+			switch {
+			case p.later(b.Made(), a.Made()):
+				return -1
+			case p.later(a.Made(), b.Made()):
+				return 1
+			}
+			return 0
+		})
 		l := &line{planner: p, algorithm: name, keys: keys, active: in(keys, Active), signing: in(lives, Active)}
 		l.plan()
 	}
@@ -91,6 +102,15 @@ func in(lives []Life, s State) (some []Life) {
 		}
 	}
 	return some
+}
+
+// later tells whether one time is later than another. One that is to come is from a clock that was wrong, and counts as
+// the earlier one.
+func (p *planner) later(a, b time.Time) bool {
+	if toCome := b.After(p.now); a.After(p.now) != toCome {
+		return toCome
+	}
+	return a.After(b)
 }
 
 // past gives a time that is not to come.

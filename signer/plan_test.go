@@ -15,7 +15,7 @@ import (
 const day = 24 * time.Hour
 
 // life makes one of example.org from "SELECTOR STATE=AGE...": when it came to each state, before now. The state is the
-// last one. The selector says the algorithm: e... is Ed25519, all others RSA.
+// last one, and "came" when its file was put there. The selector says the algorithm: e... is Ed25519, all others RSA.
 func life(t testing.TB, text string) signer.Life {
 	t.Helper()
 	words := strings.Fields(text)
@@ -26,6 +26,10 @@ func life(t testing.TB, text string) signer.Life {
 	}
 	for _, w := range words[1:] {
 		name, age, known := strings.Cut(w, "=")
+		if name == "came" {
+			l.Came = fixedTime().Add(-duration(t, age))
+			continue
+		}
 		if err := l.State.UnmarshalText([]byte(name)); err != nil {
 			t.Fatal(err)
 		}
@@ -229,6 +233,62 @@ func TestPlan(t *testing.T) {
 			}},
 		{"of two new keys the newer one is taken, the older one is somebody's to judge",
 			[]string{old, "n1 created=2h", "n2 created=1h"}, []string{"n1 everywhere 1h 1m", "n2 everywhere 1h 1m"},
+			signer.PlanOptions{}, []string{
+				"n2 created > published 59m0s ago !",
+				"n2 published > active 59m0s ago !",
+				"n1 created > revoked ?: your word: it was overtaken unused",
+				"old active > retiring 59m0s ago !",
+				"old retiring > revoked in 168h: the steps before it",
+				"old revoked > removed in 888h: the steps before it",
+			}},
+		{"what was there before the key that took over gives way to it, though a step was left out",
+			[]string{"old active came=4h", "new created=9h published=3h active=3h"}, nil, signer.PlanOptions{}, []string{
+				"old active > retiring 3h ago !",
+				"old retiring > revoked in 168h: the steps before it",
+				"old revoked > removed in 888h: the steps before it",
+			}},
+		{"what came after it signs beside it, however old it is",
+			[]string{"s1 created=9d published=8d active=8d", "s2 created=300d active came=1m"}, nil, signer.PlanOptions{}, nil},
+		{"and gives way to the next one", []string{"s1 created=9d published=8d active=8d", "s2 active came=1m", "s3 created=1h"},
+			[]string{"s3 everywhere 1h 1m"}, signer.PlanOptions{}, []string{
+				"s3 created > published 59m0s ago !",
+				"s3 published > active 59m0s ago !",
+				"s2 active > retiring 59m0s ago !",
+				"s2 retiring > revoked in 168h: the steps before it",
+				"s2 revoked > removed in 888h: the steps before it",
+				"s1 active > retiring 59m0s ago !",
+				"s1 retiring > revoked in 168h: the steps before it",
+				"s1 revoked > removed in 888h: the steps before it",
+			}},
+		{"what came first is not known, as the clock was ahead",
+			[]string{"s1 created=-9d published=-9d active=-9d", "s2 active came=1m"}, nil, signer.PlanOptions{}, nil},
+		{"a key that was made when the clock was ahead stands in no other's way",
+			[]string{"old created=-90d published=-90d active=-90d", "new created=1h"}, []string{"new everywhere 1h 1m"},
+			signer.PlanOptions{}, []string{
+				"new created > published 59m0s ago !",
+				"new published > active 59m0s ago !",
+				"old active > retiring 59m0s ago !",
+				"old retiring > revoked in 168h: the steps before it",
+				"old revoked > removed in 888h: the steps before it",
+			}},
+		{"nor is one that was taken into use since destroyed for it",
+			[]string{"old created=-90d published=-90d active=-90d", "new created=9d published=1h active=1h"}, nil,
+			signer.PlanOptions{}, []string{
+				"old active > retiring 1h ago !",
+				"old retiring > revoked in 168h: the steps before it",
+				"old revoked > removed in 888h: the steps before it",
+			}},
+		{"nor does it keep a new key from being made, once",
+			[]string{"old created=-90d published=-90d active=-90d"}, nil, signer.PlanOptions{Rotate: 30 * day}, []string{
+				"new rsa-sha256 2048 none > created now !",
+				"new created > published ?: the steps before it",
+				"new published > active ?: the steps before it",
+				"old active > retiring ?: the steps before it",
+				"old retiring > revoked ?: the steps before it",
+				"old revoked > removed ?: the steps before it",
+			}},
+		{"of two new keys it is the older one",
+			[]string{old, "n1 created=-90d", "n2 created=1h"}, []string{"n1 everywhere 1h 1m", "n2 everywhere 1h 1m"},
 			signer.PlanOptions{}, []string{
 				"n2 created > published 59m0s ago !",
 				"n2 published > active 59m0s ago !",

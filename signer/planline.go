@@ -32,7 +32,7 @@ func (l *line) plan() {
 	}
 	for _, k := range l.keys {
 		switch {
-		case k.State == Active && heir != nil && k.ID != heir.ID:
+		case k.State == Active && heir != nil && k.ID != heir.ID && !l.late(k, heir):
 			l.retire(k, turn{by: heir.ID.Selector.String(), when: l.past(heir.Since())})
 		case k.State == Active && next.by != "":
 			l.retire(k, next)
@@ -49,11 +49,24 @@ func (l *line) heir() *Life {
 	var heir *Life
 	for i := range l.active {
 		k := &l.active[i]
-		if !k.Times[Published].IsZero() && (heir == nil || k.Since().Compare(heir.Since()) >= 0) {
+		if !k.Times[Published].IsZero() && (heir == nil || !l.later(l.entered(*heir), l.entered(*k))) {
 			heir = k
 		}
 	}
 	return heir
+}
+
+// late tells of a key that somebody put here, in use, when the heir had taken over, or may have: it is none of those in
+// whose place the heir signs.
+func (l *line) late(k Life, heir *Life) bool {
+	came := k.Since()
+	if came.IsZero() {
+		came = k.Came
+	}
+	if !k.Times[Published].IsZero() || came.IsZero() {
+		return false
+	}
+	return heir.Since().After(l.now) || !came.Before(heir.Since())
 }
 
 // add plans a step of a key.
@@ -74,7 +87,7 @@ func (l *line) arrivals(heir *Life) (next turn, waiting bool) {
 		if !k.State.Fresh() {
 			continue
 		}
-		if heir != nil && k.Made().Before(heir.Made()) || next.by != "" && next.need == Nothing {
+		if heir != nil && l.overtaken(k, heir) || next.by != "" && next.need == Nothing {
 			l.add(k, Revoked, time.Time{}, Word, "a newer key took its place before it was used")
 			continue
 		}
@@ -85,6 +98,16 @@ func (l *line) arrivals(heir *Life) (next turn, waiting bool) {
 		waiting = true
 	}
 	return next, waiting
+}
+
+// overtaken tells whether a key was made before the heir was, as far as that is known of both.
+func (l *line) overtaken(k Life, heir *Life) bool {
+	for _, t := range heir.Times {
+		if !t.IsZero() && !t.After(l.now) {
+			return k.Made().Before(t)
+		}
+	}
+	return false
 }
 
 // arrive plans the way of a key until it signs, and tells when that is.
@@ -133,13 +156,17 @@ func (l *line) birth() turn {
 	}
 	youngest := l.active[0]
 	for _, k := range l.active[1:] {
-		if l.entered(k).After(l.entered(youngest)) {
+		if l.later(l.entered(k), l.entered(youngest)) {
 			youngest = k
 		}
 	}
 	when, because := l.now, "a new key was asked for"
-	if !l.o.Asked {
-		when = l.entered(youngest).Add(l.o.Rotate)
+	switch since := l.entered(youngest); {
+	case l.o.Asked:
+	case since.Sub(l.now) > l.o.Rotate: // or it would wait until then
+		because = fmt.Sprintf("it is not known since when %s signs, as the clock was wrong", youngest.ID.Selector)
+	default:
+		when = l.past(since).Add(l.o.Rotate)
 		because = fmt.Sprintf("%s has signed for %s then", youngest.ID.Selector, span(l.o.Rotate))
 	}
 	k := Life{ID: ID{Domain: youngest.ID.Domain}}
@@ -154,12 +181,19 @@ func (l *line) birth() turn {
 	return turn{by: "the new key", need: Earlier}
 }
 
-// entered gives the time since when a key signs, as far as it is known.
+// entered gives the time since when a key signs, as far as it is known; zero: it is not. Where the clock was wrong then,
+// it is the last time that can be right.
 func (p *planner) entered(k Life) time.Time {
-	if t := k.Since(); !t.IsZero() {
-		return p.past(t)
+	if t := k.Since(); !t.IsZero() && !t.After(p.now) {
+		return t
 	}
-	return p.past(k.Made())
+	last := k.Made()
+	for _, t := range k.Times {
+		if !t.IsZero() && p.later(t, last) {
+			last = t
+		}
+	}
+	return last
 }
 
 // nextBits gives the size of a key that follows one of so many bits.

@@ -25,6 +25,7 @@ type world struct {
 	seen    map[signer.ID]signer.Seen
 	was     map[signer.ID]map[signer.State]time.Time // when, by the real clock
 	shown   map[signer.ID]bool                       // every server was seen to show it
+	wrong   map[signer.ID]bool                       // one of its times is of a clock that was ahead
 	lapse   bool                                     // records may vanish by mistake
 	made    int
 	history []string
@@ -34,7 +35,7 @@ func newWorld(t *testing.T, seed uint64, lapse bool) *world {
 	w := &world{
 		t: t, rand: rand.New(rand.NewPCG(seed, 1)), clock: fixedTime(), lapse: lapse,
 		lives: map[signer.ID]signer.Life{}, records: map[signer.ID][2]bool{}, seen: map[signer.ID]signer.Seen{},
-		was: map[signer.ID]map[signer.State]time.Time{}, shown: map[signer.ID]bool{},
+		was: map[signer.ID]map[signer.State]time.Time{}, shown: map[signer.ID]bool{}, wrong: map[signer.ID]bool{},
 	}
 	if w.rand.IntN(2) == 0 {
 		w.opt.Rotate = time.Duration(1+w.rand.IntN(200)) * day
@@ -78,6 +79,32 @@ func (w *world) create(algorithm string) {
 	w.enter(id, signer.Created)
 }
 
+// came gives the time since when a key was there and signed, by the real clock.
+func (w *world) came(l signer.Life) time.Time {
+	if t, ok := w.was[l.ID][signer.Active]; ok {
+		return t
+	}
+	return l.Came
+}
+
+// follows tells whether a key took over after another was there. One that says so by a clock that was ahead is believed
+// when that time has come, for then nobody can tell.
+func (w *world) follows(l signer.Life) bool {
+	return slices.ContainsFunc(w.all(), func(k signer.Life) bool {
+		wrong := w.wrong[k.ID] && !k.Since().After(w.now())
+		return k.State == signer.Active && k.Algorithm == l.Algorithm &&
+			(wrong || !w.was[k.ID][signer.Active].Before(w.came(l)))
+	})
+}
+
+// drop puts a key that is in use elsewhere among the others.
+func (w *world) drop(algorithm string) {
+	id := w.newID()
+	w.history = append(w.history, fmt.Sprintf("%v %v: put here", w.clock.Sub(fixedTime()), id.Selector))
+	w.lives[id] = signer.Life{ID: id, Algorithm: algorithm, State: signer.Active, Came: w.clock}
+	w.records[id] = [2]bool{true, true}
+}
+
 func (w *world) failf(format string, args ...any) {
 	w.t.Helper()
 	for _, h := range w.history[max(0, len(w.history)-40):] {
@@ -97,8 +124,15 @@ func (w *world) enter(id signer.ID, to signer.State) {
 		w.was[id] = map[signer.State]time.Time{}
 	}
 	w.was[id][to] = w.clock
-	w.lives[id] = l.Enter(to, w.now(), "")
+	at := w.now()
+	if to <= signer.Active && !w.wrong[id] && w.rand.IntN(20) == 0 { // somebody's clock is ahead, for this once
+		w.wrong[id] = true
+		at = at.Add(time.Duration(w.rand.Int64N(int64(100 * day))))
+	}
+	w.lives[id] = l.Enter(to, at, "")
 	switch {
+	case to == signer.Retiring && !l.Since().After(w.now()) && !w.follows(l):
+		w.failf("%v gives way, and no key took over after it was there", id)
 	case to == signer.Active && !w.shown[id]:
 		w.failf("%v signs, and not everybody has seen it", id)
 	case to == signer.Revoked && w.clock.Sub(w.was[id][signer.Retiring]) < 7*day:
@@ -118,6 +152,9 @@ func (w *world) pass() {
 	w.clock = w.clock.Add(time.Duration(w.rand.Int64N(int64(spans[w.rand.IntN(len(spans))]))))
 	if w.rand.IntN(50) == 0 {
 		w.slow += time.Duration(w.rand.Int64N(int64(3 * day)))
+	}
+	if w.rand.IntN(100) == 0 {
+		w.drop([]string{signer.RSA, signer.Ed25519}[w.rand.IntN(2)])
 	}
 	for _, l := range w.all() {
 		id := l.ID

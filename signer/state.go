@@ -69,6 +69,7 @@ type Life struct {
 	Bits      int    // 0: not known
 	State     State
 	Times     [Removed + 1]time.Time // when it came to each state; zero: not known, or it never was there
+	Came      time.Time              // when the file of one whose state nobody wrote down was put here; zero: not known
 	Why       string                 // what brought it to State; may be empty
 }
 

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
 
 	"reputed/policy/mail"
 	"reputed/signer"
@@ -89,12 +88,12 @@ func (s *shelf) key(id signer.ID, stem string) {
 			"rm "+s.shell(name))
 		return
 	}
-	key, made := s.private(id, name)
+	key, info := s.private(id, name)
 	if key == nil {
 		return
 	}
 	if life.State == signer.None {
-		life.State, life.Times[signer.Created] = signer.Active, made
+		life.State, life.Times[signer.Created], life.Came = signer.Active, info.ModTime(), came(info)
 	}
 	s.found.Keys = append(s.found.Keys, key.In(life))
 	if key.Weak() {
@@ -195,30 +194,30 @@ func damaged(path string, err error) error {
 	return &Problem{path, err.Error(), "put it back from a backup; or, if the key is in use: rm " + shell(path)}
 }
 
-// private reads a private key, and gives the time of its file.
-func (s *shelf) private(id signer.ID, name string) (*signer.Key, time.Time) {
+// private reads a private key, and gives what its file is.
+func (s *shelf) private(id signer.ID, name string) (*signer.Key, fs.FileInfo) {
 	path := filepath.Join(s.dir, name)
 	text, info, err := readFile(s.root, name)
 	if info == nil && err != nil {
 		s.problem(name, reason(err), s.remedy(err, name))
-		return nil, time.Time{}
+		return nil, nil
 	}
 	if text, remedy := s.unsafe(info, path, 0o077, "lets others at the private key"); text != "" {
 		s.problem(name, text, remedy)
-		return nil, time.Time{}
+		return nil, nil
 	}
 	if err != nil {
 		s.problem(name, "cannot be read, or is far too large for a key", "")
-		return nil, time.Time{}
+		return nil, nil
 	}
 	key := sleeping(id, text)
 	if key == nil {
 		if key, _, err = Parse(id, path, text); err != nil {
 			s.found.Problems = append(s.found.Problems, err)
-			return nil, time.Time{}
+			return nil, nil
 		}
 	}
-	return key, info.ModTime()
+	return key, info
 }
 
 // maxFile is more than any key of use, or any state, needs.
