@@ -485,3 +485,28 @@ func TestCheckItems(t *testing.T) {
 		}
 	}
 }
+
+// The units walk as they say, may do what that takes, and do not fail where the host does.
+func TestCheckUnits(t *testing.T) {
+	unit := directives(t, "reputed-check.service")
+	words := strings.Fields(strings.Replace(unit["ExecStart"][0], "${REPUTED_CHECK_MAIL}", "root", 1))
+	cmd, args, err := rootCommand(&env{}).Find(words[1:])
+	if err != nil || cmd.Name() != "check" {
+		t.Fatalf("%q: %v", words, err)
+	}
+	if err := cmd.ParseFlags(args); err != nil || len(cmd.Flags().Args()) > 0 {
+		t.Errorf("%q: %v", args, err)
+	}
+	if got := strings.Join(unit["SuccessExitStatus"], " "); got != fmt.Sprint(exitWarn, exitFail, exitUnknown) {
+		t.Errorf("SuccessExitStatus=%s", got)
+	}
+	may := strings.Fields(strings.Join(unit["CapabilityBoundingSet"], " "))
+	for _, c := range []string{"CAP_SETUID", "CAP_SETGID", "CAP_DAC_OVERRIDE", "CAP_CHOWN"} {
+		if !slices.Contains(may, c) {
+			t.Errorf("CapabilityBoundingSet has no %s", c)
+		}
+	}
+	if timer := directives(t, "reputed-check.timer"); timer["RandomizedDelaySec"] == nil || timer["WantedBy"] == nil {
+		t.Errorf("%v", timer)
+	}
+}
