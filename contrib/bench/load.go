@@ -85,7 +85,7 @@ func (l *load) play(ctx context.Context, n int) ([]bridge.Change, error) {
 		Client: client,
 		Helo:   "client.example.org", Daemon: "mail.example.org",
 		Sender: from, Mailer: "local", Recipients: []bridge.Recipient{{Path: "friend@elsewhere.example", Mailer: "smtp"}},
-		QueueID: fmt.Sprintf("4%08X", n), Header: header(from), Body: l.body.reader(),
+		QueueID: fmt.Sprintf("4%08X", n), Header: l.body.header(from), Body: l.body.reader(),
 	})
 	if err != nil {
 		s.Close()

@@ -11,18 +11,18 @@ import (
 	"reputed/policy/mail"
 )
 
-// body is the content of a message. Lines end in CRLF.
+// body is the content of a message, and what the header says of it. Lines end in CRLF.
 type body struct {
-	name  string
-	bytes []byte
+	kind, encoding string
+	bytes          []byte
 }
 
 // The contents. The same ones in every run.
 var (
-	prose4K       = body{"4 KB of prose", prose(4 << 10)}
-	html50K       = body{"50 KB of HTML", html(50 << 10)}
-	attachment1M  = body{"1 MB of base64", attachment(1 << 20)}
-	attachment10M = body{"10 MB of base64", attachment(10 << 20)}
+	prose4K       = body{"text/plain; charset=UTF-8; format=flowed", "7bit", prose(4 << 10)}
+	html50K       = body{"text/html; charset=UTF-8", "7bit", html(50 << 10)}
+	attachment1M  = body{"application/octet-stream", "base64", attachment(1 << 20)}
+	attachment10M = body{"application/octet-stream", "base64", attachment(10 << 20)}
 )
 
 func (b body) reader() io.Reader { return bytes.NewReader(b.bytes) }
@@ -67,7 +67,7 @@ func attachment(size int) []byte {
 }
 
 // header is one of 12 fields, as a mail client writes it.
-func header(from string) *mail.Header {
+func (b body) header(from string) *mail.Header {
 	h := new(mail.Header)
 	for _, f := range [][2]string{
 		{"Received", " from client.example.org (client.example.org [192.0.2.7])\r\n" +
@@ -80,8 +80,8 @@ func header(from string) *mail.Header {
 		{"To", " A Friend <friend@elsewhere.example>"},
 		{"From", " Ann Example <" + from + ">"},
 		{"Subject", " The minutes of our last meeting, and what is\r\n to be done until the next one"},
-		{"Content-Type", " text/plain; charset=UTF-8; format=flowed"},
-		{"Content-Transfer-Encoding", " 7bit"},
+		{"Content-Type", " " + b.kind},
+		{"Content-Transfer-Encoding", " " + b.encoding},
 		{"X-Mailer-Note", " none"},
 	} {
 		h.Add([]byte(f[0]), []byte(f[1]))

@@ -197,7 +197,7 @@ func (st *stage) verify(b body, changes []bridge.Change) error {
 			msg.Write(mail.NewField(c.Name, c.Value).Raw())
 		}
 	}
-	msg.Write(header("ann@example.org").Raw())
+	msg.Write(b.header("ann@example.org").Raw())
 	msg.WriteString("\r\n")
 	msg.Write(b.bytes)
 	o := &dkim.VerifyOptions{LookupTXT: func(name string) ([]string, error) {
