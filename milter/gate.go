@@ -3,8 +3,10 @@ package milter
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -176,8 +178,17 @@ func (g *Gate) start(guest Guest) {
 	g.mu.Unlock()
 	go func() {
 		defer g.finish(guest)
+		defer g.survive(guest)
 		guest.Run()
 	}()
+}
+
+// survive ends a guest that panicked outside of all that it guards. It costs the connection, not the process.
+func (g *Gate) survive(guest Guest) {
+	if v := recover(); v != nil {
+		g.log.Error("panic", "in", "connection", "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+		guest.Cut()
+	}
 }
 
 func (g *Gate) finish(guest Guest) {

@@ -24,8 +24,13 @@ type caller struct {
 	how    atomic.Value // why he went
 }
 
-func (c *caller) leave(how string)     { c.once.Do(func() { c.how.Store(how); close(c.gone) }) }
-func (c *caller) Run()                 { <-c.gone }
+func (c *caller) leave(how string) { c.once.Do(func() { c.how.Store(how); close(c.gone) }) }
+func (c *caller) Run() {
+	<-c.gone
+	if c.how.Load() == "panics" {
+		panic("in a guest")
+	}
+}
 func (c *caller) Cut()                 { c.leave("cut") }
 func (c *caller) New() bool            { return c.isNew }
 func (c *caller) Quiet() time.Duration { return time.Since(c.since) }
@@ -151,4 +156,15 @@ func TestShutdownHearsNew(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A guest that panics is gone, and his place is free; all others are served on.
+func TestGuestPanics(t *testing.T) {
+	atDoor(t, 1, func(t *testing.T, d *door) {
+		d.comes(&caller{}, 0).leave("panics")
+		d.comes(&caller{}, 0)
+		if n := d.in.Load(); n != 2 {
+			t.Errorf("%d were let in", n)
+		}
+	})
 }
