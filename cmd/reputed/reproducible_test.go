@@ -1,0 +1,58 @@
+//go:build long
+
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// Whoever builds the program from the same sources gets the same program, in another directory and with nothing left from
+// an earlier build: so it can be seen that what is shipped was built from them.
+func TestReproducible(t *testing.T) {
+	elsewhere := filepath.Join(t.TempDir(), "some", "where")
+	for _, name := range []string{"cmd", "milter", "policy", "signer", "contrib"} {
+		if err := os.CopyFS(filepath.Join(elsewhere, name), os.DirFS(filepath.Join("..", "..", name))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"go.mod", "go.sum"} {
+		text, err := os.ReadFile(filepath.Join("..", "..", name))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(elsewhere, name), text, 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, program := range []string{"reputed", "reputed-filter"} {
+		here := built(t, filepath.Join("..", ".."), program)
+		there := built(t, elsewhere, program, "GOCACHE="+t.TempDir())
+		if !bytes.Equal(here, there) {
+			t.Errorf("%s is another: %x and %x", program, here, there)
+		}
+		t.Logf("%s has sha256 %x", program, here)
+	}
+}
+
+// built builds a program in a directory of the sources, and gives the hash of it.
+func built(t *testing.T, dir, program string, env ...string) []byte {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), program)
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", out, "./cmd/"+program)
+	cmd.Dir, cmd.Stderr = dir, os.Stderr
+	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0"), env...)
+	if err := cmd.Run(); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(text)
+	return sum[:]
+}
