@@ -61,6 +61,7 @@ func serve(ctx context.Context, e *env, file string) error {
 	// Signals count from here on: one that comes during the start is not lost.
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	signal.Ignore(syscall.SIGPIPE) // nobody may read the log any more, which is no reason to stop
 	again := make(chan os.Signal, 1)
 	signal.Notify(again, syscall.SIGHUP, syscall.SIGUSR1)
 	defer signal.Stop(again)
