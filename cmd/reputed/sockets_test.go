@@ -2,6 +2,7 @@ package main
 
 import (
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -132,5 +133,24 @@ func TestOfEverybody(t *testing.T) {
 	defer abstract.Close()
 	if _, err := handedOver([]*os.File{f}, false); err == nil || !strings.Contains(err.Error(), "has no path") {
 		t.Errorf("an abstract socket: %v", err)
+	}
+}
+
+// Who may come is what the configuration in effect says: a host that is not named any more does not come any more.
+func TestAllowed(t *testing.T) {
+	const listen = "milter.listen = ['inet:0.0.0.0:8891']\n"
+	r := startRunning(t, listen+"milter.allow = ['203.0.113.0/28']\n", "example.org/s1")
+	addr := netip.MustParseAddr("203.0.113.9")
+	if !r.daemon.allowed(addr) || r.daemon.allowed(netip.MustParseAddr("203.0.113.16")) {
+		t.Error("not those who are named")
+	}
+	r.configure(listen + "milter.allow = ['203.0.113.0/28', '!203.0.113.9']\n")
+	r.must(r.reload())
+	if r.daemon.allowed(addr) {
+		t.Error("a reload changes nothing")
+	}
+	r.configure(listen)
+	if err := r.reload(); err == nil || !strings.Contains(err.Error(), "milter.allow") {
+		t.Errorf("a socket in reach of everybody: %v", err)
 	}
 }
