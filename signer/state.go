@@ -71,6 +71,7 @@ type Life struct {
 	Times     [Removed + 1]time.Time // when it came to each state; zero: not known, or it never was there
 	Came      time.Time              // when the file of one whose state nobody wrote down was put here; zero: not known
 	Why       string                 // what brought it to State; may be empty
+	Record    string                 // the text that its record had, of one that is revoked; "": not known
 }
 
 // Unused tells that the key surely has never signed: it does not sign yet, or was revoked before it did.

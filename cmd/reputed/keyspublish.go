@@ -134,7 +134,7 @@ func (s *keySet) bring(ctx context.Context, publisher *publish.Publisher, l sign
 		var ours bool
 		var err error
 		if l.State >= signer.Revoked {
-			ours, err = publisher.Revoke(ctx, l.ID, "")
+			ours, err = publisher.Revoke(ctx, l.ID, l.Record)
 		} else {
 			ours, err = publisher.Publish(ctx, l.ID, record.Text)
 		}

@@ -44,7 +44,8 @@ type Change struct {
 
 // SetState takes a step, and gives what is known of the key then. A step that was taken already is no error, and
 // changes nothing: so it may be taken again after an interruption. A key in another state than From is [ErrMoved]. With
-// [signer.Revoked] the private key is destroyed.
+// [signer.Revoked] the private key is destroyed, what its record was is kept, and a state that is damaged is no reason
+// not to do it: it is written anew.
 func SetState(dir string, c Change) (signer.Life, error) { return writer{dir: dir}.setState(c) }
 
 // Destroy removes the private key of a key that is revoked, if it is still there, or there again. What is known of the
@@ -112,8 +113,12 @@ func (w writer) setState(c Change) (signer.Life, error) {
 	}
 	defer p.leave()
 	stem, life, err := p.life(c.ID)
+	if lost(err) && c.To == signer.Revoked && c.From.Before(c.To) {
+		life, err = p.forgotten(c, stem), nil
+		c.Why += "; its state was damaged"
+	}
 	if err != nil {
-		return life, err
+		return life, p.explain(stem, err)
 	}
 	if life.State != c.To {
 		if life.State != c.From || !c.From.Before(c.To) {
@@ -121,6 +126,9 @@ func (w writer) setState(c Change) (signer.Life, error) {
 		}
 		if life.State == signer.Active && life.Since().IsZero() { // it had no state until now
 			life.Times[signer.Active] = earlier(life.Made(), c.At)
+		}
+		if key := p.key(c.ID, stem); key != nil && c.To == signer.Revoked {
+			life.Record = key.Record()
 		}
 		life = life.Enter(c.To, c.At, c.Why)
 		if err := p.writeState(stem, life); err != nil {
@@ -148,7 +156,7 @@ func (w writer) destroy(id signer.ID) error {
 	defer p.leave()
 	stem, life, err := p.life(id)
 	if err != nil {
-		return err
+		return p.explain(stem, err)
 	}
 	if life.State < signer.Revoked {
 		return fmt.Errorf("%w: %s is %s; it is revoked first", ErrMoved, id, life.State)

@@ -154,6 +154,18 @@ func TestKilled(t *testing.T) {
 	}
 }
 
+// What things lie in is on the disk before they are: else the loss of power takes a key whose record is published.
+func TestMadeToStay(t *testing.T) {
+	var steps []string
+	w := writer{dir: filepath.Join(t.TempDir(), "keys"), before: func(step string) { steps = append(steps, step) }}
+	if err := create(w); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(steps[:3], ", "); got != "mkdir, sync above, create" {
+		t.Error(got)
+	}
+}
+
 // kill makes a change in a process of its own that is killed at a step. It tells whether it came so far.
 func kill(t *testing.T, name, dir string, at int) bool {
 	t.Helper()

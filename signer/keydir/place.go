@@ -61,8 +61,7 @@ func (w writer) enter(d mail.Domain, create bool) (*place, error) {
 	}
 	if p.name == "" {
 		p.name = d.String()
-		p.step("mkdir")
-		if err := keys.Mkdir(p.name, 0o700); err != nil && !errors.Is(err, fs.ErrExist) { // another may have been quicker
+		if err := p.makePlace(keys); err != nil {
 			return nil, err
 		}
 	}
@@ -74,6 +73,25 @@ func (w writer) enter(d mail.Domain, create bool) (*place, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// makePlace makes the directory of a domain. It is there to stay before anything is put into it.
+func (p *place) makePlace(keys *os.Root) error {
+	p.step("mkdir")
+	if err := keys.Mkdir(p.name, 0o700); err != nil && !errors.Is(err, fs.ErrExist) { // another may have been quicker
+		return err
+	}
+	p.step("sync above")
+	return syncDir(keys.Name())
+}
+
+// syncDir makes sure that what was made in a directory is there after a loss of power.
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // makeDir makes the directory of keys, if there is none. What root makes belongs to the owner of the directory that it
@@ -91,6 +109,11 @@ func (w writer) makeDir() error {
 	}
 	if err := os.MkdirAll(w.dir, 0o700); err != nil {
 		return err
+	}
+	for _, dir := range made {
+		if err := syncDir(filepath.Dir(dir)); err != nil && !errors.Is(err, fs.ErrPermission) { // it cannot be opened
+			return err
+		}
 	}
 	owner, ok := info.Sys().(*syscall.Stat_t)
 	if !ok || os.Geteuid() != 0 || owner.Uid == 0 {
@@ -212,27 +235,62 @@ func (p *place) life(id signer.ID) (stem string, l signer.Life, err error) {
 		return "", l, fmt.Errorf("%s: %w", p.path(id.Selector.String()+pemSuffix), fs.ErrNotExist)
 	}
 	text, _, err := readFile(p.root, stem+stateSuffix)
-	if err == nil {
-		if l, err = parseState(id, text); err != nil {
-			err = damaged(p.path(stem+stateSuffix), err)
-		}
-		return stem, l, err
+	switch {
+	case err == nil:
+		l, err = parseState(id, text)
+	case errors.Is(err, fs.ErrNotExist):
+		l, err = p.stateless(id, stem)
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return stem, l, err
-	}
-	l = signer.Life{ID: id, State: signer.Active}
+	return stem, l, err
+}
+
+// stateless gives the life of a key beside which there is no state.
+func (p *place) stateless(id signer.ID, stem string) (signer.Life, error) {
+	l := signer.Life{ID: id, State: signer.Active}
 	info, err := p.root.Stat(stem + pemSuffix)
 	if err != nil {
-		return stem, l, err
+		return l, err
 	}
 	l.Times[signer.Created] = info.ModTime()
-	if text, _, err := readFile(p.root, stem+pemSuffix); err == nil {
-		if key, _, err := Parse(id, "", text); err == nil {
-			l = key.In(l).Life()
-		}
+	if key := p.key(id, stem); key != nil {
+		l = key.In(l).Life()
 	}
-	return stem, l, nil
+	return l, nil
+}
+
+// key reads a private key; nil: there is none of use.
+func (p *place) key(id signer.ID, stem string) *signer.Key {
+	text, _, err := readFile(p.root, stem+pemSuffix)
+	if err != nil {
+		return nil
+	}
+	key, _, err := Parse(id, "", text)
+	if err != nil {
+		return nil
+	}
+	return key
+}
+
+// lost tells of a state that says nothing, and may be written anew.
+func lost(err error) bool {
+	return errors.Is(err, errNotState) || errors.Is(err, errRead) || err != nil && escapes(err)
+}
+
+// forgotten gives the life of a key that is to be revoked, and whose state is lost: it is where it is thought to be, and
+// may have signed.
+func (p *place) forgotten(c Change, stem string) signer.Life {
+	l, _ := p.stateless(c.ID, stem) // there may be no private key either
+	l.State = c.From
+	l.Times[signer.Active] = earlier(l.Made(), c.At)
+	return l
+}
+
+// explain says what mends a state that cannot be read.
+func (p *place) explain(stem string, err error) error {
+	if errors.Is(err, errNotState) || errors.Is(err, errNewer) {
+		return damaged(p.path(stem+stateSuffix), err)
+	}
+	return err
 }
 
 func (p *place) writeState(stem string, l signer.Life) error {

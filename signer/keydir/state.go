@@ -31,6 +31,7 @@ type stateFile struct {
 	Bits      int                        `json:"bits,omitempty"`
 	Times     map[signer.State]time.Time `json:"times"`
 	Why       string                     `json:"why,omitempty"`
+	Record    string                     `json:"record,omitempty"` // of a revoked key: with it, its record can be emptied
 }
 
 // parseState reads what [marshalState] has written, and nothing else: a state that is half understood is none.
@@ -48,7 +49,7 @@ func parseState(id signer.ID, text []byte) (signer.Life, error) {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) || !f.sound() {
 		return signer.Life{}, errNotState
 	}
-	l := signer.Life{ID: id, Algorithm: f.Algorithm, Bits: f.Bits, State: f.State, Why: f.Why}
+	l := signer.Life{ID: id, Algorithm: f.Algorithm, Bits: f.Bits, State: f.State, Why: f.Why, Record: f.Record}
 	for s, t := range f.Times {
 		l.Times[s] = t
 	}
@@ -66,13 +67,14 @@ func (f *stateFile) sound() bool {
 			return false
 		}
 	}
-	return slices.Contains([]string{"", signer.RSA, signer.Ed25519}, f.Algorithm) && f.Why == printable(f.Why)
+	return slices.Contains([]string{"", signer.RSA, signer.Ed25519}, f.Algorithm) &&
+		f.Why == printable(f.Why) && f.Record == printable(f.Record)
 }
 
 func marshalState(l signer.Life) ([]byte, error) {
 	f := stateFile{
 		Version: stateVersion, State: l.State, Algorithm: l.Algorithm, Bits: l.Bits,
-		Times: map[signer.State]time.Time{}, Why: printable(l.Why),
+		Times: map[signer.State]time.Time{}, Why: printable(l.Why), Record: printable(l.Record),
 	}
 	for s, t := range l.Times {
 		if !t.IsZero() {

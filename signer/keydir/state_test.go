@@ -279,6 +279,66 @@ func TestSetStateErrors(t *testing.T) {
 	}
 }
 
+// After a breach nothing stands in the way: a key whose state is lost is revoked all the same, and counts as one that
+// has signed. What was written by a newer program is left to that.
+func TestRevokeDamaged(t *testing.T) {
+	key := id(t, "example.org", "a")
+	for _, tt := range []struct {
+		why   string
+		make  func(path string)
+		keyed bool
+		want  bool
+	}{
+		{"damaged", func(p string) { write(t, p, state()[:40], 0o600) }, true, true},
+		{"empty, and no private key", func(p string) { write(t, p, "", 0o600) }, false, true},
+		{"huge", func(p string) { write(t, p, strings.Repeat(" ", 100<<10), 0o600) }, true, true},
+		{"a link that leads out", func(p string) { os.Symlink("/etc/passwd", p) }, true, true},
+		{"of a newer program", func(p string) { write(t, p, state(`"version":1`, `"version":2`), 0o600) }, true, false},
+	} {
+		dir, path := stored(t)
+		record := keydir.Load(dir, keydir.Options{}).Keys[0].Record()
+		if !tt.keyed {
+			record = ""
+			os.Remove(dir + "/example.org/a.pem")
+		}
+		tt.make(path)
+		c := keydir.Change{ID: key, From: signer.Created, To: signer.Revoked, At: noon, Why: "a breach"}
+		l, err := keydir.SetState(dir, c)
+		if (err == nil) != tt.want {
+			t.Errorf("%s: %v", tt.why, err)
+		}
+		if err != nil {
+			continue
+		}
+		found := keydir.Load(dir, keydir.Options{})
+		if len(found.Gone) != 1 || len(found.Keys)+len(found.Problems)+len(found.Warnings) != 0 || len(found.Domains) != 1 {
+			t.Fatalf("%s: %+v", tt.why, found)
+		}
+		if d := cmp.Diff(l, found.Gone[0], names); d != "" || l.Why != "a breach; its state was damaged" || l.Record != record {
+			t.Errorf("%s: %+v %s", tt.why, l, d)
+		}
+	}
+}
+
+// When the private key is gone, it is still known what its record was, to be replaced.
+func TestRecordKept(t *testing.T) {
+	dir, _ := stored(t)
+	record := keydir.Load(dir, keydir.Options{}).Keys[0].Record()
+	for _, c := range []keydir.Change{
+		{From: signer.Active, To: signer.Revoked}, {From: signer.Active, To: signer.Revoked},
+		{From: signer.Revoked, To: signer.Removed},
+	} {
+		c.ID, c.At = id(t, "example.org", "a"), noon
+		l, err := keydir.SetState(dir, c)
+		if err != nil || l.Record != record {
+			t.Errorf("%v: %q, %v", c.To, l.Record, err)
+		}
+		if found := keydir.Load(dir, keydir.Options{}); len(found.Gone) != 1 || found.Gone[0].Record != record {
+			t.Errorf("%v: %+v", c.To, found)
+		}
+	}
+}
+
 // Nothing is written where a link leads out of the directory.
 func TestWriteInside(t *testing.T) {
 	dir, outside := keyDir(t), keyDir(t)
