@@ -24,6 +24,7 @@ type heldKeys struct {
 	kept    []signer.ID // keys that go on as they were, though their files are gone or cannot be used
 	broken  []error     // files and directories that cannot be used, and selectors named in vain
 	weak    []error     // keys that work and should be replaced
+	secrets error       // why records are not changed, though the configuration names zones; nil: they are
 	keyless []string    // From domains, as in [[domain]], that should be signed for and cannot be
 }
 
@@ -33,7 +34,7 @@ func loadKeys(cfg *config.Config, k known) *heldKeys {
 	found := keydir.Load(cfg.Signing.Keys, keydir.Options{Known: k.lives})
 	if k.hands != nil {
 		for i, key := range found.Keys {
-			found.Keys[i] = key.Through(k.hands)
+			found.Keys[i] = key.Through(k.hands(key.ID()))
 		}
 	}
 	kept := keep(&found, k.inUse)
@@ -105,6 +106,9 @@ func (h *heldKeys) report(log *slog.Logger, onNoKey policy.Action) {
 	for _, p := range h.broken {
 		log.Error("key problem: what is named here is not used", "err", p)
 	}
+	if h.secrets != nil {
+		log.Error("records of keys are not changed until this is mended", "err", h.secrets)
+	}
 	for _, p := range h.weak {
 		log.Warn("key problem: this key is weak", "err", p)
 	}
@@ -140,6 +144,9 @@ func (h *heldKeys) worse(was *heldKeys) error {
 		if !slices.ContainsFunc(was.broken, func(old error) bool { return old.Error() == p.Error() }) {
 			errs = append(errs, p)
 		}
+	}
+	if h.secrets != nil && (was.secrets == nil || was.secrets.Error() != h.secrets.Error()) {
+		errs = append(errs, h.secrets)
 	}
 	for _, name := range h.keyless {
 		d, _ := mail.ParseDomain(strings.TrimPrefix(name, "*."))

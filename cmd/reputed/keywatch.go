@@ -20,17 +20,19 @@ import (
 // newWatch makes what looks after the records of the keys. It knows what it knew when the daemon stopped; what it is to
 // do comes with the setup.
 func (d *daemon) newWatch(e *env, cfg *config.Config) *watch.Watch {
+	refresh := d.refresher(e)
 	return watch.New(watch.Options{
 		Wishes: watch.Wishes{Dir: cfg.Signing.Keys},
 		Looker: keyLooker{newLookerVia(e, cfg)},
+		Poll:   5 * time.Second / time.Duration(min(max(e.haste, 1), 100)),
 		State:  filepath.Join(cfg.StateDir, "watch.json"),
 		Selector: func(_ mail.Domain, at time.Time) (mail.Domain, error) {
 			now := d.current.Load().cfg
 			return now.Signing.Selector.Selector(at, randomLabel(), now.Hostname)
 		},
 		Event:  d.keyEvent,
-		Keys:   func() { d.refresh(e, "key files have changed") },
-		Unseen: func(map[signer.ID]bool) { d.refresh(e, "what the DNS shows of keys has changed") },
+		Keys:   func() bool { return refresh("key files have changed") },
+		Unseen: func(map[signer.ID]bool) bool { return refresh("what the DNS shows of keys has changed") },
 		Speed:  e.haste,
 	})
 }
@@ -58,14 +60,11 @@ type keyLooker struct{ looker *dkim.Looker }
 
 // Look is watch.Looker.
 func (l keyLooker) Look(ctx context.Context, k watch.Key) watch.Look {
-	want := dkim.Want{Domain: k.ID.Domain, Selector: k.ID.Selector}
-	var seen dkim.Seen
-	if record, err := dkim.Parse(k.Record); err == nil && record.Public != nil {
-		want.Public = record.Public
-		seen = l.looker.Look(ctx, want)
-	} else {
-		seen = l.looker.Look(ctx, want).Remains()
+	record, err := dkim.Parse(k.Record)
+	if err != nil { // of a key that was revoked, as the state file has it
+		return watch.Look{Reason: "what its record was is not known any more: " + err.Error()}
 	}
+	seen := l.looker.Look(ctx, dkim.Want{Domain: k.ID.Domain, Selector: k.ID.Selector, Public: record.Public})
 	return watch.Look{
 		Sighting: sightings[seen.Sighting], Lagging: len(seen.Lagging) > 0,
 		Result: string(seen.Result), Via: string(seen.Via), Reason: seen.Reason, Advice: seen.Advice,
@@ -92,10 +91,26 @@ func (d *daemon) keyEvent(ev watch.Event) {
 	d.log.LogAttrs(context.Background(), level, ev.String(), attrs...)
 }
 
+// refresher gives what reads the keys again when they have changed, and tells whether it could. That it cannot is said
+// once for each reason.
+func (d *daemon) refresher(e *env) func(why string) bool {
+	said := ""
+	return func(why string) bool {
+		err := d.refresh(e, why)
+		if err == nil {
+			said = ""
+		} else if text := err.Error(); text != said {
+			said = text
+			d.log.Error("keys as before, until they can be read again", "why", why, "err", err)
+		}
+		return err == nil
+	}
+}
+
 // refresh reads the keys again, with the configuration as it is. Nobody has said that all is in order, as at a reload: so
 // keys that are not found go on, but for those that were revoked, and the trouble of one domain keeps nothing from the
-// others.
-func (d *daemon) refresh(e *env, why string) {
+// others. Records are changed with the secrets that were read then.
+func (d *daemon) refresh(e *env, why string) error {
 	d.changing.Lock()
 	defer d.changing.Unlock()
 	was := d.current.Load()
@@ -104,9 +119,9 @@ func (d *daemon) refresh(e *env, why string) {
 		err = s.keys.err
 	}
 	if err != nil {
-		d.log.Error("keys as before: their directory cannot be read", "why", why, "err", err)
-		return
+		return err
 	}
+	s.keyWishes.Publisher, s.keys.secrets = was.keyWishes.Publisher, was.keys.secrets
 	d.current.Store(s)
 	for _, p := range s.keys.broken {
 		if !slices.ContainsFunc(was.keys.broken, func(old error) bool { return old.Error() == p.Error() }) {
@@ -125,4 +140,5 @@ func (d *daemon) refresh(e *env, why string) {
 	if err := d.lists.Set(s.wishes); err != nil {
 		d.log.Warn("not everything is watched at block lists", "err", err)
 	}
+	return nil
 }

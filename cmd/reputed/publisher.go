@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"time"
 
 	"reputed/cmd/reputed/internal/config"
 	"reputed/policy/dns"
+	"reputed/signer"
 	"reputed/signer/publish"
 )
 
@@ -29,6 +31,22 @@ func newPublisher(e *env, cfg *config.Config) (*publish.Publisher, error) {
 		})
 	}
 	return publish.New(o)
+}
+
+// latePublisher stands in for a publisher that could not be made. It tries again each time, so that a secret that is
+// mended counts at once.
+type latePublisher struct {
+	env *env
+	cfg *config.Config
+}
+
+// Bring is watch.Publisher.
+func (l latePublisher) Bring(ctx context.Context, c signer.RecordChange) (signer.Outcome, error) {
+	p, err := newPublisher(l.env, l.cfg)
+	if err != nil {
+		return signer.Elsewhere, err
+	}
+	return p.Bring(ctx, c)
 }
 
 // tsigSecret gives the secret of an entry, from its file if that is where it is. A file that others can read is not

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -222,6 +223,94 @@ func TestRefresh(t *testing.T) {
 	d.refresh(r.env, "a test")
 	if more := r.log.String()[before:]; more != "" {
 		t.Errorf("told twice: %s", more)
+	}
+}
+
+// The secret of a zone that may be changed is of no use: that keeps no key out, and none in, but at a reload that brings
+// it. What was in use goes on; what was not is tried again by itself.
+func TestSecretFault(t *testing.T) {
+	const secret = "c2VjcmV0IHNlY3JldCBzZWNyZXQ="
+	file := filepath.Join(t.TempDir(), "secret")
+	put := func(mode os.FileMode) {
+		if err := errors.Join(os.WriteFile(file, []byte(secret), 0o600), os.Chmod(file, mode)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	toml := fmt.Sprintf(`[dns]
+servers = ["127.0.0.1:1"]
+timeout = "100ms"
+[[signing.publish]]
+zone = "a.example"
+tsig_name = "reputed"
+tsig_secret_file = %q
+`, file)
+	bring := func(r *running) error {
+		_, err := r.daemon.current.Load().keyWishes.Publisher.Bring(t.Context(), signer.RecordChange{
+			ID: signer.ID{Domain: domain(t, "a.example"), Selector: domain(t, "s1")}, Own: "v=DKIM1; p=AA==",
+		})
+		return err
+	}
+	const fault = "mode 0644 lets others at the secret"
+	faulty := func(err error) bool { return err != nil && strings.Contains(err.Error(), fault) }
+	t.Run("after the start", func(t *testing.T) {
+		put(0o600)
+		r := startRunning(t, toml, "a.example/s1", "b.example/s1")
+		put(0o644)
+		r.revoke("b.example/s1")
+		r.must(r.daemon.refresh(r.env, "a test"))
+		if got := keyNames(r.daemon.current.Load().keys.ring); got != "a.example/s1/ed25519-sha256" {
+			t.Errorf("signs with %s", got)
+		}
+		if err := bring(r); faulty(err) {
+			t.Error("the secret that was in use is not any more")
+		}
+		for range 2 {
+			if err := r.reload(); !faulty(err) {
+				t.Errorf("a reload would have lost the secret: %v", err)
+			}
+		}
+		put(0o600)
+		r.must(r.reload())
+	})
+	t.Run("at the start", func(t *testing.T) {
+		put(0o644)
+		r := startRunning(t, toml, "a.example/s1")
+		if got := r.log.String(); !strings.Contains(got, fault) || !strings.Contains(got, "records of keys are not changed") {
+			t.Errorf("nothing is said of it: %s", got)
+		}
+		if err := bring(r); !faulty(err) {
+			t.Errorf("%v", err)
+		}
+		r.key("b.example/s1")
+		r.must(r.reload()) // it is no worse
+		if got := len(r.daemon.current.Load().keys.ring.Keys()); got != 2 {
+			t.Errorf("%d keys", got)
+		}
+		put(0o600)
+		if err := bring(r); err == nil || faulty(err) { // nobody answers
+			t.Errorf("mended, and %v", err)
+		}
+	})
+}
+
+// That the keys cannot be read is said once, with the reason, and it is tried again until they can.
+func TestRefreshAgain(t *testing.T) {
+	r := startRunning(t, "", "a.example/s1")
+	refresh := r.daemon.refresher(r.env)
+	r.must(os.Rename(r.path(""), r.path("")+".old"))
+	r.must(os.WriteFile(r.path(""), nil, 0o600))
+	r.log.Reset()
+	if refresh("a test") || refresh("a test") {
+		t.Error("a file was read as a directory")
+	}
+	if got := r.log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "not a directory") {
+		t.Error(got)
+	}
+	r.must(os.Remove(r.path("")))
+	r.must(os.Rename(r.path("")+".old", r.path("")))
+	r.key("b.example/s1")
+	if !refresh("a test") || len(r.daemon.current.Load().keys.ring.Keys()) != 2 {
+		t.Errorf("mended: %s", r.log)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"reputed/cmd/reputed/internal/config"
+	"reputed/signer"
 	"reputed/signer/libcrypto"
 )
 
@@ -21,15 +22,21 @@ func newRSAMaker(log *slog.Logger) *rsaMaker {
 	return &rsaMaker{log: log, open: sync.OnceValues(libcrypto.Open)}
 }
 
+// rsaHands gives the hands that the private half of a key is put into.
+type rsaHands func(signer.ID) func(*rsa.PrivateKey) crypto.Signer
+
 // hands gives the hands that private keys are put into; nil: they stay with crypto/rsa.
-func (m *rsaMaker) hands(want config.RSA) (func(*rsa.PrivateKey) crypto.Signer, error) {
+func (m *rsaMaker) hands(want config.RSA) (rsaHands, error) {
 	if want == config.Go {
 		return nil, nil
 	}
 	library, err := m.open()
 	switch {
 	case err == nil:
-		return func(key *rsa.PrivateKey) crypto.Signer { return library.Signer(key, m.failed) }, nil
+		return func(id signer.ID) func(*rsa.PrivateKey) crypto.Signer {
+			failed := func(err error) { m.failed(id, err) }
+			return func(key *rsa.PrivateKey) crypto.Signer { return library.Signer(key, failed) }
+		}, nil
 	case want == config.Auto:
 		return nil, nil
 	}
@@ -38,8 +45,8 @@ func (m *rsaMaker) hands(want config.RSA) (func(*rsa.PrivateKey) crypto.Signer, 
 }
 
 // failed logs that the library is of no use for a key. Its mail is signed all the same.
-func (m *rsaMaker) failed(err error) {
-	m.log.Error("libcrypto fails, so crypto/rsa signs", "err", err)
+func (m *rsaMaker) failed(id signer.ID, err error) {
+	m.log.Error("libcrypto fails, so crypto/rsa signs", "key", id.Domain.String()+"/"+id.Selector.String(), "err", err)
 }
 
 // name says who makes RSA signatures, for the log.

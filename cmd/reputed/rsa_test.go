@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"log/slog"
 	"strings"
@@ -9,6 +10,15 @@ import (
 	"reputed/cmd/reputed/internal/config"
 	"reputed/signer/libcrypto"
 )
+
+// What fails is named: which key it is, and why.
+func TestRSAFailure(t *testing.T) {
+	var log bytes.Buffer
+	newRSAMaker(newLog(&log, config.Logfmt)).failed(testID(t, "s1"), errors.New("no engine"))
+	if got := log.String(); !strings.Contains(got, "key=example.org/s1 ") || !strings.Contains(got, `err="no engine"`) {
+		t.Error(got)
+	}
+}
 
 // Who asks for the library by name wants to hear that it is not there; who leaves the choice to us does not.
 func TestRSAMaker(t *testing.T) {

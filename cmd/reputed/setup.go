@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto"
-	"crypto/rsa"
 	"errors"
 	"io"
 	"log/slog"
@@ -39,14 +37,14 @@ type setup struct {
 type known struct {
 	resolver dns.Resolver
 	listed   func(netip.Addr) []dnsbl.Listing
-	lives    map[signer.ID]signer.Life           // of keys, for those whose state cannot be read
-	unseen   map[signer.ID]bool                  // keys that nobody can see
-	inUse    *heldKeys                           // whose keys go on if they are not found; nil: none
-	hands    func(*rsa.PrivateKey) crypto.Signer // that RSA keys are put into; nil: they stay in those of crypto/rsa
+	lives    map[signer.ID]signer.Life // of keys, for those whose state cannot be read
+	unseen   map[signer.ID]bool        // keys that nobody can see
+	inUse    *heldKeys                 // whose keys go on if they are not found; nil: none
+	hands    rsaHands                  // that RSA keys are put into; nil: they stay in those of crypto/rsa
 }
 
-// newSetup reads the keys, and the secrets of zones that may be changed. It fails where one of those cannot be used, and
-// where the program itself is broken.
+// newSetup reads the keys, and the secrets of zones that may be changed. What cannot be used of these keeps nothing else
+// out. It fails where the program itself is broken.
 func newSetup(e *env, cfg *config.Config, k known) (*setup, error) {
 	lists, err := cfg.Policy.DNSBL.Choose()
 	if err != nil {
@@ -56,9 +54,7 @@ func newSetup(e *env, cfg *config.Config, k known) (*setup, error) {
 	if cfg.Signing.OnUnpublished == config.LastGood {
 		s.keys.ring = s.keys.ring.Without(k.unseen)
 	}
-	if err := s.lookAfterKeys(e); err != nil {
-		return nil, err
-	}
+	s.lookAfterKeys(e)
 	s.dnsbl = &check.DNSBL{Listed: k.listed, Acts: lists.Acts, Reach: check.NewReach(lists.Watched, lists.Acts)}
 	s.wishes = dnsbl.Wishes{Lists: lists.Watched, Addresses: addresses(s.routes), Domains: signedDomains(s.keys.ring)}
 	ring := s.keys.ring
@@ -90,16 +86,18 @@ func newSetup(e *env, cfg *config.Config, k known) (*setup, error) {
 }
 
 // lookAfterKeys says what the watch of keys is to do.
-func (s *setup) lookAfterKeys(e *env) error {
+func (s *setup) lookAfterKeys(e *env) {
 	g := &s.cfg.Signing
 	s.keyWishes = watch.Wishes{
 		Dir: g.Keys, Rotate: time.Duration(g.Rotate), Queue: time.Duration(g.QueueLifetime), Bars: s.keys.ring.Bars,
 	}
 	p, err := newPublisher(e, s.cfg)
-	if err == nil && p != nil {
+	switch {
+	case err != nil:
+		s.keys.secrets, s.keyWishes.Publisher = err, latePublisher{e, s.cfg}
+	case p != nil:
 		s.keyWishes.Publisher = p
 	}
-	return err
 }
 
 // siteRules says what findings lead to.

@@ -14,7 +14,7 @@ const (
 	BecameUnseen Change = "unseen"    // nobody can see the record of a key that signs, or may have to
 	BecamePartly Change = "partly"    // some servers show something else
 	BecameSeen   Change = "seen"      // the record of a key can be seen again
-	HeldBack     Change = "held"      // a new key does not sign for long now, as servers cannot be asked; who can shows it
+	HeldBack     Change = "held"      // a new key does not sign for long now, as it is not seen everywhere
 	Stepped      Change = "step"      // a key has come to another state
 	Wrote        Change = "published" // the record of a key was published, emptied or removed, at the primary of its zone
 	Wanted       Change = "wanted"    // somebody has to publish, empty or remove a record
@@ -46,8 +46,8 @@ func (e Event) String() string {
 	case Stepped:
 		what = fmt.Sprintf("the key is %s now: ", e.State)
 	case HeldBack:
-		return fmt.Sprintf("key %s: it does not sign, as not every server can be asked about it: %s (%s; or, if it is to "+
-			"sign all the same: %s)", e.ID, e.Look.Reason, e.Look.Advice, Activation(e.ID))
+		return fmt.Sprintf("key %s: it does not sign, as it is not seen everywhere: %s (%s)", e.ID, e.Look.Reason,
+			Remedy(e.ID, e.Look))
 	case Wrote:
 		what = e.wrote()
 	case Wanted:
@@ -62,6 +62,15 @@ func (e Event) String() string {
 		line += " (" + e.Look.Advice + ")"
 	}
 	return line
+}
+
+// Remedy says what to do for a new key that is held back: what the look advises; or, where nothing that is known speaks
+// against the key, to have it sign all the same.
+func Remedy(id signer.ID, l Look) string {
+	if l.Undisputed() {
+		return l.Advice + "; or, if it is to sign all the same: " + Activation(id)
+	}
+	return l.Advice
 }
 
 // Activation is the command by which an operator has a new key sign that not every server can be asked about.
@@ -97,5 +106,9 @@ func (e Event) wanted() string {
 	case signer.Revocation:
 		return fmt.Sprintf("replace its record, as it is revoked: %s TXT %s", p.Name(), p.Quoted())
 	}
-	return fmt.Sprintf("publish this record: %s TXT %s", p.Name(), p.Quoted())
+	what := "publish this record"
+	if e.Reason != "" {
+		what += ", " + e.Reason
+	}
+	return fmt.Sprintf("%s: %s TXT %s", what, p.Name(), p.Quoted())
 }

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"cmp"
 	"time"
 
 	"reputed/signer"
@@ -29,7 +30,8 @@ const (
 	jitter      = 0.1                    // by which an interval may be longer
 	firstWithin = 20 * time.Second       // new keys are looked for, if they are few
 	lookPace    = 100 * time.Millisecond // between two first looks, if they are many
-	heldLong    = time.Hour              // a new key that servers hold back which cannot be asked is worth a word
+	heldLong    = time.Hour              // a new key that is not seen everywhere for so long is worth a word
+	doubtful    = 24 * time.Hour         // what servers said last outweighs the resolver while they are silent
 	soonest     = 5 * time.Minute        // between two looks for a key that signs, or has
 	latest      = 6 * time.Hour          // the same
 	quickest    = 30 * time.Second       // between two looks for a key that is to sign
@@ -50,15 +52,17 @@ type entry struct {
 	asked  time.Time // when it was last looked for; zero: never
 	next   time.Time // when to look again
 	seen   signer.Seen
-	last   Look      // the last that told something
-	looked time.Time // when that was; zero: never
+	last   Look      // the last that told something; if none did, the last
+	looked time.Time // when one told something; zero: never
 	blind  int       // looks since that told nothing
 	why    string    // why the last of them did not
+	doubt  time.Time // when servers last said that not all of them show it; zero: never, or all have shown it since
+	shown  bool      // some server has shown it
 
-	// What was told last, or was so from the beginning: of a key that signs or has signed. Of a new one it is Partly when
-	// it was told that it is held back.
+	// What was told last, or was so from the beginning: of a key that signs or has signed. Of a new one, what it was told
+	// to be held back by.
 	told   signer.Sighting
-	result string          // the Result that was told with it
+	result string          // the Result that was told with it; of a new key, "": it was not told to be held back
 	maybe  signer.Sighting // what was seen instead, and is not sure yet
 	first  time.Time       // since when
 	unseen bool            // nobody can see it
@@ -91,10 +95,23 @@ func (e *entry) judged() bool {
 
 // take takes what a look shows, and tells what is new. A look that tells nothing changes nothing.
 func (e *entry) take(l Look, now time.Time) (Event, bool) {
+	l = e.weigh(l, now)
 	if l.Sighting == signer.Unknown {
 		e.blind++
 		e.why = l.Reason
-		return Event{}, false
+		if e.looked.IsZero() {
+			e.last = l
+		}
+		if e.seen.Since.IsZero() {
+			e.seen.Since = now
+		}
+		return e.wait(now)
+	}
+	if l.Sighting >= signer.Partly {
+		e.shown = true
+		if e.wanted == signer.Published { // if it goes again, that is news
+			e.wanted = signer.None
+		}
 	}
 	if l.Sighting != e.seen.Sighting {
 		e.seen.Since = now
@@ -107,33 +124,51 @@ func (e *entry) take(l Look, now time.Time) (Event, bool) {
 	e.seen.NegativeTTL = negative
 	before := e.last.Result
 	e.last, e.looked, e.blind, e.why = l, now, 0, ""
-	switch {
-	case e.judged():
+	if e.judged() {
 		return e.judge(before, now)
-	case e.life.State.Fresh():
-		return e.wait(now)
 	}
-	return Event{}, false
+	return e.wait(now)
 }
 
-// wait tells that servers which cannot be asked have held back a new key for long: nothing that is known speaks against
-// it, and it would wait for as long as they are silent.
+// weigh tells what a look at a new key is worth. What the resolver shows while no server can be asked is no word of the
+// servers: of one that was seen without the key it says nothing.
+func (e *entry) weigh(l Look, now time.Time) Look {
+	switch {
+	case l.Sighting == signer.Unknown || !e.life.State.Fresh():
+	case l.Via != ViaResolver && (l.Sighting == signer.Nowhere || l.Lagging):
+		e.doubt = now
+	case l.Via != ViaResolver && l.Sighting == signer.Everywhere:
+		e.doubt = time.Time{}
+	case l.Via == ViaResolver && l.Sighting == signer.Everywhere && !e.doubt.IsZero() && now.Sub(e.doubt) < doubtful:
+		l.Sighting = signer.Unknown
+		l.Reason += "; when servers of the zone could be asked last, not all of them showed the key"
+	}
+	return l
+}
+
+// wait tells that a new key has been held back for long: it would wait for as long as that lasts.
 func (e *entry) wait(now time.Time) (Event, bool) {
 	switch {
-	case e.seen.Sighting != signer.Partly || e.last.Lagging:
-		e.told = signer.Unknown
+	case !e.life.State.Fresh():
 		return Event{}, false
-	case e.held() || now.Sub(e.seen.Since) < heldLong:
+	case e.seen.Sighting == signer.Everywhere:
+		e.told, e.result = signer.Unknown, ""
+		return Event{}, false
+	case e.held() && e.told == e.seen.Sighting || now.Sub(e.seen.Since) < heldLong:
 		return Event{}, false
 	}
-	e.told = signer.Partly
+	e.told, e.result = e.seen.Sighting, cmp.Or(e.last.Result, "unknown")
 	return Event{
 		Change: HeldBack, At: now, ID: e.life.ID, State: e.life.State, Look: e.last, Record: e.record,
 	}, true
 }
 
 // held tells of a new key that has long been held back, as was told.
-func (e *entry) held() bool { return e.life.State.Fresh() && e.told == signer.Partly }
+func (e *entry) held() bool { return e.life.State.Fresh() && e.result != "" }
+
+// Undisputed tells that nothing that is known speaks against a new key: it waits for servers that could not be asked,
+// and an operator who knows better may have it sign.
+func (l *Look) Undisputed() bool { return l.Sighting == signer.Partly && !l.Lagging }
 
 // judge tells whether what the last look showed is sure and new: it was seen twice, an interval apart.
 func (e *entry) judge(before string, now time.Time) (Event, bool) {
@@ -168,7 +203,7 @@ func (e *entry) judge(before string, now time.Time) (Event, bool) {
 
 // claim gives what a look says of a key that signs. A server that could not be asked proves nothing.
 func (l *Look) claim() signer.Sighting {
-	if l.Sighting == signer.Partly && !l.Lagging {
+	if l.Undisputed() {
 		return signer.Everywhere
 	}
 	return l.Sighting

@@ -55,6 +55,8 @@ type keyMemory struct {
 	Maybe    sighting      `json:"maybe,omitzero"`
 	First    time.Time     `json:"first,omitzero"`
 	Unseen   bool          `json:"unseen,omitempty"`
+	Doubt    time.Time     `json:"doubt,omitzero"`
+	Shown    bool          `json:"shown,omitempty"`
 	State    signer.State  `json:"state,omitzero"`
 	Wrote    signer.State  `json:"wrote,omitzero"`
 	Wanted   signer.State  `json:"wanted,omitzero"`
@@ -116,7 +118,7 @@ func (e *entry) remembered() *keyMemory {
 		Lagging: e.last.Lagging, Result: e.last.Result, Via: e.last.Via, Reason: e.last.Reason, Advice: e.last.Advice,
 		TTL: e.last.TTL, Negative: e.last.Negative, Looked: e.looked, Asked: e.asked, Next: e.next,
 		Told: sighting(e.told), ToldWhat: e.result, Maybe: sighting(e.maybe), First: e.first, Unseen: e.unseen,
-		State: e.life.State, Wrote: e.wrote, Wanted: e.wanted,
+		Doubt: e.doubt, Shown: e.shown, State: e.life.State, Wrote: e.wrote, Wanted: e.wanted,
 	}
 }
 
@@ -132,7 +134,8 @@ func (m *memory) restore(id signer.ID, now time.Time) *entry {
 	e := &entry{
 		record: cut(k.Record), asked: past(k.Asked, now), looked: k.Looked, first: past(k.First, now), next: k.Next,
 		told: signer.Sighting(k.Told), result: cut(k.ToldWhat),
-		maybe: signer.Sighting(k.Maybe), unseen: k.Unseen, wrote: k.Wrote, wanted: k.Wanted,
+		maybe: signer.Sighting(k.Maybe), unseen: k.Unseen, doubt: past(k.Doubt, now), shown: k.Shown,
+		wrote: k.Wrote, wanted: k.Wanted,
 	}
 	e.seen = signer.Seen{Sighting: signer.Sighting(k.Sighting), Since: past(k.Since, now), NegativeTTL: ttl(k.Old)}
 	e.last = Look{

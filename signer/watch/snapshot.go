@@ -13,13 +13,13 @@ type Standing struct {
 	Life   signer.Life
 	Record string      // its text; "": it is not known any more
 	Seen   signer.Seen // for [signer.Plan]
-	Look   Look        // the last look that told something
-	Looked time.Time   // when that was; zero: never
+	Look   Look        // the last look that told something; if none did, the last
+	Looked time.Time   // when one told something; zero: never
 	Asked  time.Time   // when it was last looked for; zero: never
 	Next   time.Time   // when it will be again
 	Blind  string      // why the last look told nothing; "": it did
 	Unseen bool        // nobody can see it, which is sure
-	Held   bool        // it is new, and has long been held back only by servers that could not be asked
+	Held   bool        // it is new, and was not seen everywhere for long; Look says by whom it is held back
 }
 
 // Counts counts what happened since the start.

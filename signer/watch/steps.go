@@ -17,6 +17,7 @@ type job struct {
 	step   signer.Step // To is None: the record is published. From is Revoked as To is: it is revoked
 	record string      // of the key
 	entry  *entry      // nil: the key is to be made
+	gone   bool        // the record was there: who took it away may have meant it, so it is not published again by us
 }
 
 // attempt is what came of a job that is not done.
@@ -53,7 +54,7 @@ func (j *job) do(ctx context.Context) answer {
 	case j.step.To != signer.None && j.move():
 		a.done, a.err = j.hand.Apply(ctx, j.step, j.record)
 		return a
-	case j.hand.Publisher == nil: // somebody else does it
+	case j.hand.Publisher == nil || j.gone: // somebody else does it
 		return a
 	}
 	c := signer.RecordChange{ID: j.step.ID, Own: j.record, Want: j.record}
@@ -152,16 +153,18 @@ func (e *entry) shows() signer.Seen {
 	return s
 }
 
-// records gives the records that are not what they should be: of keys that are to sign, until all servers show them,
-// and of those that are revoked, while any server shows them. Ours tells that we may change records.
+// records gives the records that are not what they should be: of keys that are to sign, until a server shows them, and
+// of those that are revoked, while any server shows them. Ours tells that we may change records.
 func (d *domain) records(ours bool) (jobs []*job) {
 	for _, e := range d.entries { // by age
 		s := signer.Step{ID: e.life.ID, Algorithm: e.life.Algorithm}
+		gone := false
 		switch {
 		case e.record == "":
 			continue
 		case e.life.State.Fresh() && e.seen.Sighting < signer.Partly:
-			if !ours && (e.wanted == signer.Published || e.seen.Sighting == signer.Unknown) {
+			gone = e.shown
+			if (!ours || gone) && (e.wanted == signer.Published || e.seen.Sighting == signer.Unknown) {
 				continue
 			}
 		case e.life.State == signer.Revoked && e.seen.Sighting > signer.Nowhere:
@@ -172,7 +175,7 @@ func (d *domain) records(ours bool) (jobs []*job) {
 		default:
 			continue
 		}
-		jobs = append(jobs, &job{step: s, record: e.record, entry: e})
+		jobs = append(jobs, &job{step: s, record: e.record, entry: e, gone: gone})
 	}
 	return jobs
 }
@@ -292,7 +295,11 @@ func (w *Watch) wrote(d *domain, a answer, now time.Time) {
 	}
 	if *told != about {
 		*told = about
-		w.tell(Event{Change: change, ID: j.step.ID, State: about, Record: text})
+		reason := ""
+		if j.gone {
+			reason = "which was there and is gone, if the key is to sign"
+		}
+		w.tell(Event{Change: change, ID: j.step.ID, State: about, Record: text, Reason: reason})
 	}
 }
 

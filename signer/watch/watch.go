@@ -14,8 +14,8 @@
 // # What it never does
 //
 // It is never asked anything while a message waits: what it knows is read from [Watch.Snapshot]. It lets no key sign
-// that was not seen everywhere just before. It does not publish again what was there and is gone, nor change a record
-// that is not the key's own. It makes no keys by itself, unless [Wishes.Rotate] says so.
+// that was not seen everywhere just before. It does not publish again what was there and is gone, but says so, nor does
+// it change a record that is not the key's own. It makes no keys by itself, unless [Wishes.Rotate] says so.
 //
 // # Two of them
 //
@@ -68,9 +68,10 @@ type Options struct {
 	Selector func(d mail.Domain, at time.Time) (mail.Domain, error)
 
 	// Run calls these, one at a time. They should return soon, and may call Snapshot, and Set. Nil ones are not called.
-	Event  func(Event)              // is told of every change
-	Keys   func()                   // files of keys are others, by our hand or another's: read them, and [Snapshot.Unseen]
-	Unseen func(map[signer.ID]bool) // other keys are unseen now, as [Snapshot.Unseen], and no files of keys are others
+	// Keys and Unseen tell whether it could be taken in; if not, Keys is called again soon.
+	Event  func(Event)                   // is told of every change
+	Keys   func() bool                   // files of keys are others, by whose hand ever: read them, and [Snapshot.Unseen]
+	Unseen func(map[signer.ID]bool) bool // other keys are unseen now, as [Snapshot.Unseen], and no files are others
 
 	// Speed is how many times faster than time the watch's clock goes, for demonstrations and tests with name servers of
 	// their own. 0: as time does.
@@ -248,6 +249,7 @@ const (
 	longestSleep = 10 * time.Minute
 	longestIdle  = 6 * time.Hour    // of a domain for which there is nothing to do
 	writeEvery   = 10 * time.Minute // the state file, and soon when something is told
+	tellAgain    = 10 * time.Second // in true time, of keys that could not be taken in
 )
 
 // What is done for all keys at once is done again after so long for each of them, at the earliest: what one key costs
@@ -334,11 +336,17 @@ func (w *Watch) report() {
 	}
 	unseen := w.snapshot.Load().Unseen()
 	w.mu.Unlock()
+	taken := true
 	switch {
 	case n.keys && w.o.Keys != nil:
-		w.o.Keys()
+		taken = w.o.Keys()
 	case n.unseen && w.o.Unseen != nil:
-		w.o.Unseen(unseen)
+		taken = w.o.Unseen(unseen)
+	}
+	if !taken {
+		w.mu.Lock()
+		w.news.keys, w.news.told = true, now.Add(w.clock.spans(tellAgain))
+		w.mu.Unlock()
 	}
 	if w.o.Event == nil {
 		return

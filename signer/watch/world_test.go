@@ -211,13 +211,14 @@ func newHost(t *testing.T, w *world) *host {
 			defer h.mu.Unlock()
 			h.events = append(h.events, e)
 		},
-		Keys: func() {
+		Keys: func() bool {
 			h.mu.Lock()
 			h.reads++
 			h.mu.Unlock()
 			h.build()
+			return true
 		},
-		Unseen: func(map[signer.ID]bool) { h.build() },
+		Unseen: func(map[signer.ID]bool) bool { h.build(); return true },
 	}
 	return h
 }
