@@ -48,6 +48,7 @@ var mayImport = map[string]string{
 	"cmd/reputed":                   "*",
 	"cmd/reputed-filter":            "milter/exim/filter",
 	"contrib":                       "",
+	"contrib/test/check":            "contrib/test/nameserver contrib/test/postfix contrib/test/sink",
 	"contrib/test/exim":             "contrib/test/postfix",
 	"contrib/bench":                 "milter/bridge milter/wire policy/mail policy/dns/dnstest",
 	"contrib/test/mta":              "*",
