@@ -56,7 +56,7 @@ func readKeys(cfg *config.Config) (*keySet, error) {
 	found := keydir.Load(cfg.Signing.Keys, keydir.Options{})
 	if err := found.Unreadable; err != nil {
 		if err = fmt.Errorf("the keys cannot be read: %w", err); forbidden(err) {
-			return nil, errKeys(err)
+			return nil, status{exitNoPermission, err} // which says who may
 		}
 		return nil, errNoFile(err)
 	}

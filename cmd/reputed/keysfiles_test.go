@@ -42,14 +42,14 @@ func badFiles(t *testing.T) []badFile {
 		{"a link that leads out", func(r *running, path string) {
 			r.must(os.Rename(path, r.dir+"/elsewhere.pem"))
 			r.must(os.Symlink(r.dir+"/elsewhere.pem", path))
-		}, "leads out of the key directory; links must stay inside (put a copy in its place: cp "},
+		}, "leads out of the key directory; links must stay inside (put a copy in its place: install -p -o "},
 		{"truncated", func(r *running, path string) { r.must(os.Truncate(path, 60)) },
 			"no PEM block in it; it may be cut off (put back the original from a backup, or " + another + ")"},
 		{"emptied, as by a full disk", text(""),
 			"the file is empty (put back the original from a backup, or " + another + ")"},
 		{"512 bits", text(shortKey), "RSA key of less than 1024 bits, which receivers ignore (" + another + ")"},
 		{"encrypted", text(block("ENCRYPTED PRIVATE KEY", []byte("x"))), "the key is encrypted, and nobody is there at " +
-			"night to type its passphrase (decrypt it: openssl pkey -in PATH -out PATH.new)"},
+			"night to type its passphrase (decrypt it: openssl pkey -in PATH -out PATH.new && chown "},
 		{"DSA", text(block("PRIVATE KEY", dsa)), "a DSA key, which DKIM does not know (" + another + ")"},
 		{"DSA in the old way", text(block("DSA PRIVATE KEY", []byte("x"))),
 			"a DSA key, which DKIM does not know (" + another + ")"},

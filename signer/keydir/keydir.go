@@ -15,8 +15,8 @@
 //
 // # Security
 //
-// A key file must belong to the user who runs the daemon or to root, and nobody else may read it, nor write to the
-// directories above it. Links that lead out of the directory are not followed. No error, and nothing else that leaves
+// A key file must belong to the user who runs the daemon or to root, and nobody else may read it, nor own or write to the
+// directories above it. To root it is wrong as well what that user cannot read. Links that lead out of the directory are not followed. No error, and nothing else that leaves
 // this package, holds bytes of a key.
 package keydir
 
@@ -25,14 +25,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/user"
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 
 	"reputed/policy/mail"
 	"reputed/signer"
@@ -75,31 +72,19 @@ func (f *Found) Lives() []signer.Life {
 
 // Options change what Load demands. The zero value is for the process as it runs.
 type Options struct {
-	UID   *int                      // who may own keys besides root; nil: the user, and to root who owns the directory
+	// UID may own keys besides root, and is to read them; nil: the user, and to root who owns the directory.
+	UID *int
+
 	Known map[signer.ID]signer.Life // stands in for states that cannot be read; a key that is not in it is active then
 
 	// Domain is the only one that is read; zero: all are. Of the others nothing is said.
 	Domain mail.Domain
 }
 
-// owner gives who may own keys besides root.
-func (o Options) owner(dir string) int {
-	if o.UID != nil {
-		return *o.UID
-	}
-	uid := os.Geteuid()
-	if info, err := os.Stat(dir); err == nil && uid == 0 { // root looks at the daemon's keys
-		if st, ok := info.Sys().(*syscall.Stat_t); ok {
-			uid = int(st.Uid)
-		}
-	}
-	return uid
-}
-
 // Load reads a directory of keys. One that does not exist holds none. With a directory that cannot be read the caller
 // must not go on as if it were empty: the mail of all its domains would leave unsigned.
 func Load(dir string, o Options) Found {
-	l := loader{dir: dir, uid: o.owner(dir), known: o.Known, only: o.Domain, seen: map[mail.Domain]string{}}
+	l := loader{dir: dir, access: o.access(dir), known: o.Known, only: o.Domain, seen: map[mail.Domain]string{}}
 	root, err := os.OpenRoot(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		l.found.Absent = true
@@ -118,8 +103,8 @@ func Load(dir string, o Options) Found {
 
 // loader reads one directory.
 type loader struct {
+	access
 	dir   string
-	uid   int
 	known map[signer.ID]signer.Life
 	only  mail.Domain // zero: all
 	root  *os.Root
@@ -171,7 +156,7 @@ func (l *loader) domains() {
 	}
 	for i, e := range entries {
 		part := &parts[i]
-		*part = loader{dir: l.dir, uid: l.uid, known: l.known, root: l.root}
+		*part = loader{access: l.access, dir: l.dir, known: l.known, root: l.root}
 		if d, ok := l.place(part, e.Name()); ok && usable {
 			read <- func() {
 				if part.guarded(e.Name()) && part.prepared(d, e.Name()) {
@@ -215,58 +200,13 @@ func (f *Found) add(more *Found) {
 	f.Warnings = append(f.Warnings, more.Warnings...)
 }
 
-// guarded tells whether a directory is one, and nobody else can put keys into it.
-func (l *loader) guarded(name string) bool {
-	info, err := l.root.Stat(name) // a link is followed, if it stays inside
-	if err != nil {
-		l.problem(name, reason(err), l.remedy(err, name))
-		return false
-	}
-	if !info.IsDir() {
-		l.problem(name, "not a directory; keys lie in DOMAIN/SELECTOR.pem", "move it away")
-		return false
-	}
-	if mode := info.Mode().Perm(); mode&0o022 != 0 {
-		l.problem(name, fmt.Sprintf("mode %04o lets others put keys here", mode), "chmod go-w "+l.shell(name))
-		return false
-	}
-	return true
-}
-
 // list gives the entries of a directory that are to be judged, and tells whether these are all.
 func (l *loader) list(name string, skip func(fs.DirEntry) bool) (entries []fs.DirEntry, ok bool) {
 	entries, err := fs.ReadDir(l.root.FS(), name)
 	if err != nil {
-		l.problem(name, reason(err), "let the daemon's user read it: chown "+l.owner()+" "+l.shell(name))
+		l.problem(name, reason(err), l.remedy(err, name))
 	}
 	return slices.DeleteFunc(entries, skip), err == nil
-}
-
-// unsafe tells why a file must not be trusted, and the command that mends it. Nobody else may have the rights that are
-// forbidden, for the reason that is given.
-func (l *loader) unsafe(info fs.FileInfo, path string, forbidden fs.FileMode, why string) (text, remedy string) {
-	if !info.Mode().IsRegular() {
-		return "not a regular file", "move it away"
-	}
-	if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) != l.uid && st.Uid != 0 {
-		text = fmt.Sprintf("owned by user %s, who could change it", userName(int(st.Uid)))
-		return text, "chown " + l.owner() + " " + shell(path)
-	}
-	if mode := info.Mode().Perm(); mode&forbidden != 0 {
-		return fmt.Sprintf("mode %04o %s", mode, why), "chmod 0600 " + shell(path)
-	}
-	return "", ""
-}
-
-func (l *loader) remedy(err error, name string) string {
-	switch {
-	case errors.Is(err, fs.ErrPermission):
-		return "chown " + l.owner() + " " + l.shell(name)
-	case escapes(err):
-		path := l.shell(name)
-		return "put a copy in its place: cp -pr --remove-destination \"$(readlink -f " + path + ")\" " + path
-	}
-	return ""
 }
 
 // escapes tells of a link that [os.Root] does not follow; its error has no name.
@@ -274,17 +214,6 @@ func escapes(err error) bool { return strings.Contains(err.Error(), "escapes fro
 
 // shell gives the path of what lies in the directory, for the commands in remedies.
 func (l *loader) shell(name string) string { return shell(filepath.Join(l.dir, name)) }
-
-// owner names the user who should own keys.
-func (l *loader) owner() string { return userName(l.uid) }
-
-func userName(uid int) string {
-	n := strconv.Itoa(uid)
-	if u, err := user.LookupId(n); err == nil {
-		return u.Username
-	}
-	return n
-}
 
 // shell quotes a path for the commands in remedies.
 func shell(path string) string {

@@ -130,10 +130,10 @@ func (s *shelf) alone(stem string) {
 	pem := s.shell(filepath.Join(s.name, stem+pemSuffix))
 	switch {
 	case life.State == signer.Created:
-		s.warn(name, "a key was begun here and never finished", "make another: reputed keys new "+id.Domain.String())
+		s.warn(name, "a key was begun here and never finished", "give it up: reputed keys revoke "+id.String())
 	case life.State < signer.Retiring:
 		s.problem(name, "the key is "+life.State.String()+", and its private key is not there",
-			"put back "+pem+" from a backup, or revoke the key: reputed keys revoke")
+			"put back "+pem+" from a backup, or revoke the key: reputed keys revoke "+id.String())
 	default:
 		s.found.Gone = append(s.found.Gone, life)
 	}
@@ -176,7 +176,7 @@ func (s *shelf) readState(id signer.ID, name string) (signer.Life, error) {
 		return signer.Life{}, err
 	}
 	path := filepath.Join(s.dir, name)
-	if text, remedy := s.unsafe(info, path, 0o022, "lets others change it"); text != "" {
+	if text, remedy := s.unsafe(info, name, othersWrite, "lets others change it"); text != "" {
 		return signer.Life{}, &Problem{path, text, remedy}
 	}
 	life, err := parseState(id, content)
@@ -202,7 +202,7 @@ func (s *shelf) private(id signer.ID, name string) (*signer.Key, fs.FileInfo) {
 		s.problem(name, reason(err), s.remedy(err, name))
 		return nil, nil
 	}
-	if text, remedy := s.unsafe(info, path, 0o077, "lets others at the private key"); text != "" {
+	if text, remedy := s.unsafe(info, name, othersAny, "lets others at the private key"); text != "" {
 		s.problem(name, text, remedy)
 		return nil, nil
 	}
@@ -212,7 +212,7 @@ func (s *shelf) private(id signer.ID, name string) (*signer.Key, fs.FileInfo) {
 	}
 	key := sleeping(id, text)
 	if key == nil {
-		if key, _, err = Parse(id, path, text); err != nil {
+		if key, _, err = parseKey(id, file{path, s.owner()}, text); err != nil {
 			s.found.Problems = append(s.found.Problems, err)
 			return nil, nil
 		}

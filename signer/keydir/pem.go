@@ -29,13 +29,23 @@ var (
 // Parse reads the text of a key file at a path, wherever that is. The error is a [*Problem]; it quotes nothing of the
 // text.
 func Parse(id signer.ID, path string, text []byte) (*signer.Key, crypto.Signer, error) {
+	return parseKey(id, file{path: path}, text)
+}
+
+// file is where the text of a key is from.
+type file struct {
+	path  string
+	owner string // who is to own it; "": it lies elsewhere, and is not ours to change
+}
+
+func parseKey(id signer.ID, f file, text []byte) (*signer.Key, crypto.Signer, error) {
 	private, err := parse(text)
 	var key *signer.Key
 	if err == nil {
 		key, err = signer.NewKey(id, private)
 	}
 	if err != nil {
-		return nil, nil, &Problem{path, err.Error(), keyRemedy(err, path, id)}
+		return nil, nil, &Problem{f.path, err.Error(), keyRemedy(err, f, id)}
 	}
 	return key, private, nil
 }
@@ -110,11 +120,16 @@ func unknown(der []byte) error {
 }
 
 // keyRemedy says what to do about a key that cannot be used.
-func keyRemedy(err error, path string, id signer.ID) string {
+func keyRemedy(err error, f file, id signer.ID) string {
 	another := "make a new key: reputed keys new " + id.Domain.String()
 	switch {
 	case errors.Is(err, errEncrypted):
-		return "decrypt it: openssl pkey -in " + shell(path) + " -out " + shell(path+".new")
+		plain := shell(f.path + ".new")
+		remedy := "decrypt it: openssl pkey -in " + shell(f.path) + " -out " + plain
+		if f.owner != "" {
+			remedy += " && chown " + f.owner + " " + plain + " && mv " + plain + " " + shell(f.path)
+		}
+		return remedy
 	case errors.Is(err, errEmpty), errors.Is(err, errNoPEM), errors.Is(err, errBroken):
 		return "put back the original from a backup, or " + another
 	case errors.Is(err, errPublic):

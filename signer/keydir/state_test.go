@@ -185,10 +185,11 @@ func TestStateAndKey(t *testing.T) {
 			"a.pem: the key is revoked, and its private key still lies here, where nobody needs it (rm DIR/a.pem)"},
 		{"nor if that is damaged", map[string]string{"a.json": revoked, "a.pem": ""}, 0, 1, 1, "a.pem: the key is revoked"},
 		{"an active key is lost", map[string]string{"a.json": active}, 0, 0, 1,
-			"a.json: the key is active, and its private key is not there (put back DIR/a.pem from a backup, or revoke"},
+			"a.json: the key is active, and its private key is not there (put back DIR/a.pem from a backup, or revoke " +
+				"the key: reputed keys revoke a._domainkey.example.org)"},
 		{"a retiring one is not needed", map[string]string{"a.json": retiring}, 0, 1, 1, ""},
 		{"a key was begun", map[string]string{"a.json": created}, 0, 0, 0,
-			"a.json: a key was begun here and never finished (make another: reputed keys new example.org)"},
+			"a.json: a key was begun here and never finished (give it up: reputed keys revoke a._domainkey.example.org)"},
 		{"nobody knows", map[string]string{"a.json": "{}"}, 0, 0, 1,
 			"a.json: not the state of a key, or damaged (if it is no longer known what it was, leave it"},
 		{"a note", map[string]string{"a note.json": "{}"}, 0, 0, 1, ""},
