@@ -15,6 +15,7 @@ import (
 	"reputed/policy/mail"
 	"reputed/signer"
 	"reputed/signer/keydir"
+	"reputed/signer/watch"
 )
 
 // newKey is what `keys new` was asked for.
@@ -39,6 +40,7 @@ for six characters: with {host}-{date}-{random} each host has keys of its own.
 
 The key does not sign before every server of the zone shows its record: the daemon looks, and then uses it.
 Until then mail is signed as before. In a zone of [[signing.publish]] the daemon publishes the record, too.
+Where [signing] watch is off, the daemon does neither: reputed keys publish and reputed keys activate do.
 
 With --json: an array with an object for each key: domain, selector, algorithm, bits, state, since, path and
 publish (the record: name, type, ttl, value, strings).
@@ -131,13 +133,25 @@ func adviseNew(e *env, cfg *config.Config, made []storedKey) {
 		what, named = "these records", ""
 	}
 	const then = "the daemon signs with a key when every server of its zone shows it"
-	if slices.ContainsFunc(made, func(k storedKey) bool { return !publishes(cfg, k.Publish.ID) }) {
-		fmt.Fprintf(e.stderr, "reputed: publish %s; %s\n", what, then)
-	} else {
+	ours := !slices.ContainsFunc(made, func(k storedKey) bool { return !publishes(cfg, k.Publish.ID) })
+	switch looked := cfg.Signing.Watch; {
+	case ours && looked:
 		fmt.Fprintf(e.stderr, "reputed: the daemon publishes %s, as does: reputed keys publish%s\n", what, named)
 		fmt.Fprintf(e.stderr, "reputed: %s\n", then)
+	case looked:
+		fmt.Fprintf(e.stderr, "reputed: publish %s; %s\n", what, then)
+	case ours:
+		fmt.Fprintf(e.stderr, "reputed: publish %s on every server: reputed keys publish%s\n", what, named)
+	default:
+		fmt.Fprintf(e.stderr, "reputed: publish %s on every server of the zone\n", what)
 	}
 	fmt.Fprintf(e.stderr, "reputed: to see whether they do: reputed keys verify%s\n", named)
+	if !cfg.Signing.Watch {
+		for _, k := range made {
+			fmt.Fprintf(e.stderr, "reputed: the daemon does not look, as [signing] watch is off; if they do: %s\n",
+				unwatched(k.Publish.ID))
+		}
+	}
 	ring, _ := signer.NewRing(cfg.Rules(), nil, nil) // without keys: what it lacks is no news
 	for _, k := range made {
 		if ring.Bars(k.Publish.ID) {
@@ -145,6 +159,11 @@ func adviseNew(e *env, cfg *config.Config, made []storedKey) {
 				k.Domain, k.Selector)
 		}
 	}
+}
+
+// unwatched says how a new key comes to sign where the daemon does not look after keys.
+func unwatched(id signer.ID) string {
+	return watch.Activation(id) + " --yes && systemctl reload reputed"
 }
 
 // publishes tells whether the configuration lets us change the zone that the record of a key is in.

@@ -200,6 +200,35 @@ func TestKeysRotateJSON(t *testing.T) {
 	}
 }
 
+// Where the daemon does not look after keys, nothing is said of what it would do.
+func TestKeysUnwatched(t *testing.T) {
+	const reload, looks = "systemctl reload reputed", "the daemon signs with a key when"
+	for _, config := range []string{"watch = false", "[signing]\nwatch = false\n" + may} {
+		w := newPublishWorld(t, strings.TrimPrefix(config, "[signing]\n"))
+		_, _, stderr := w.run("new", "example.org", "--selector", "n1")
+		then := "if they do: reputed keys activate example.org n1 --yes && " + reload
+		if !strings.Contains(stderr, then) || strings.Contains(stderr, looks) ||
+			strings.Contains(stderr, "the daemon publishes") {
+			t.Errorf("new: %s", stderr)
+		}
+		w.add("s1")
+		_, _, stderr = w.run("revoke", "s1", "--yes")
+		if !strings.Contains(stderr, "for the daemon to give it up: "+reload) || !strings.Contains(stderr,
+			"nothing signs for example.org then, until: reputed keys activate example.org n1 --yes && "+reload) {
+			t.Errorf("revoke: %s", stderr)
+		}
+	}
+	w := newKeysWorld(t)
+	_, _, stderr := w.run("new", "example.org")
+	if !strings.Contains(stderr, looks) || strings.Contains(stderr, reload) {
+		t.Errorf("new: %s", stderr)
+	}
+	w.add("s1")
+	if _, _, stderr = w.run("revoke", "s1", "--yes"); strings.Contains(stderr, reload) {
+		t.Errorf("revoke: %s", stderr)
+	}
+}
+
 // A key that is revoked has its record emptied where it may be changed; the key is destroyed whatever comes of that.
 func TestKeysRevokePublishes(t *testing.T) {
 	for _, tt := range []struct {

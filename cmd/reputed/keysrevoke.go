@@ -88,6 +88,9 @@ func (s *keySet) left(id signer.ID) []string {
 	}
 	for _, k := range others {
 		if k.State().Fresh() {
+			if !s.cfg.Signing.Watch {
+				return []string{fmt.Sprintf("nothing signs for %s then, until: %s", id.Domain, unwatched(k.ID()))}
+			}
 			const until = "nothing signs for %s then, until every server shows %s: reputed keys verify %s"
 			return []string{fmt.Sprintf(until, id.Domain, k.ID().Selector, k.ID())}
 		}
@@ -120,6 +123,9 @@ func revokeKey(ctx context.Context, e *env, set *keySet, id signer.ID, asJSON bo
 		return errors.Join(writeJSON(e.stdout, storedKey{keyFace: newKeyFace(life), Publish: record}), failed)
 	}
 	fmt.Fprintf(e.stderr, "reputed: revoked %s; its private key is destroyed\n", id)
+	if !set.cfg.Signing.Watch {
+		fmt.Fprintf(e.stderr, "reputed: for the daemon to give it up: systemctl reload reputed\n")
+	}
 	for _, line := range set.left(id) {
 		fmt.Fprintf(e.stderr, "reputed: %s\n", line)
 	}
