@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -28,7 +29,7 @@ func configCheckCommand(e *env) *cobra.Command {
 		Use:   "check",
 		Short: "say what is wrong with the configuration",
 		Long: `Read the configuration file as serve does, and print every error in it, each as FILE:LINE. Keys and
-sockets are not touched.
+sockets are not touched. What is no error and may bring trouble later is said, too.
 
 Exit status: 0 no errors; 66 the file cannot be read; 78 there are errors.`,
 		Args: cobra.NoArgs,
@@ -37,13 +38,17 @@ Exit status: 0 no errors; 66 the file cannot be read; 78 there are errors.`,
 }
 
 func configCheck(e *env, file string) error {
-	_, path, err := loadConfig(file)
+	cfg, path, err := loadConfig(file)
 	if found := (config.Errors)(nil); errors.As(err, &found) {
 		fmt.Fprintln(e.stderr, found) // bare, so that each line begins with FILE:LINE
 		return status{code: exitConfig}
 	}
 	if err != nil {
 		return err
+	}
+	if s := cfg.Signing.Selector.String(); !strings.Contains(s, "{random}") {
+		fmt.Fprintf(e.stderr, "reputed: signing.selector: %q gives all keys of a month one name, and none is used again: a "+
+			"second one for a domain cannot be made, as after a breach (put {random} into it)\n", s)
 	}
 	if path == "" {
 		fmt.Fprintf(e.stdout, "%s: not there, the defaults hold: ok\n", defaultConfig)

@@ -102,11 +102,15 @@ func (list *keyList) read(set *keySet, chosen []signer.Life, seen map[signer.ID]
 	steps := set.plan(list.At, sighted(seen), false)
 	for _, l := range chosen {
 		k := listedKey{keyFace: newKeyFace(l), life: l}
-		if of, asked := seen[l.ID]; asked {
+		of, asked := seen[l.ID]
+		if asked {
 			k.DNS = &of
 		}
 		if step, ok := signer.Next(steps, l.ID); ok && (seen != nil || !asksDNS(step.Needs)) {
 			next := newKeyStep(step, list.At)
+			if step.Needs == signer.EveryServer && len(of.Lagging)+len(of.Silent) == 0 { // all are at private addresses
+				next.Needs = "the world, or the resolver, to show its record"
+			}
 			k.Next = &next
 		}
 		list.Keys = append(list.Keys, k)

@@ -130,3 +130,26 @@ func TestKeysListTerminal(t *testing.T) {
 		}
 	}
 }
+
+// A new key that only servers at private addresses show does not wait for any of them.
+func TestKeysListPrivate(t *testing.T) {
+	w := newKeysWorld(t)
+	w.add("s2 created=1h")
+	set, err := openKeys(w.config)
+	w.must(err)
+	id := testID(t, "s2")
+	for _, tt := range []struct {
+		seen dkim.Seen
+		want string
+	}{
+		{dkim.Seen{Sighting: dkim.Partly}, "the world, or the resolver, to show its record"},
+		{dkim.Seen{Sighting: dkim.Partly, Silent: []string{"ns2"}}, "every server to show its record"},
+		{dkim.Seen{Sighting: dkim.Partly, Lagging: []string{"ns2"}}, "every server to show its record"},
+	} {
+		list := keyList{At: w.now}
+		list.read(set, set.lives, map[signer.ID]dkim.Seen{id: tt.seen})
+		if got := list.Keys[0].Next; got == nil || got.Needs != tt.want {
+			t.Errorf("%+v: %+v", tt.seen, got)
+		}
+	}
+}

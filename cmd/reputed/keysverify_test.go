@@ -50,6 +50,8 @@ func TestKeysVerify(t *testing.T) {
 			func(w *keysWorld) { drop(w.one); drop(w.two); drop(w.resolver) }, nil, 3},
 		{"created", "a new key is yet to be published", []string{"s2 created=1h"}, nil, nil, 1},
 		{"created-seen", "a new key is published", []string{"s2 created=1h"}, func(w *keysWorld) { w.both("s2") }, nil, 0},
+		{"created-silent", "a new key is published, and one server does not answer", []string{"s2 created=1h"},
+			func(w *keysWorld) { w.both("s2"); drop(w.two) }, nil, 1},
 		{"created-other", "a new key, and something else stands there", []string{"s2 created=1h"},
 			func(w *keysWorld) { w.both("s2 other") }, nil, 1},
 		{"retiring", "its record was taken away too early", []string{

@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"fmt"
 
 	"reputed/policy"
 	"reputed/policy/dkim"
@@ -34,7 +35,7 @@ func LookAtKey(ctx context.Context, l *dkim.Looker, k *Key) dkim.Seen {
 		return seen
 	}
 	seen = seen.Remains()
-	if k.State == keyRetiring && seen.Publish != "" { // it is there, as it should be
+	if k.State == keyRetiring && len(seen.Lagging) > 0 { // it is there, as it should be
 		seen.Publish, seen.Advice, seen.Lagging = "", "", nil
 		seen.Reason += "; whether it is the right one is not known, as the private key is gone"
 	}
@@ -75,6 +76,11 @@ func (j *KeyJudgement) needed(k *Key, seen *dkim.Seen) {
 		return
 	case shown: // some servers are silent, or something is to be said of the record
 		j.Grade = policy.Warn
+		v := seen.Resolver // who says that it is not there is heeded
+		if k.fresh() && seen.Sighting == dkim.Partly && (v == nil || v.Result == dkim.Transient || v.Result.Verifies()) {
+			j.Advice = append(j.Advice, fmt.Sprintf("or, if it is to sign all the same: reputed keys activate %s %s",
+				k.Domain, k.Selector))
+		}
 	case k.active():
 		j.Grade, j.Means = policy.Fail, "; mail that is signed with it cannot be verified"
 	case k.State == keyRetiring:
@@ -103,7 +109,7 @@ func (j *KeyJudgement) gone(k *Key, seen *dkim.Seen) {
 	if seen.Sighting == dkim.None {
 		return
 	}
-	if j.Grade, j.Publish = policy.Warn, true; k.Breached {
+	if j.Grade, j.Publish = policy.Warn, seen.Publish != ""; k.Breached {
 		j.Grade = policy.Fail // it did not end as planned
 	}
 	j.Means = "; who has the private key can still sign with it"

@@ -11,14 +11,14 @@ const revocation = "v=DKIM1; p="
 
 // Remains makes of what was seen of a key of which the public half is not known any more, how much of the world still
 // sees a key under its name. All is everybody, and None nobody, as it should be once the key was revoked; Publish is then
-// the record to put there.
+// the record to put there. Where the servers that still have one only lag behind others, there is nothing to put.
 func (s Seen) Remains() Seen {
 	var still, rid []string
 	var worst Verdict
 	note := func(host string, v Verdict) {
 		switch {
 		case v.Result == Transient:
-		case v.Result == Revoked, v.Result.Missing():
+		case gone(v.Result):
 			rid = append(rid, host)
 		case !slices.Contains(still, host):
 			still, worst = append(still, host), v
@@ -42,6 +42,7 @@ func (s Seen) Remains() Seen {
 		s.Advice = "publish the record of a revoked key at " + s.At + " in place of what is there"
 		if len(rid) > 0 {
 			s.Sighting = Partly
+			s.behind()
 		}
 	case len(rid) > 0:
 		s.Sighting, s.Advice, s.Publish = None, "", ""
@@ -49,3 +50,17 @@ func (s Seen) Remains() Seen {
 	}
 	return s
 }
+
+// behind tells of servers that only have an older copy of the zone than those that are rid of the key.
+func (s *Seen) behind() {
+	rid := s.newest(gone)
+	bad := s.newest(func(r Result) bool { return r != Transient && !gone(r) })
+	if !rid.newer(bad) {
+		return
+	}
+	s.Reason += serials(rid, bad)
+	s.Advice, s.Publish = transfer(join(s.Lagging), rid.Host, bad.Zone), ""
+}
+
+// gone tells that no key stands there any more.
+func gone(r Result) bool { return r == Revoked || r.Missing() }

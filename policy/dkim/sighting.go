@@ -44,8 +44,7 @@ func (s *Seen) somewhere(shown []string) {
 		bad := s.newest(func(r Result) bool { return r != Transient && !r.Verifies() })
 		s.Result = bad.Verdict.Result
 		s.Reason += fmt.Sprintf("; %s does not: %s%s", join(s.Lagging), bad.Verdict.Reason, serials(good, bad))
-		s.Advice = fmt.Sprintf("wait until %s has the zone as %s has it; if it does not come, have it transfer "+
-			"the zone (rndc retransfer %s, knotc zone-retransfer %s)", join(s.Lagging), good.Host, bad.Zone, bad.Zone)
+		s.Advice = transfer(join(s.Lagging), good.Host, bad.Zone)
 		if bad.newer(good) {
 			s.Advice = fmt.Sprintf("undo the change of %s that %s has, or the other servers take it over: put the record of "+
 				"the key back at %s", bad.Zone, bad.Host, s.At)
@@ -53,6 +52,12 @@ func (s *Seen) somewhere(shown []string) {
 	}
 	s.silent()
 	s.private()
+}
+
+// transfer advises how servers that lag come to have the zone as another one has it.
+func transfer(lagging, good, zone string) string {
+	return fmt.Sprintf("wait until %s has the zone as %s has it; if it does not come, have it transfer the zone "+
+		"(rndc retransfer %s, knotc zone-retransfer %s)", lagging, good, zone, zone)
 }
 
 // newest gives, of the verdicts that fit, the one of the newest copy of the zone: of that of the first of them.

@@ -92,7 +92,7 @@ func TestBulk(t *testing.T) {
 		for {
 			pass(time.Minute)
 			n := h.Snapshot().Counts.Steps
-			if took = time.Since(began); n == 2*fresh || took > 2*time.Hour { // published and active: files that came later sign on
+			if took = time.Since(began); n == 2*fresh || took > 2*time.Hour { // published and active
 				break
 			}
 		}
