@@ -112,9 +112,7 @@ func (h *heldKeys) report(log *slog.Logger, onNoKey policy.Action) {
 	for _, p := range h.weak {
 		log.Warn("key problem: this key is weak", "err", p)
 	}
-	fate := map[policy.Action]string{
-		policy.Log: "leaves unsigned", policy.Defer: "is deferred", policy.Reject: "is refused",
-	}[onNoKey]
+	fate := keylessFate(onNoKey)
 	for _, name := range h.keyless {
 		log.Error("no usable key: mail from this domain "+fate+" until there is one", "domain", name, "directory", h.dir)
 	}
@@ -124,6 +122,13 @@ func (h *heldKeys) report(log *slog.Logger, onNoKey policy.Action) {
 				"key", k.ID().Domain.String()+"/"+k.ID().Selector.String(), "see", "reputed keys list")
 		}
 	}
+}
+
+// keylessFate says what becomes of mail for which there should be a key.
+func keylessFate(onNoKey policy.Action) string {
+	return map[policy.Action]string{
+		policy.Log: "leaves unsigned", policy.Defer: "is deferred", policy.Reject: "is refused",
+	}[onNoKey]
 }
 
 // worse tells what would be worse than it was. What was wrong before is no reason: it would keep the good keys of other

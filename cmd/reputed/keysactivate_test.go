@@ -100,6 +100,9 @@ func TestKeysActivatePlan(t *testing.T) {
 	}
 	seen := map[signer.ID]signer.Seen{testID(t, "s2"): {Sighting: signer.Partly}, testID(t, "s1"): {Sighting: signer.Partly}}
 	all := lives(t, w.dir)
+	for i := range all {
+		all[i].Came = all[i].Made() // its file is of today, and the clock is not
+	}
 	step, ok := signer.Next(signer.Plan(w.now, all, seen, signer.PlanOptions{}), testID(t, "s1"))
 	if !ok || step.To != signer.Retiring || !step.Due(w.now) {
 		t.Fatalf("%+v", step)

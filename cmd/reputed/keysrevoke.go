@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"reputed/cmd/reputed/internal/config"
 	"reputed/signer"
 	"reputed/signer/keydir"
 )
@@ -95,8 +96,8 @@ func (s *keySet) left(id signer.ID) []string {
 			return []string{fmt.Sprintf(until, id.Domain, k.ID().Selector, k.ID())}
 		}
 	}
-	const alone = "nothing signs for %s then; before or after it: reputed keys new %s"
-	return []string{fmt.Sprintf(alone, id.Domain, id.Domain)}
+	const alone = "nothing signs for %s then, and its mail %s (signing.on_no_key); before or after it: reputed keys new %s"
+	return []string{fmt.Sprintf(alone, id.Domain, keylessFate(s.cfg.Signing.OnNoKey), id.Domain)}
 }
 
 // revokeKey does it, from whatever state the key is in.
@@ -117,7 +118,7 @@ func revokeKey(ctx context.Context, e *env, set *keySet, id signer.ID, asJSON bo
 	if err != nil {
 		return errKeys(err)
 	}
-	ours, failed := emptyRecord(ctx, e, set, id)
+	ours, failed := emptyRecord(ctx, e, set.cfg, life)
 	record := signer.Publication{ID: id, Text: signer.Revocation}
 	if asJSON {
 		return errors.Join(writeJSON(e.stdout, storedKey{keyFace: newKeyFace(life), Publish: record}), failed)
@@ -140,14 +141,10 @@ func revokeKey(ctx context.Context, e *env, set *keySet, id signer.ID, asJSON bo
 
 // emptyRecord has the record of a key say that it is revoked, where we may change it. The key is gone, whatever comes
 // of that.
-func emptyRecord(ctx context.Context, e *env, set *keySet, id signer.ID) (ours bool, err error) {
-	record := ""
-	if k := set.key(id); k != nil {
-		record = k.Record()
-	}
-	publisher, err := newPublisher(e, set.cfg)
+func emptyRecord(ctx context.Context, e *env, cfg *config.Config, l signer.Life) (ours bool, err error) {
+	publisher, err := newPublisher(e, cfg)
 	if publisher != nil && err == nil {
-		ours, err = publisher.Revoke(ctx, id, record)
+		ours, err = publisher.Revoke(ctx, l.ID, l.Record)
 	}
 	if err != nil {
 		return false, status{exitFailed, fmt.Errorf("the key is destroyed, and its record is not changed: %w", err)}
