@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"reputed/signer"
@@ -51,6 +52,20 @@ func SetState(dir string, c Change) (signer.Life, error) { return writer{dir: di
 // Destroy removes the private key of a key that is revoked, if it is still there, or there again. What is known of the
 // key stays, so that its selector is not used again.
 func Destroy(dir string, id signer.ID) error { return writer{dir: dir}.destroy(id) }
+
+// Lock keeps others from making keys in a directory, which must exist, until it is unlocked or the process ends. Changes of
+// keys that are there go on. It waits as they do: when it does not get the lock, the error is [ErrBusy].
+func Lock(dir string) (unlock func(), err error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := flock(f, dir, lockWait); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return func() { f.Close() }, nil
+}
 
 // writer changes a directory. Its methods do what the functions of the package say.
 type writer struct {

@@ -1,6 +1,7 @@
 package keydir
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -132,7 +133,7 @@ func (p *place) settle(create bool) (err error) {
 	if p.lock, err = p.root.Open("."); err != nil {
 		return err
 	}
-	if err := p.flock(); err != nil {
+	if err := flock(p.lock, p.path("."), cmp.Or(p.wait, lockWait)); err != nil {
 		return err
 	}
 	if create {
@@ -156,20 +157,16 @@ func (p *place) settle(create bool) (err error) {
 }
 
 // flock waits for the lock, which ends with the process, whatever ends that.
-func (p *place) flock() error {
-	wait := p.wait
-	if wait == 0 {
-		wait = lockWait
-	}
+func flock(f *os.File, path string, wait time.Duration) error {
 	for end := time.Now().Add(wait); ; time.Sleep(lockPoll) {
-		err := syscall.Flock(int(p.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		switch {
 		case err == nil:
 			return nil
 		case !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR):
-			return fmt.Errorf("%s: cannot be locked: %w", p.path("."), err)
+			return fmt.Errorf("%s: cannot be locked: %w", path, err)
 		case time.Now().After(end):
-			return fmt.Errorf("%s: %w, for %v already", p.path("."), ErrBusy, wait)
+			return fmt.Errorf("%s: %w, for %v already", path, ErrBusy, wait)
 		}
 	}
 }

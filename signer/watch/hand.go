@@ -6,11 +6,8 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
-	"errors"
 	"fmt"
-	"os"
 	"strings"
-	"syscall"
 	"time"
 
 	"reputed/policy/mail"
@@ -24,6 +21,8 @@ type Hand struct {
 	UID       *int             // who may own keys besides root, as [keydir.Options] has it
 	Publisher Publisher        // changes records; nil: somebody else does
 	Now       func() time.Time // nil: time.Now
+
+	Known map[signer.ID]signer.Life // stands in for states that cannot be read, as [keydir.Options] has it
 
 	// Selector names a new key; nil: by date and at random, as s202611-k7f3q9.
 	Selector func(d mail.Domain, at time.Time) (mail.Domain, error)
@@ -108,14 +107,17 @@ func (h *Hand) set(s signer.Step) (Done, error) {
 	return Done{Life: life}, err
 }
 
-// create makes a key, if there is still none on its way. Others who do the same wait for us, or we give way.
+// create makes a key, if there is still none on its way. Who does the same waits for the other, or gives way.
 func (h *Hand) create(s signer.Step) (Done, error) {
-	unlock, err := h.lock()
+	unlock, err := keydir.Lock(h.Dir)
 	if err != nil {
 		return Done{}, err
 	}
 	defer unlock()
-	found := keydir.Load(h.Dir, keydir.Options{UID: h.UID})
+	found := keydir.Load(h.Dir, keydir.Options{UID: h.UID, Known: h.Known, Domain: s.ID.Domain})
+	if found.Unreadable != nil { // there may be one on its way
+		return Done{}, found.Unreadable
+	}
 	for _, l := range found.Lives() {
 		if l.ID.Domain == s.ID.Domain && l.Algorithm == s.Algorithm && l.State.Fresh() {
 			return Done{}, fmt.Errorf("%w: %s is on its way already", keydir.ErrMoved, l.ID)
@@ -144,22 +146,6 @@ func (h *Hand) create(s signer.Step) (Done, error) {
 	life := key.Life()
 	life.State = signer.None
 	return Done{Life: life.Enter(signer.Created, at, s.Because), Path: path, Record: key.Record()}, nil
-}
-
-// lock keeps others from making keys in the directory: flock(2) on it, which ends with the process.
-func (h *Hand) lock() (unlock func(), err error) {
-	f, err := os.Open(h.Dir)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%s: %w", h.Dir, keydir.ErrBusy)
-		}
-		return nil, fmt.Errorf("%s: cannot be locked: %w", h.Dir, err)
-	}
-	return func() { f.Close() }, nil
 }
 
 // NewSelector gives a name that sorts by time and cannot be guessed, so that nobody learns from the DNS which keys will

@@ -97,10 +97,18 @@ func TestApplyMoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	birth := signer.Step{ID: signer.ID{Domain: id.Domain}, Algorithm: signer.RSA, Bits: 2048, To: signer.Created}
-	if _, err := hand.Apply(context.Background(), birth, ""); !errors.Is(err, keydir.ErrBusy) {
-		t.Errorf("somebody else is making a key: %v", err)
-	}
-	lock.Close()
+	synctest.Test(t, func(t *testing.T) {
+		if _, err := hand.Apply(t.Context(), birth, ""); !errors.Is(err, keydir.ErrBusy) {
+			t.Errorf("somebody else is making a key, for long: %v", err)
+		}
+		go func() {
+			time.Sleep(time.Second)
+			lock.Close()
+		}()
+		if _, err := hand.Apply(t.Context(), birth, ""); err != nil {
+			t.Errorf("somebody else has made a key: %v", err)
+		}
+	})
 	hand.Dir = filepath.Join(h.dir, "nowhere")
 	if _, err := hand.Apply(context.Background(), birth, ""); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
@@ -146,6 +154,29 @@ func TestApplyCreate(t *testing.T) {
 	_, err := hand.Apply(t.Context(), signer.Step{ID: other, To: signer.Created}, "")
 	if !errors.Is(err, signer.ErrKeyType) {
 		t.Error(err)
+	}
+}
+
+// No second key is made where one is on its way, though its state can be read no more; nor where that cannot be known.
+// What is wrong with other domains does not matter.
+func TestApplyCreateOnce(t *testing.T) {
+	h := newHost(t, &world{})
+	id := h.key("s1", signer.Created, time.Hour).ID()
+	place := filepath.Join(h.dir, "example.org")
+	if err := os.WriteFile(filepath.Join(place, "s1.json"), []byte("damaged"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(h.dir, "other.example"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	birth := signer.Step{ID: signer.ID{Domain: id.Domain}, Algorithm: signer.Ed25519, To: signer.Created}
+	hand := watch.Hand{Dir: h.dir, Known: map[signer.ID]signer.Life{id: {ID: id, State: signer.Created}}}
+	if _, err := hand.Apply(t.Context(), birth, ""); !errors.Is(err, keydir.ErrMoved) {
+		t.Errorf("its state is damaged: %v", err)
+	}
+	hand.Dir = filepath.Join(h.dir, "other.example")
+	if _, err := hand.Apply(t.Context(), birth, ""); err == nil {
+		t.Error("no key can be read, and one is made")
 	}
 }
 

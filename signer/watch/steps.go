@@ -81,6 +81,9 @@ func (w *Watch) job(now time.Time) *job {
 			j.hand = Hand{
 				Dir: w.wishes.Dir, UID: w.wishes.UID, Publisher: w.wishes.Publisher, Now: w.clock.now, Selector: w.o.Selector,
 			}
+			if j.entry == nil {
+				j.hand.Known = w.known(d.name)
+			}
 			return j
 		}
 	}
