@@ -70,6 +70,7 @@ func (s *Signer) sign(hash []byte) ([]byte, error) {
 	}
 	sig, err := e.sign(hash)
 	s.idle <- e
+	runtime.KeepAlive(s) // or its idle engines could be freed before this one is among them
 	return sig, err
 }
 
@@ -109,10 +110,13 @@ var errLibrary = errors.New("libcrypto does not take the key")
 // newEngine hands the key over, and has a signature verified before it counts.
 func (l *Library) newEngine(key *rsa.PrivateKey) (*engine, error) {
 	e := &engine{library: l, public: &key.PublicKey}
-	der := x509.MarshalPKCS1PrivateKey(key)
+	text := x509.MarshalPKCS1PrivateKey(key)
+	defer clear(text)
+	der := make([]byte, len(text)+1) // the library leaves at behind the key: that is to be memory of ours, too
 	defer clear(der)
+	copy(der, text)
 	at := unsafe.Pointer(&der[0])
-	e.key = l.call(l.keyFromDER, 0, uintptr(unsafe.Pointer(&at)), uintptr(len(der)))
+	e.key = l.call(l.keyFromDER, 0, uintptr(unsafe.Pointer(&at)), uintptr(len(text)))
 	runtime.KeepAlive(der)
 	if e.key == 0 {
 		l.call(l.clearErrors)
