@@ -204,7 +204,7 @@ func TestDKIMFlags(t *testing.T) {
 		{"strict, and it does not", own + "; t=s", own + "; t=s", false, "none", policy.Pass, "", ""},
 		{"an old tag", own + "; g=*", own + "; g=*", false, "odd", policy.Warn, "g=", line},
 		{"without a version", "k=rsa; " + p, "k=rsa; " + p, false, "odd", policy.Warn, "lacks v=DKIM1", line},
-		{"the version is not first", "k=rsa; v=DKIM1; " + p, "k=rsa; v=DKIM1; " + p, false, "version", policy.Fail, "does not stand first", line},
+		{"the version is not first", "k=rsa; v=DKIM1; " + p, "k=rsa; v=DKIM1; " + p, false, "version", policy.Warn, "does not stand first", line},
 		{"not for mail", own + "; s=tlsrpt", own + "; s=tlsrpt", false, "no-email", policy.Fail, "s=tlsrpt", line},
 		{"for mail too", own + "; s=tlsrpt:email", own, false, "none", policy.Pass, "", ""},
 		{"revoked", "v=DKIM1; p=", "v=DKIM1; p=", false, "revoked", policy.Fail, "p= is empty", ""},

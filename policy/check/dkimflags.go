@@ -109,8 +109,8 @@ func (s *sighting) flaws(v shownVerdict, r *dkim.Record) (all []keyFlaw) {
 	add(r.Revoked, dkim.Revoked, policy.Fail, "p= is empty, which revokes the key, though it is in use")
 	add(len(r.Services) > 0 && !r.Email(), dkim.NoEmail, policy.Fail,
 		fmt.Sprintf("the record is not for mail (s=%s)", cut(strings.Join(r.Services, ":"))))
-	add(slices.Contains(r.Deviations, dkim.VersionLater), "version", policy.Fail,
-		"v= does not stand first: receivers must discard such a record")
+	add(slices.Contains(r.Deviations, dkim.VersionLater), "version", policy.Warn, // most receivers do not look
+		"v= does not stand first, as it must: some receivers discard such a record")
 	add(r.Has("y"), dkim.Testing, policy.Warn,
 		"the domain is testing (t=y): receivers may treat its mail as if it were not signed")
 	add(r.Has("s") && s.key.Subdomains, dkim.Strict, policy.Warn,
