@@ -51,7 +51,7 @@ func keysReport(r *live.Report, seen *watch.Snapshot) {
 		}
 		if of.Held {
 			r.KeyWatch.Held++
-			k.Remedy += "; or, if it is to sign all the same: " + watch.Activation(id)
+			k.Remedy = watch.Remedy(id, of.Look)
 		}
 	}
 }

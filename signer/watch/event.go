@@ -73,7 +73,7 @@ func Remedy(id signer.ID, l Look) string {
 	return l.Advice
 }
 
-// Activation is the command by which an operator has a new key sign that not every server can be asked about.
+// Activation is the command by which an operator has a new key sign that is not seen everywhere.
 func Activation(id signer.ID) string {
 	return fmt.Sprintf("reputed keys activate %s %s", id.Domain, id.Selector)
 }

@@ -161,7 +161,7 @@ var ofKeys = []family{
 		func(r *Report, add adder) { add(countKeys(r, func(k *Key) bool { return k.Weak })) }},
 	{"keys_unseen", "Keys whose record nobody sees, which is sure.", gauge, nil,
 		func(r *Report, add adder) { add(countKeys(r, func(k *Key) bool { return k.Unseen })) }},
-	{"keys_held", "New keys that do not sign, for long, as not every server can be asked about them.", gauge, nil,
+	{"keys_held", "New keys that do not sign, for long, as they are not seen everywhere.", gauge, nil,
 		func(r *Report, add adder) { add(countKeys(r, func(k *Key) bool { return k.Held })) }},
 	{"key_looks_total", "Looks at the records of keys.", counter, nil,
 		func(r *Report, add adder) { add(float64(r.KeyWatch.Looks)) }},

@@ -259,8 +259,8 @@ func (r *Report) ofSite() (all []Problem) {
 			all = append(all, Problem{Warning, fmt.Sprintf("nobody sees the key %s/%s: %s", k.Domain, k.Selector, k.Reason), k.Remedy})
 		}
 		if k.Held {
-			all = append(all, Problem{Warning, fmt.Sprintf("the new key %s/%s does not sign, as not every server can be asked "+
-				"about it: %s", k.Domain, k.Selector, k.Reason), k.Remedy})
+			all = append(all, Problem{Warning, fmt.Sprintf("the new key %s/%s does not sign, as it is not seen everywhere: %s",
+				k.Domain, k.Selector, k.Reason), k.Remedy})
 		}
 	}
 	return all

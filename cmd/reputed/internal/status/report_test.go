@@ -250,7 +250,7 @@ func TestHeldKey(t *testing.T) {
 		Domain: d, Selector: s, State: "created", Sighting: "partly", Held: true, Reason: "of ns2 nothing is known", Remedy: "mend it",
 	}}}
 	problems, worst := r.Problems()
-	const want = "the new key example.org/s2 does not sign, as not every server can be asked about it: of ns2 nothing is known"
+	const want = "the new key example.org/s2 does not sign, as it is not seen everywhere: of ns2 nothing is known"
 	if worst != status.Warning || len(problems) != 1 || problems[0].Text != want || problems[0].Remedy != "mend it" {
 		t.Errorf("%v: %+v", worst, problems)
 	}
