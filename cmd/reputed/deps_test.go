@@ -50,6 +50,7 @@ var mayImport = map[string]string{
 	"contrib":                       "",
 	"contrib/test/check":            "contrib/test/nameserver contrib/test/postfix contrib/test/sink",
 	"contrib/test/exim":             "contrib/test/postfix",
+	"contrib/test/faults":           "",
 	"contrib/bench":                 "milter/bridge milter/wire policy/mail policy/dns/dnstest",
 	"contrib/test/mta":              "*",
 	"contrib/test/nameserver":       "",

@@ -1,0 +1,197 @@
+//go:build integration
+
+package faults
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"reputed/contrib/test/nameserver"
+	"reputed/contrib/test/postfix"
+)
+
+// mounts runs the daemon in a mount namespace of its own, after commands that mount something in it. It wants root.
+func (d *daemon) mounts(commands string) {
+	d.t.Helper()
+	postfix.Require(d.t) // root
+	d.wrap = []string{"unshare", "--mount", "--propagation", "private", "sh", "-ec", commands + "\nexec \"$@\"", "sh"}
+}
+
+// inside gives the path by which a file that the daemon sees is reached from here.
+func (d *daemon) inside(path string) string {
+	return fmt.Sprintf("/proc/%d/root%s", d.cmd.Process.Pid, path)
+}
+
+// stateful is a daemon that has something to keep: what it knows of lists, keys, and held mail.
+func stateful(t *testing.T) *daemon {
+	t.Helper()
+	server := nameServer(t, pass+"*.bl.invalid. A 127.0.0.2\n")
+	d := newDaemon(t, t.TempDir(), fmt.Sprintf(strict, server.Addr())+`
+[policy.dnsbl]
+watch = ["local"]
+[[policy.dnsbl.list]]
+id = "local"
+zone = "bl.invalid"
+codes = { "127.0.0.2" = { meaning = "spam source", severity = "block" } }
+`, "example.org")
+	d.program = hasty
+	if err := os.MkdirAll(filepath.Join(d.dir, "state"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// unknown is mail from domains that nobody has asked about yet.
+func (d *daemon) unknown(clients int) load {
+	return load{socket: d.socket, clients: clients, message: func(int) mailing {
+		return mailing{sender: fmt.Sprintf("ann@d%d.example.org", time.Now().UnixNano())}
+	}}
+}
+
+// signs wants mail to be signed for a while, and the daemon to say what it cannot do.
+func (d *daemon) signs(t *testing.T, what string, says ...string) {
+	t.Helper()
+	from := d.mark()
+	var all tally
+	for end := time.Now().Add(20 * time.Second); ; {
+		got := d.unknown(2).count(t.Context(), 50)
+		all.add(got)
+		if len(says) == 0 || lineWith(d.since(from), says...) != "" {
+			break
+		}
+		if time.Now().After(end) {
+			t.Errorf("%s: it does not say so", what)
+			break
+		}
+	}
+	all.whole(t, what)
+	d.alive()
+	said := ""
+	if len(says) > 0 {
+		said = fmt.Sprintf("; it says %q", says[len(says)-1])
+	}
+	figure(t, what, "%d of %d signed%s", all.signed, all.sent, said)
+}
+
+// The disk with the state is full.
+func TestDiskFull(t *testing.T) {
+	d := stateful(t)
+	state := filepath.Join(d.dir, "state")
+	d.mounts("mount -t tmpfs -o size=64k,mode=0700 none " + state)
+	d.start()
+	fill := d.inside(filepath.Join(state, "filling"))
+	os.WriteFile(fill, make([]byte, 1<<20), 0o600) // as much as there is room for
+	if n, err := os.Stat(fill); err != nil || n.Size() == 0 || n.Size() >= 1<<20 {
+		t.Fatalf("the disk is not full: %v, %v", n, err)
+	}
+	d.signs(t, "disk full", "no space left on device")
+	d.signal(syscall.SIGHUP)
+	d.signs(t, "disk full, reloaded", "msg=reloaded")
+	d.stop()
+	d.start() // on a disk that is empty
+	d.signs(t, "started again after a full disk")
+	d.stop()
+}
+
+// The state directory becomes read-only, as file systems do that find themselves damaged.
+func TestReadOnly(t *testing.T) {
+	d := stateful(t)
+	state := filepath.Join(d.dir, "state")
+	d.mounts("mount -t tmpfs none " + state)
+	d.start()
+	remount := exec.Command("nsenter", "-t", fmt.Sprint(d.cmd.Process.Pid), "-m", "mount", "-o", "remount,ro", state)
+	if out, err := remount.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	d.signs(t, "state directory read-only", "read-only file system")
+	d.stop()
+}
+
+// It starts where it cannot write at all.
+func TestReadOnlyStart(t *testing.T) {
+	d := stateful(t)
+	state := filepath.Join(d.dir, "state")
+	d.mounts("mount -t tmpfs -o ro none " + state)
+	d.start()
+	d.signs(t, "started read-only", "read-only file system")
+	d.stop()
+}
+
+// resolv.conf loses its servers, as while it is written, and then is gone.
+func TestResolvConf(t *testing.T) {
+	postfix.Require(t)
+	addr := nameserver.Loopback(t)
+	zone := "@ 60 SOA ns hostmaster 1 60 60 60 1\n@ NS ns\nns A " + addr
+	zone += strings.ReplaceAll(pass, "$ORIGIN example.org.", "")
+	nameserver.StartBIND(t, nameserver.BINDOptions{
+		Dynamic: nameserver.Dynamic{Addr: addr}, Zones: map[string]string{"example.org": zone},
+	})
+	dir := t.TempDir()
+	settings := strings.ReplaceAll(strict, "servers = [%q]", "")
+	d := newDaemon(t, dir, settings, "example.org")
+	conf := filepath.Join(dir, "resolv.conf")
+	set := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set("nameserver " + addr + "\n")
+	d.mounts("mount --bind " + conf + " /etc/resolv.conf")
+	d.start()
+	d.signs(t, "resolv.conf as usual", "msg=message ", "decision=accept")
+	if line := lineWith(d.since(0), "temperror"); line != "" {
+		t.Errorf("not even then does it find the records: %s", line)
+	}
+	set("")
+	d.signs(t, "resolv.conf emptied")
+	if line := lineWith(d.since(0), "temperror"); line != "" {
+		t.Errorf("it does not go on with the servers that it had: %s", line)
+	}
+	set("nameserver 127.53.0.1\n") // where nobody is
+	d.signal(syscall.SIGHUP)
+	d.signs(t, "resolv.conf leads nowhere", "msg=message ", "temperror")
+	set("nameserver " + addr + "\n")
+	postfix.Eventually(t, "the records are found again", func() bool {
+		from := d.mark()
+		d.unknown(1).count(t.Context(), 5)
+		return lineWith(d.since(from), "temperror") == ""
+	})
+	d.stop()
+}
+
+// Nobody reads the log any more, as when journald has ended: its pipe is closed.
+func TestLogGone(t *testing.T) {
+	d := newDaemon(t, t.TempDir(), "", "example.org")
+	d.wrap = []string{"sh", "-c", `exec "$@" 2>"$0"`, filepath.Join(d.dir, "pipe")}
+	if err := syscall.Mkfifo(filepath.Join(d.dir, "pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reader := make(chan *os.File, 1)
+	go func() {
+		f, _ := os.Open(filepath.Join(d.dir, "pipe"))
+		reader <- f
+	}()
+	d.spawn()
+	f := <-reader
+	buf := make([]byte, 64<<10)
+	for text := ""; !strings.Contains(text, "msg=listening"); {
+		n, err := f.Read(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text += string(buf[:n])
+	}
+	f.Close()
+	got := load{socket: d.socket, clients: 2}.count(t.Context(), 100)
+	got.whole(t, "without a log")
+	d.alive()
+	figure(t, "nobody reads the log", "%d of %d signed", got.signed, got.sent)
+	d.stop()
+}
