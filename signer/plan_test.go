@@ -249,8 +249,8 @@ func TestPlan(t *testing.T) {
 			}},
 		{"what came after it signs beside it, however old it is",
 			[]string{"s1 created=9d published=8d active=8d", "s2 created=300d active came=1m"}, nil, signer.PlanOptions{}, nil},
-		{"and gives way to the next one", []string{"s1 created=9d published=8d active=8d", "s2 active came=1m", "s3 created=1h"},
-			[]string{"s3 everywhere 1h 1m"}, signer.PlanOptions{}, []string{
+		{"and gives way to the next one",
+			[]string{"s1 created=9d published=8d active=8d", "s2 active came=1m", "s3 created=1h"}, []string{"s3 everywhere 1h 1m"}, signer.PlanOptions{}, []string{
 				"s3 created > published 59m0s ago !",
 				"s3 published > active 59m0s ago !",
 				"s2 active > retiring 59m0s ago !",

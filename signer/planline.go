@@ -181,8 +181,8 @@ func (l *line) birth() turn {
 	return turn{by: "the new key", need: Earlier}
 }
 
-// entered gives the time since when a key signs, as far as it is known; zero: it is not. Where the clock was wrong then,
-// it is the last time that can be right.
+// entered gives the time since when a key signs, as far as it is known; zero: it is not. Where the clock was wrong
+// then, it is the last time that can be right.
 func (p *planner) entered(k Life) time.Time {
 	if t := k.Since(); !t.IsZero() && !t.After(p.now) {
 		return t

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// A key that was revoked while its zone took no update has its record emptied later: what that was is still known, though
-// the private key is gone.
+// A key that was revoked while its zone took no update has its record emptied later: what that was is still known,
+// though the private key is gone.
 func TestKeysPublishRevokedLater(t *testing.T) {
 	w := newPublishWorld(t, strings.Replace(may, "c2Vj", "d2Vj", 1)) // a secret that is none
 	w.add("s1")

@@ -62,8 +62,8 @@ func (a *access) foreign(info fs.FileInfo) bool {
 	return known && uid != a.uid && uid != 0
 }
 
-// reads tells whether the daemon's user may read a file, or what lies in a directory. Who looks without being root finds
-// out by himself.
+// reads tells whether the daemon's user may read a file, or what lies in a directory. Who looks without being root
+// finds out by himself.
 func (a *access) reads(info fs.FileInfo) bool {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok || !a.judged {
@@ -106,8 +106,8 @@ func (l *loader) guarded(name string) bool {
 	return text == ""
 }
 
-// unsafe tells why a file must not be trusted or cannot be read, and the command that mends it. Nobody else may have the
-// rights that are forbidden, for the reason that is given.
+// unsafe tells why a file must not be trusted or cannot be read, and the command that mends it. Nobody else may have
+// the rights that are forbidden, for the reason that is given.
 func (l *loader) unsafe(info fs.FileInfo, name string, forbidden fs.FileMode, why string) (text, remedy string) {
 	if !info.Mode().IsRegular() {
 		return "not a regular file", "move it away"
@@ -172,8 +172,8 @@ func (l *loader) remedy(err error, name string) string {
 		}
 		return l.give(name)
 	case escapes(err) && filepath.Dir(name) == ".": // the directory of a domain
-		return fmt.Sprintf(`put a copy in its place: from=$(readlink -f %s) && rm %[1]s && cp -pr "$from" %[1]s && chown -R %s %[1]s`,
-			path, l.owner())
+		const copied = `from=$(readlink -f %s) && rm %[1]s && cp -pr "$from" %[1]s && chown -R %s %[1]s`
+		return "put a copy in its place: " + fmt.Sprintf(copied, path, l.owner())
 	case escapes(err):
 		return fmt.Sprintf(`put a copy in its place: install -p -o %s -m 0600 "$(readlink -f %s)" %[2]s`, l.owner(), path)
 	}

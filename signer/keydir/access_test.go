@@ -38,7 +38,8 @@ func daemonDir(t testing.TB) (dir, path string) {
 	dir = filepath.Join(keyDir(t), "the keys") // a name to be quoted
 	path = dir + "/example.org/a.pem"
 	write(t, path, pemText(t, "PRIVATE KEY", pkcs8(t, edKey(t))), 0o600)
-	write(t, dir+"/example.org/a.json", state(`"state":"published"`, `"state":"active"`, `"published":`, `"active":`), 0o600)
+	active := state(`"state":"published"`, `"state":"active"`, `"published":`, `"active":`)
+	write(t, dir+"/example.org/a.json", active, 0o600)
 	chown(t, 4711, dir, dir+"/example.org", path, dir+"/example.org/a.json")
 	return dir, path
 }
@@ -62,7 +63,8 @@ func TestDaemonsKeys(t *testing.T) {
 		want string // below the directory; "": nothing is wrong
 	}{
 		{"all is the daemon's", func(dir, path string) {}, ""},
-		{"root's key", func(dir, path string) { chown(t, 0, path) }, "a.pem: user 4711, who is to read it, may not (chown 4711 "},
+		{"root's key", func(dir, path string) { chown(t, 0, path) },
+			"a.pem: user 4711, who is to read it, may not (chown 4711 "},
 		{"root's key, open to others", func(dir, path string) { chown(t, 0, path); os.Chmod(path, 0o644) },
 			"a.pem: mode 0644 lets others at the private key (chown 4711 "},
 		{"another's", func(dir, path string) { chown(t, 4712, path) },
@@ -192,7 +194,7 @@ func TestStray(t *testing.T) {
 	for _, mode := range []os.FileMode{0o700, 0o711, 0o755} {
 		os.Chmod(dir, mode)
 		for _, p := range look().Problems {
-			if strings.Contains(p.Error(), "chown") || !strings.Contains(p.Error(), "(run it as root, or as the daemon's user)") {
+			if !strings.HasSuffix(p.Error(), " (run it as root, or as the daemon's user)") {
 				t.Errorf("%o: %v", mode, p)
 			}
 		}

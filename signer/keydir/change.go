@@ -53,8 +53,8 @@ func SetState(dir string, c Change) (signer.Life, error) { return writer{dir: di
 // key stays, so that its selector is not used again.
 func Destroy(dir string, id signer.ID) error { return writer{dir: dir}.destroy(id) }
 
-// Lock keeps others from making keys in a directory, which must exist, until it is unlocked or the process ends. Changes of
-// keys that are there go on. It waits as they do: when it does not get the lock, the error is [ErrBusy].
+// Lock keeps others from making keys in a directory, which must exist, until it is unlocked or the process ends. Changes
+// of keys that are there go on. It waits as they do: when it does not get the lock, the error is [ErrBusy].
 func Lock(dir string) (unlock func(), err error) {
 	f, err := os.Open(dir)
 	if err != nil {

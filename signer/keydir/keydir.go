@@ -15,9 +15,9 @@
 //
 // # Security
 //
-// A key file must belong to the user who runs the daemon or to root, and nobody else may read it, nor own or write to the
-// directories above it. To root it is wrong as well what that user cannot read. Links that lead out of the directory are not followed. No error, and nothing else that leaves
-// this package, holds bytes of a key.
+// A key file must belong to the user who runs the daemon or to root, and nobody else may read it, nor own or write to
+// the directories above it. Root is told as well what that user cannot read. Links that lead out of the directory are
+// not followed. No error, and nothing else that leaves this package, holds bytes of a private key.
 package keydir
 
 import (

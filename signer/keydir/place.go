@@ -273,8 +273,8 @@ func lost(err error) bool {
 	return errors.Is(err, errNotState) || errors.Is(err, errRead) || err != nil && escapes(err)
 }
 
-// forgotten gives the life of a key that is to be revoked, and whose state is lost: it is where it is thought to be, and
-// may have signed.
+// forgotten gives the life of a key that is to be revoked, and whose state is lost: it is where it is thought to be,
+// and may have signed.
 func (p *place) forgotten(c Change, stem string) signer.Life {
 	l, _ := p.stateless(c.ID, stem) // there may be no private key either
 	l.State = c.From

@@ -65,7 +65,8 @@ func TestState(t *testing.T) {
 // names compares names of keys.
 var names = cmp.Comparer(func(a, b signer.ID) bool { return a == b })
 
-// A key without state is active. It was made when its file was written, which may be long before that came here. With its first step it gets a state.
+// A key without state is active. It was made when its file was written, which may be long before that came here. With
+// its first step it gets a state.
 func TestStateless(t *testing.T) {
 	dir, path := stored(t)
 	if err := os.Chtimes(dir+"/example.org/a.pem", noon, noon); err != nil {
@@ -162,7 +163,8 @@ func TestStateAndKey(t *testing.T) {
 	unused := state(`"state":"published"`, `"state":"revoked"`, `"published":`, `"revoked":`)
 	revoked := state(`"state":"published"`, `"state":"revoked"`, `"published":`,
 		`"active":"2026-11-02T11:00:00Z","revoked":`)
-	unknown := state(`"state":"published"`, `"state":"revoked"`, `"created":"2026-11-02T10:00:00Z","published":`, `"revoked":`)
+	unknown := state(`"state":"published"`, `"state":"revoked"`,
+		`"created":"2026-11-02T10:00:00Z","published":`, `"revoked":`)
 	created := state(`"state":"published"`, `"state":"created"`, `,"published":"2026-11-02T12:00:00Z"`, "")
 	retiring := state(`"state":"published"`, `"state":"retiring"`, `"published":`, `"retiring":`)
 	pem := pemText(t, "PRIVATE KEY", pkcs8(t, edKey(t)))
@@ -178,7 +180,8 @@ func TestStateAndKey(t *testing.T) {
 		{"with another key it has", map[string]string{"a.pem": pem, "a.json": state(), "b.pem": pem}, 2, 0, 1, ""},
 		{"with a trace of another too", map[string]string{"a.pem": pem, "a.json": state(), "b.json": revoked}, 1, 1, 1, ""},
 		{"one that was revoked before it signed is no trace", map[string]string{"a.json": unused}, 0, 1, 0, ""},
-		{"nor beside another that never did", map[string]string{"a.pem": pem, "a.json": state(), "b.json": unused}, 1, 1, 0, ""},
+		{"nor beside another that never did", map[string]string{"a.pem": pem, "a.json": state(), "b.json": unused}, 1, 1, 0,
+			""},
 		{"of one it is not known", map[string]string{"a.json": unknown}, 0, 1, 1, ""},
 		{"a revoked key needs no private one", map[string]string{"a.json": revoked}, 0, 1, 1, ""},
 		{"and does not sign if it is there", map[string]string{"a.json": revoked, "a.pem": pem}, 0, 1, 1,
@@ -315,7 +318,8 @@ func TestRevokeDamaged(t *testing.T) {
 		if len(found.Gone) != 1 || len(found.Keys)+len(found.Problems)+len(found.Warnings) != 0 || len(found.Domains) != 1 {
 			t.Fatalf("%s: %+v", tt.why, found)
 		}
-		if d := cmp.Diff(l, found.Gone[0], names); d != "" || l.Why != "a breach; its state was damaged" || l.Record != record {
+		d := cmp.Diff(l, found.Gone[0], names)
+		if d != "" || l.Why != "a breach; its state was damaged" || l.Record != record {
 			t.Errorf("%s: %+v %s", tt.why, l, d)
 		}
 	}
