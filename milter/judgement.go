@@ -19,7 +19,8 @@ type Judgement struct {
 	Verdict policy.Verdict // on the message as a whole; zero before Finish
 	Sending policy.Verdict // the part of it that is about the ways by which the message leaves
 
-	settled  bool               // the envelope was judged elsewhere
+	settled  bool               // the envelope was judged elsewhere, or nobody would hear a refusal
+	unasked  bool               // settled, and it was not judged
 	finished bool               // the header is complete
 	inquiry  Inquiry            // nil: nothing is asked
 	halt     context.CancelFunc // ends the inquiry; nil with it
@@ -52,6 +53,13 @@ func (j *Judgement) Begin() {
 // recipients leave, and there is neither a client to try again nor anybody to bounce to.
 func (j *Judgement) Settle(why string) { j.Class, j.Why, j.settled = policy.Ours, why, true }
 
+// SettleUnasked takes the place of Settle for a message that was taken in while nobody was there to judge it. Whose it is
+// is told here. Nothing is refused; what would have been for several From fields waits, for it cannot be signed.
+func (j *Judgement) SettleUnasked(why string) {
+	j.Settle(why)
+	j.unasked = true
+}
+
 // Recipient gives the verdict on a recipient, of whom all is filled in. It is found once for all that are alike.
 func (j *Judgement) Recipient(r *mail.Recipient) policy.Verdict {
 	if i := j.route(r); i >= 0 {
@@ -65,9 +73,7 @@ func (j *Judgement) Recipient(r *mail.Recipient) policy.Verdict {
 func (j *Judgement) Finish(more policy.Exemption) {
 	j.finished = true
 	j.Tx.Author = j.Tx.Header.ReadAuthor()
-	if !j.settled {
-		j.Class, j.Why = j.Site.Outbound.Finish(&j.Tx, j.Class, j.Why, j.Site.Own)
-	}
+	j.finishClass()
 	if j.Class != policy.Ours {
 		return
 	}
@@ -81,6 +87,31 @@ func (j *Judgement) Finish(more policy.Exemption) {
 	}
 	j.Sending = j.recipients()
 	j.Verdict = policy.Decide(j.Site.Rules, found, exempt).Join(j.Sending)
+	if v := &j.Verdict; j.unasked && j.Tx.Author.Fields > 1 && v.Action < policy.Defer {
+		v.Action, v.Rule = policy.Defer, "from"
+		v.Reply = policy.Reply{Code: 451, Enhanced: "4.6.0", Text: "message has several From fields, and cannot be signed"}
+	}
+}
+
+// finishClass tells the class, now that the header is complete. What was taken in unasked has one Received more, of the
+// MTA that took it in. Where even that is missing somebody takes them out, and the sender alone must tell: a stranger's
+// is not signed.
+func (j *Judgement) finishClass() {
+	if j.settled && !j.unasked {
+		return
+	}
+	if j.unasked {
+		switch j.Tx.Header.Count("Received") {
+		case 0:
+			if policy.CouldRelay(&j.Tx, j.Site.Own) {
+				j.Class, j.Why = policy.Relayed, "sender not ours, no Received left to tell more"
+			}
+			return
+		case 1:
+			return
+		}
+	}
+	j.Class, j.Why = j.Site.Outbound.Finish(&j.Tx, j.Class, j.Why, j.Site.Own)
 }
 
 // End ends what was asked.

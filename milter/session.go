@@ -125,8 +125,12 @@ func (s *session) mail(path string) reply {
 	s.Tx.Login, s.Tx.AuthType = s.macros["{auth_authen}"], s.macros["{auth_type}"]
 	s.Tx.Path = mail.TrimPath(path)
 	s.Tx.ReversePath, _ = mail.ParsePath(s.Tx.Path) // what is no address is in no domain of ours; Path keeps its text
-	if s.signsOnly() {
+	switch s.filtered() {
+	case askedDaemon:
 		s.Settle("exim took it in")
+		return proceed
+	case unaskedDaemon:
+		s.SettleUnasked("exim took it in, unasked")
 		return proceed
 	}
 	s.Begin()
@@ -137,13 +141,23 @@ func (s *session) mail(path string) reply {
 	return proceed
 }
 
-// filterDaemon is the {daemon_name} of our transport filter for Exim.
-const filterDaemon = "exim-filter"
+// The {daemon_name} of our transport filter for Exim: for mail that was told to be ours when Exim took it in, and for
+// mail that Exim got no answer about.
+const (
+	askedDaemon   = "exim-filter"
+	unaskedDaemon = "exim-filter-unasked"
+)
 
-// signsOnly tells that mail comes from the transport filter of Exim's. What Exim took in, it asked about then; now it
-// sends it, perhaps after an operator released it, and nothing is refused any more, for there is nobody to hear it: the
-// message is signed, or waits while this host has no key to sign it with.
-func (s *session) signsOnly() bool { return s.client.Local && s.client.Daemon == filterDaemon }
+// filtered gives the {daemon_name} of mail that comes from the transport filter of Exim's, "" of all other. What Exim
+// took in, it asked about then; now it sends it, perhaps after an operator released it, and nothing is refused any more,
+// for there is nobody to hear it: the message is signed, or waits while this host has no key to sign it with. Of what
+// Exim could not ask about, strangers' leaves as it came.
+func (s *session) filtered() string {
+	if d := s.client.Daemon; s.client.Local && (d == askedDaemon || d == unaskedDaemon) {
+		return d
+	}
+	return ""
+}
 
 // rcpt takes a recipient, or refuses it.
 func (s *session) rcpt(path string) reply {
@@ -187,14 +201,22 @@ func (s *session) field(name, value []byte) reply {
 		return s.outOfOrder("header field")
 	}
 	s.state = header
+	fields, size := mail.MaxHeaderFields, mail.MaxHeaderSize
+	if s.settled {
+		fields, size = maxSettled, maxSettled
+	}
 	h := s.Tx.Header
-	if h.Len() >= mail.MaxHeaderFields || h.Size()+len(name)+len(value) > mail.MaxHeaderSize {
+	if h.Len() >= fields || h.Size()+len(name)+len(value) > size {
 		s.Tx.Cut = true
 		return proceed
 	}
 	h.Add(name, value)
 	return proceed
 }
+
+// maxSettled bounds the header of what Exim has taken in, whatever there is: nobody would hear a refusal. It is what the
+// transport filter shows at most, 4 MiB, with a CR for each line end: lines of a header have two octets at least.
+const maxSettled = 6 << 20
 
 // endHeader judges the message, for all that counts is known by now, and begins its signature.
 func (s *session) endHeader() reply {
@@ -206,8 +228,8 @@ func (s *session) endHeader() reply {
 	if s.Class != policy.Ours {
 		return proceed
 	}
-	if s.settled && s.Tx.Cut { // Exim's ACLs do not count fields
-		s.failure = errors.New("more header fields than are signed")
+	if s.settled && s.Tx.Cut { // Exim's ACLs do not count
+		s.failure = errors.New("more header than is signed")
 		return proceed
 	}
 	if s.Verdict.Action >= policy.Defer {

@@ -2,6 +2,7 @@ package milter_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 
@@ -74,20 +75,114 @@ func TestSignsOnly(t *testing.T) {
 	}
 }
 
+// What Exim took in while nobody answered it is told apart here: a stranger's leaves as it came, ours is signed, or waits
+// where it cannot be, for nobody has refused it.
+func TestUnasked(t *testing.T) {
+	const exims, another = "Received: from x by mail.example.org", "Received: from far away"
+	tests := []struct {
+		name   string
+		sender string
+		header []string
+		class  policy.Class
+		signed bool
+		text   string // of the refusal
+	}{
+		{"a program's", "<a@example.org>", []string{exims, "From: a@example.org"}, policy.Ours, true, ""},
+		{"a program's, whose sender is not ours", "<x@elsewhere.example>", []string{exims, "From: a@example.org"}, policy.Ours,
+			true, ""},
+		{"a bounce of this host", "<>", []string{exims, "From: a@example.org"}, policy.Ours, true, ""},
+		{"sent on for a stranger", "<x@elsewhere.example>", []string{exims, another, "From: a@example.org"}, policy.Relayed,
+			false, ""},
+		{"a stranger's bounce", "<>", []string{exims, another, "From: a@example.org"}, policy.Relayed, false, ""},
+		{"sent on in our name", "<a@example.org>", []string{exims, another, "From: a@example.org"}, policy.Ours, true, ""},
+		{"Received taken out", "<a@example.org>", []string{"From: a@example.org"}, policy.Ours, true, ""},
+		{"Received taken out: perhaps a stranger's", "<x@elsewhere.example>", []string{"From: a@example.org"}, policy.Relayed,
+			false, ""},
+		{"several From fields", "<a@example.org>", []string{exims, "From: a@example.org", "From:"}, policy.Ours, false,
+			"451 4.6.0 message has several From fields"},
+		{"several of a bounce", "<>", []string{exims, "From: a@example.org", "From: b@example.org"}, policy.Ours, false,
+			"451 4.6.0 "},
+		{"several of a stranger's", "<x@elsewhere.example>", []string{exims, another, "From: a@x.example", "From:"},
+			policy.Relayed, false, ""},
+		{"more header than can be", "<a@example.org>", append([]string{exims, "From: a@example.org"}, largeFields(7<<20)...),
+			policy.Ours, false, "451 4.3.0 "},
+		{"what would be refused at SMTP time", "<a@example.org>", []string{exims, "From: bad@example.org"}, policy.Ours, true, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t, milter.Limits{}, func(s *milter.Site) {
+				s.Inquire = func(context.Context, *mail.Transaction) milter.Inquiry {
+					t.Error("the envelope is asked about")
+					return nil
+				}
+				s.Checks = []policy.Check{func(_ context.Context, tx *mail.Transaction) []policy.Finding {
+					return []policy.Finding{{Rule: "test", Result: tx.Author.Addresses[0].Local, Grade: policy.Fail}}
+				}}
+				s.Rules = []policy.Rule{{Name: "test", On: map[string]policy.Action{"bad": policy.Reject}}}
+			})
+			m := r.postfix()
+			m.macros(wire.CmdConnect, "{daemon_name}", "exim-filter-unasked")
+			m.raw(wire.Peer{Name: "localhost", Family: wire.FamilyUnix}.Append(nil))
+			m.send(wire.CmdMail, tt.sender)
+			m.want(wire.ReplyContinue)
+			m.send(wire.CmdRcpt, "<b@elsewhere.example>")
+			m.want(wire.ReplyContinue)
+			ps := m.content(tt.header, "x")
+			last := ps[len(ps)-1]
+			if refused := last.code == wire.ReplyCode; refused != (tt.text != "") || !strings.HasPrefix(last.data, tt.text) {
+				t.Fatalf("outcome %v, want %q", ps, tt.text)
+			}
+			rec := r.last(1)
+			if signed := len(rec.Signed) == 1; signed != tt.signed || signed != (len(ps) == 2) || rec.Class != tt.class {
+				t.Errorf("signed: %v, record %+v", signed, rec.Record)
+			}
+			if unasked := rec.Why == "exim took it in, unasked"; unasked != (tt.class == policy.Ours) {
+				t.Errorf("why: %s", rec.Why)
+			}
+		})
+	}
+}
+
+// largeFields gives header fields of so many octets and more.
+func largeFields(size int) []string {
+	return slices.Repeat([]string{"X: " + strings.Repeat("x", 100<<10)}, size/(100<<10)+1)
+}
+
+// Exim counts no fields: all that it takes in can be signed.
+func TestManyFields(t *testing.T) {
+	many := slices.Repeat([]string{"A:"}, mail.MaxHeaderFields+100)
+	for _, daemon := range []string{"exim-filter", "exim-filter-unasked"} {
+		for _, more := range [][]string{many, largeFields(2 * mail.MaxHeaderSize)} {
+			r := newRig(t, milter.Limits{}, nil)
+			m := r.postfix()
+			m.macros(wire.CmdConnect, "{daemon_name}", daemon)
+			m.raw(wire.Peer{Name: "localhost", Family: wire.FamilyUnix}.Append(nil))
+			m.send(wire.CmdMail, "<a@example.org>")
+			m.want(wire.ReplyContinue)
+			m.content(append([]string{"Received: x", "From: a@example.org"}, more...), "x")
+			if rec := r.last(1); len(rec.Signed) != 1 || strings.Count(rec.header, "\r\n") != len(more)+2 {
+				t.Errorf("%s: %d fields of %d, record %+v", daemon, strings.Count(rec.header, "\r\n"), len(more)+2, rec.Record)
+			}
+		}
+	}
+}
+
 // The name of the filter says nothing over the network, where anybody can be called anything.
 func TestSignsOnlyLocally(t *testing.T) {
 	for _, tt := range []struct {
-		addr string
-		port uint16
-		want byte
+		daemon string
+		addr   string
+		port   uint16
+		want   byte
 	}{
-		{"127.0.0.1", 0, wire.ReplyContinue},
-		{"203.0.113.9", 0, wire.ReplyAccept},
-		{"203.0.113.9", 4000, wire.ReplyAccept},
+		{"exim-filter", "127.0.0.1", 0, wire.ReplyContinue},
+		{"exim-filter", "203.0.113.9", 0, wire.ReplyAccept},
+		{"exim-filter", "203.0.113.9", 4000, wire.ReplyAccept},
+		{"exim-filter-unasked", "203.0.113.9", 4000, wire.ReplyAccept},
 	} {
 		r := newRig(t, milter.Limits{}, nil)
 		m := r.postfix()
-		m.macros(wire.CmdConnect, "{daemon_name}", "exim-filter")
+		m.macros(wire.CmdConnect, "{daemon_name}", tt.daemon)
 		m.connect(tt.addr, tt.port)
 		m.send(wire.CmdMail, "<x@elsewhere.example>")
 		m.want(tt.want)

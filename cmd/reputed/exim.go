@@ -23,18 +23,22 @@ func (d *daemon) newExim(e *env) *exim.Server {
 }
 
 // selector names the key that signs for a domain as d=, where Exim signs by itself: with one key, so of two it is the RSA
-// one, which everybody can verify.
-func (d *daemon) selector(domain mail.Domain) mail.Domain {
-	c := d.current.Load().keys.ring.Choose(domain)
-	if c.Status != signer.Usable || c.Domain != domain {
-		return mail.Domain{}
+// one, which everybody can verify. Without a key that can be used the mail waits, unless the operator wants it to leave.
+func (d *daemon) selector(domain mail.Domain) exim.Selector {
+	s := d.current.Load()
+	c := s.keys.ring.Choose(domain)
+	switch {
+	case c.Domain != domain:
+		return exim.Selector{}
+	case c.Status != signer.Usable:
+		return exim.Selector{Wait: s.cfg.Signing.OnNoKey >= policy.Defer}
 	}
 	for _, k := range c.Keys {
 		if strings.HasPrefix(k.Algorithm(), "rsa") {
-			return k.ID().Selector
+			return exim.Selector{Name: k.ID().Selector}
 		}
 	}
-	return c.Keys[0].ID().Selector
+	return exim.Selector{Name: c.Keys[0].ID().Selector}
 }
 
 // noted logs what was found about the way by which mail leaves that Exim took in. The line about the message, which comes

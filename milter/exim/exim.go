@@ -1,7 +1,8 @@
 // Package exim answers the questions of Exim's ACLs. Exim has no milters; but its ACLs can ask a socket with
 // ${readsocket}, and refuse, freeze or mark a message by the answer. What is answered is what a milter would answer:
 // both ask a [milter.Judgement]. Signing is not done here, for Exim may change a message after its last ACL: its
-// transport filter plays it to the milter socket, as mail of {daemon_name} exim-filter, when it leaves.
+// transport filter plays it to the milter socket, as mail of {daemon_name} exim-filter, when it leaves. What got no
+// answer here is played as mail of exim-filter-unasked: there it is told whose it is.
 //
 // # Questions
 //
@@ -24,8 +25,9 @@
 //	recipients  at data and local: they, if they leave; must be there. Between two there is a line end or a comma. At
 //	            local they may be all, without leaves: then the domains that the configuration calls local tell
 //	count       at data and local: $recipients_count, for the log
-//	from        at data and local: each From field on a line of its own, in which folds begin with white space; must be
-//	            there. $rh_from: is not that: of it, nobody can tell two fields from one that is folded
+//	from        at data and local: the From fields, with a line end between two; must be there. An empty line is an
+//	            empty field, one that begins with white space goes on with the field before it. $rh_from: is not that:
+//	            of it, nobody can tell two fields from one that is folded. Of 32 KiB and more, it is taken for cut off
 //	received    at data and local: $received_count, which counts the field that Exim adds; must be there
 //	size        at data and local: $message_size, for the log
 //
@@ -40,8 +42,10 @@
 //	HOLD ours           accept and freeze, and have it signed when it is thawed; at data and local only
 //	550 5.7.23 ...      refuse for good with this reply; any code 5xx
 //	451 4.3.0 ...       refuse for now with this reply; any code 4xx; never at local, where nobody hears it
+//	OK unasked          at local only: accept; whose it is could not be told, and is for the filter to ask again
 //
-// The selector is a word, or an empty line where nothing signs.
+// To "selector DOMAIN" it is the selector; an empty line where nothing is signed for the domain; and "!" where something
+// should be, but no key of the domain can be used: such mail must wait.
 //
 // # What it never does
 //
@@ -52,8 +56,9 @@
 //
 // # Faults
 //
-// A question that makes no sense, and a panic, are logged and answered with 451, at local with "OK ours": then the mail
-// waits in the queue, if need be, where nothing is lost. At the limit of connections the next one waits.
+// A question that makes no sense, and a panic, are logged and answered with 451, at local with "OK unasked", and of
+// selectors with "!": then the mail waits in the queue, if need be, where nothing is lost. At the limit of connections
+// the next one waits.
 //
 // # Security
 //
@@ -73,13 +78,19 @@ import (
 
 // Options make a [Server].
 type Options struct {
-	Site     func() *milter.Site           // asked for each question
-	Selector func(mail.Domain) mail.Domain // of the key that signs for a domain, zero for none; nil: there are none
-	Done     func(*policy.Record)          // told of mail, or a recipient, whose fate is known; nil: nobody is
-	Noted    func(*policy.Record)          // told what was found about the way that accepted mail leaves; nil: nobody is
-	Log      *slog.Logger                  // troubles; nil: nowhere
+	Site     func() *milter.Site        // asked for each question
+	Selector func(mail.Domain) Selector // of the key that signs for a domain; nil: there are none
+	Done     func(*policy.Record)       // told of mail, or a recipient, whose fate is known; nil: nobody is
+	Noted    func(*policy.Record)       // told what was found about the way that accepted mail leaves; nil: nobody is
+	Log      *slog.Logger               // troubles; nil: nowhere
 	Limits   Limits
 	Now      func() time.Time // nil: time.Now
+}
+
+// Selector says what a domain's mail is signed with.
+type Selector struct {
+	Name mail.Domain // of the key; zero: none
+	Wait bool        // there is none, and the mail must not leave without
 }
 
 // Limits bound what those who ask can make the server hold. A zero field stands for its default.

@@ -25,6 +25,7 @@ type asking struct {
 // answer answers a question, whatever happens meanwhile.
 func (s *Server) answer(r *Request) (text string) {
 	if r.Selects {
+		text = mustWait
 		s.guard("selector", func() { text = s.selector(r.Domain) })
 		return text
 	}
@@ -55,7 +56,11 @@ func (s *Server) selector(domain string) string {
 	if err != nil || s.opt.Selector == nil {
 		return ""
 	}
-	return s.opt.Selector(d).String()
+	found := s.opt.Selector(d)
+	if found.Wait {
+		return mustWait
+	}
+	return found.Name.String()
 }
 
 // judge gives the answer.
@@ -94,12 +99,17 @@ func (q *asking) fill() {
 	for _, value := range r.From {
 		q.header.Add([]byte("From"), []byte(value))
 	}
+	q.Tx.Cut = q.header.Size() >= maxFrom
 	q.Tx.Body = max(0, r.Size-int64(q.header.Size()))
 	q.Tx.RecipientCount = max(r.Count, len(r.Recipients))
 	for _, path := range r.Recipients[:min(len(r.Recipients), mail.MaxRecipients)] {
 		q.Tx.Recipients = append(q.Tx.Recipients, q.recipient(path))
 	}
 }
+
+// maxFrom is how much of the From fields may be there. Exim cuts $lh_from off at 64 KiB, in which colons are doubled:
+// nobody knows what stood behind that, perhaps another field.
+const maxFrom = 32 << 10
 
 // authenticated tells whether a protocol's name says that the client logged in: RFC 3848, section 1, and RFC 6531,
 // section 4.3, in the words of Exim ("esmtpsa", "utf8esmtpa").
@@ -180,8 +190,8 @@ func (q *asking) message() string {
 }
 
 // soften takes back what nobody would hear, or should: a refusal for now of a program's mail, and all that would keep a
-// bounce. For now it is refused for a fault of ours only, and that the filter meets too when it is to sign: it waits
-// there.
+// bounce. For now it is refused for a fault of ours only, and that is met again when it is to be signed: it waits then, at
+// the filter, or because Exim is told no selector.
 func (q *asking) soften() {
 	if v := &q.Verdict; v.Action == policy.Defer || q.Tx.NullSender() {
 		v.Action, v.Rule, v.Reply = policy.Log, "", policy.Reply{}
@@ -204,7 +214,9 @@ func (q *asking) trouble() string {
 	switch {
 	case told && q.Class != policy.Ours:
 		return other
-	case q.request.Stage == AtLocal, told && q.Site.OnError < policy.Defer:
+	case q.request.Stage == AtLocal:
+		return unasked
+	case told && q.Site.OnError < policy.Defer:
 		return ours
 	}
 	found := policy.Finding{Rule: "trouble", Result: "failed", Grade: policy.Fail, Reason: "panic, see the log"}
@@ -217,7 +229,7 @@ func (q *asking) trouble() string {
 // trouble is the answer when nothing is known.
 func (s Stage) trouble() string {
 	if s == AtLocal {
-		return ours
+		return unasked
 	}
 	return reply(policy.Trouble())
 }

@@ -133,7 +133,7 @@ func TestRecord(t *testing.T) {
 	r := newRig(t, "reject", nil)
 	r.ask(question("stage=data", "client=::ffff:203.0.113.9", "port=4000", `helo="h i"`, "auth=bob", "authtype=PLAIN",
 		`sender="a@example.org"`, "id=1abcde-000000-00", `recipients="b@x.example\nc@x.example\nb@x.example"`,
-		`from=" \"A, B\"\n <a@example.org>\n"`, "received=4", "size=5000", "count=4"))
+		`from=" \"A, B\"\n <a@example.org>"`, "received=4", "size=5000", "count=4"))
 	done, _ := r.records()
 	if len(done) != 1 {
 		t.Fatalf("%d records", len(done))
@@ -155,12 +155,17 @@ func TestRecord(t *testing.T) {
 // Fields are told apart, for a message with several is refused.
 func TestFromFields(t *testing.T) {
 	for from, want := range map[string]int{
-		``:                                   0,
-		`""`:                                 0,
-		`a@example.org`:                      1,
-		`" a@example.org\n b@example.org\n"`: 1, // folded
-		`"\na@example.org\nb@example.org"`:   2,
+		``:                                 0,
+		`""`:                               0,
+		`a@example.org`:                    1,
+		`" a@example.org\n b@example.org"`: 1, // folded
+		`"\n a@example.org"`:               1, // with nothing on its first line
+		`"a@example.org\nb@example.org"`:   2,
 		"\"a@example.org\\n\t(x)\\nb@x.example\"": 2,
+		`"\na@example.org"`:                       2, // one field is empty: it is one all the same
+		`"a@example.org\n"`:                       2,
+		`"\n"`:                                    2,
+		`"a@example.org\n "`:                      1, // a fold of white space
 	} {
 		var fields int
 		r := newRig(t, "pass", func(_ *exim.Options, s *milter.Site) {
@@ -169,6 +174,24 @@ func TestFromFields(t *testing.T) {
 		r.ask(question("stage=local", "sender=a@example.org", "recipients=b@x.example", "received=1", "from="+from))
 		if r.stop(); fields != want {
 			t.Errorf("%s: %d fields, want %d", from, fields, want)
+		}
+	}
+}
+
+// Exim shows 64 KiB of the From fields: what a long one hides is not known, and only that it is too long.
+func TestLongFrom(t *testing.T) {
+	for size, want := range map[int]bool{1 << 10: false, 32<<10 - 100: false, 32 << 10: true, 64 << 10: true} {
+		cut := false
+		r := newRig(t, "pass", func(_ *exim.Options, s *milter.Site) {
+			s.Checks = []policy.Check{func(_ context.Context, tx *mail.Transaction) []policy.Finding {
+				cut = tx.Cut
+				return nil
+			}}
+		})
+		r.ask(question("stage=data", "client=127.0.0.1", "sender=a@example.org", "recipients=b@x.example", "received=1",
+			"from=\"a@example.org"+strings.Repeat(`\n (x)`, size/len("\r\n (x)"))+"\""))
+		if r.stop(); cut != want {
+			t.Errorf("%d octets: cut off %v, want %v", size, cut, want)
 		}
 	}
 }
@@ -211,9 +234,10 @@ func TestPanic(t *testing.T) {
 	}{
 		{"in a look at the way", "panic", nil, rcpt, trouble, 1},
 		{"the operator wants mail to pass", "panic", lenient, rcpt, "OK ours\n", 0},
-		{"at local it waits at the filter, if it must", "panic", nil, local, "OK ours\n", 0},
+		{"at local it is left to the filter", "panic", nil, local, "OK unasked\n", 0},
+		{"whatever the operator wants", "panic", lenient, local, "OK unasked\n", 0},
 		{"whose it is is not told", "pass", broken, rcpt, trouble, 1},
-		{"nor at local", "pass", broken, local, "OK ours\n", 0},
+		{"nor at local", "pass", broken, local, "OK unasked\n", 0},
 		{"nothing is known", "pass", siteless, rcpt, trouble, 0},
 		{"in the report", "reject", deaf, rcpt, trouble, 0},
 		{"in the report of a stranger's", "pass", deaf, "stage=mail\nclient=203.0.113.9\nsender=\n\n", "OK other\n", 0},
@@ -245,16 +269,18 @@ func TestPanic(t *testing.T) {
 
 // The selector of a key, for those whose Exim signs.
 func TestSelector(t *testing.T) {
-	selector := mustDomain(t, "s202611-k7f3q9")
+	selector := exim.Selector{Name: mustDomain(t, "s202611-k7f3q9")}
 	change := func(o *exim.Options, _ *milter.Site) {
-		o.Selector = func(d mail.Domain) mail.Domain {
+		o.Selector = func(d mail.Domain) exim.Selector {
 			switch d.String() {
 			case "example.org":
 				return selector
+			case "waiting.example":
+				return exim.Selector{Wait: true}
 			case "panic.example":
 				panic("no keys")
 			}
-			return mail.Domain{}
+			return exim.Selector{}
 		}
 	}
 	r := newRig(t, "pass", change)
@@ -265,7 +291,8 @@ func TestSelector(t *testing.T) {
 		"selector x.example\n":         "\n",
 		"selector \n":                  "\n",
 		"selector not a domain at all": "\n",
-		"selector panic.example\n":     "\n",
+		"selector waiting.example\n":   "!\n",
+		"selector panic.example\n":     "!\n", // not known is not nothing
 	} {
 		if got := r.ask(ask); got != want {
 			t.Errorf("%q: %q, want %q", ask, got, want)

@@ -9,10 +9,14 @@ import (
 
 // What is answered when nothing is refused.
 const (
-	ours  = "OK ours"
-	other = "OK other"
-	hold  = "HOLD ours"
+	ours    = "OK ours"
+	other   = "OK other"
+	unasked = "OK unasked"
+	hold    = "HOLD ours"
 )
+
+// mustWait is told in place of a selector, and is none (RFC 6376, section 3.1).
+const mustWait = "!"
 
 // maxReply keeps the reply of an SMTP server below the 512 octets of RFC 5321, section 4.5.3.1.5.
 const maxReply = 480

@@ -207,12 +207,15 @@ func stay(s string) (mail.Stay, error) {
 	return mail.StayUnknown, strconv.ErrSyntax
 }
 
-// fields splits From fields: a line that begins with white space goes on with the one before.
+// fields splits From fields: a line that begins with white space goes on with the one before. Empty ones count: mail
+// programs show one of several, and not the one that others look at.
 func fields(s string) (all []string) {
+	if s == "" {
+		return nil
+	}
 	for line := range strings.SplitSeq(s, "\n") {
 		switch {
-		case line == "":
-		case len(all) > 0 && (line[0] == ' ' || line[0] == '\t'):
+		case line != "" && len(all) > 0 && (line[0] == ' ' || line[0] == '\t'):
 			all[len(all)-1] += "\n" + line
 		default:
 			all = append(all, line)

@@ -32,7 +32,7 @@ func TestNonsense(t *testing.T) {
 	for ask, want := range map[string]string{
 		"stage=mail\nsender=\n\n":           "451 4.3.0 ",
 		"GET / HTTP/1.1\r\n\r\n":            "451 4.3.0 ",
-		"stage=local\nsender=\n\n":          "OK ours\n",
+		"stage=local\nsender=\n\n":          "OK unasked\n",
 		strings.Repeat("stage=mail\n", 100): "451 4.3.0 ", // more than is read before the answer
 	} {
 		if got := r.ask(ask); !strings.HasPrefix(got, want) {

@@ -13,7 +13,8 @@ func HeaderSize(_ context.Context, tx *mail.Transaction) []policy.Finding {
 	if !tx.Cut {
 		return nil
 	}
-	reason := fmt.Sprintf("header has more than %d fields or %d octets", mail.MaxHeaderFields, mail.MaxHeaderSize)
+	reason := fmt.Sprintf("header has more than %d fields or %d octets, or From alone more than exim shows",
+		mail.MaxHeaderFields, mail.MaxHeaderSize)
 	return []policy.Finding{finding("header", Large, policy.Fail, reason)}
 }
 

@@ -62,8 +62,12 @@ import (
 	"reputed/policy/mail"
 )
 
-// daemonName is the {daemon_name} by which reputed knows that Exim took the mail in, and only wants it signed.
-const daemonName = "exim-filter"
+// The {daemon_name} by which reputed knows that Exim took the mail in, and wants it signed: what reputed told to be ours
+// when Exim asked, and what Exim got no answer about.
+const (
+	askedName   = "exim-filter"
+	unaskedName = "exim-filter-unasked"
+)
 
 // Deadlines.
 const (
@@ -77,6 +81,7 @@ type Job struct {
 	Milter     wire.Endpoint
 	ID         string   // Exim's of the message
 	Recipients []string // without angle brackets
+	Unasked    bool     // Exim got no answer when it took the message in: the milter tells whose it is
 
 	// Dialer connects to the milter; nil is [net.Dialer].
 	Dialer func(context.Context, wire.Endpoint) (net.Conn, error)
@@ -128,10 +133,14 @@ func (j *Job) play(ctx context.Context, m *message, body *replacement) ([]bridge
 		return nil, err
 	}
 	defer s.Close()
+	daemon := askedName
+	if j.Unasked {
+		daemon = unaskedName
+	}
 	played := bridge.Message{
 		Client:  wire.Peer{Name: "localhost", Family: wire.FamilyUnix},
 		Helo:    "localhost",
-		Daemon:  daemonName,
+		Daemon:  daemon,
 		Sender:  m.sender,
 		QueueID: j.ID,
 		Header:  m.header,

@@ -59,7 +59,7 @@ func run(args []string, in io.Reader, out io.Writer, log func(line string)) (cod
 	return 0
 }
 
-var errUsage = errors.New("usage: " + tag + " --milter SOCKET MESSAGE-ID RECIPIENT...")
+var errUsage = errors.New("usage: " + tag + " --milter SOCKET [--asked | --unasked] MESSAGE-ID RECIPIENT...")
 
 // parseArgs reads the command line. What follows the message's id are addresses, whatever they begin with; a "--" may
 // stand before or behind the id.
@@ -76,6 +76,8 @@ options:
 			socket, args = value, args[1:]
 		case args[0] == "--milter" && len(args) > 1:
 			socket, args = args[1], args[2:]
+		case args[0] == "--asked", args[0] == "--unasked":
+			j.Unasked, args = args[0] == "--unasked", args[1:]
 		default:
 			return j, errUsage
 		}

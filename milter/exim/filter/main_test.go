@@ -20,11 +20,15 @@ func TestArgs(t *testing.T) {
 		want Job
 		err  string
 	}{
-		{"--milter unix:/m ID a@x", Job{socket, "ID", []string{"a@x"}, nil}, ""},
-		{"--milter=unix:/m ID a@x b@x", Job{socket, "ID", []string{"a@x", "b@x"}, nil}, ""},
-		{"--milter unix:/m -- ID a@x", Job{socket, "ID", []string{"a@x"}, nil}, ""},
-		{"--milter unix:/m ID -- a@x", Job{socket, "ID", []string{"a@x"}, nil}, ""},
-		{"--milter unix:/m ID -a@x --milter=b@x -- -@x", Job{socket, "ID", []string{"-a@x", "--milter=b@x", "--", "-@x"}, nil}, ""},
+		{"--milter unix:/m ID a@x", Job{socket, "ID", []string{"a@x"}, false, nil}, ""},
+		{"--milter=unix:/m ID a@x b@x", Job{socket, "ID", []string{"a@x", "b@x"}, false, nil}, ""},
+		{"--milter unix:/m -- ID a@x", Job{socket, "ID", []string{"a@x"}, false, nil}, ""},
+		{"--milter unix:/m ID -- a@x", Job{socket, "ID", []string{"a@x"}, false, nil}, ""},
+		{"--milter unix:/m ID -a@x --milter=b@x -- -@x", Job{socket, "ID", []string{"-a@x", "--milter=b@x", "--", "-@x"}, false, nil}, ""},
+		{"--asked --milter unix:/m ID a@x", Job{socket, "ID", []string{"a@x"}, false, nil}, ""},
+		{"--unasked --milter unix:/m ID a@x", Job{socket, "ID", []string{"a@x"}, true, nil}, ""},
+		{"--milter unix:/m --unasked ID --asked", Job{socket, "ID", []string{"--asked"}, true, nil}, ""},
+		{"--milter unix:/m --unasked", Job{Unasked: true}, "usage"},
 		{"", Job{}, "usage"},
 		{"--milter", Job{}, "usage"},
 		{"--help", Job{}, "usage"},
