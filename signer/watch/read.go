@@ -116,6 +116,11 @@ func (w *Watch) known(name mail.Domain) map[signer.ID]signer.Life {
 // takeIn takes in the keys of some domains.
 func (w *Watch) takeIn(lives map[mail.Domain][]signer.Life, found *keydir.Found) {
 	a := arranging{watch: w, records: map[signer.ID]string{}, now: w.clock.now()}
+	for _, l := range found.Gone { // where the memory was lost, its state still has it
+		if l.Record != "" {
+			a.records[l.ID] = l.Record
+		}
+	}
 	for _, k := range found.Keys {
 		a.records[k.ID()] = k.Record()
 	}
