@@ -1,11 +1,14 @@
 // Package filter is the transport filter for Exim: it reads a message as Exim sends it, shows it to a milter, and writes
 // it with the changes that the milter wants, above all the signatures.
 //
-// Exim runs it for each delivery of a transport that says
+// Exim runs it for each delivery of a transport that says so: contrib/exim/transport.conf has the lines. The arguments
+// are
 //
-//	headers_add = ${if eq{$acl_m_reputed}{ours}{Return-path: <$return_path>}}
-//	transport_filter = '${if eq{$acl_m_reputed}{ours}{/usr/bin/reputed-filter}}' \
-//	  --milter unix:/run/reputed/milter.sock $message_exim_id $pipe_addresses
+//	--milter SOCKET   where the milter is: unix:/path, inet:host:port or inet:port@host
+//	--asked           reputed told that the message is ours, when Exim took it in; the default
+//	--unasked         nobody answered Exim then: reputed is to tell now, by the sender and the Received fields
+//	MESSAGE-ID        $message_exim_id
+//	RECIPIENT...      $pipe_addresses
 //
 // The option return_path_add would do for the sender too, but it has no conditions: it marks mail that no filter sees.
 // The main option spool_wireformat must be off, as it is by default: Exim 4.96 fails to give a filter what came with
@@ -31,8 +34,9 @@
 // Exim turns each LF into CRLF, whatever stands before it. A CR elsewhere in the body stays, and the milter sees it. In
 // the header all CRs at a line's end are dropped. A last line without end gets one, as Exim would give it. NUL and
 // lines of any length pass in the body. The header has at most 4 MiB in any number of fields, a field at most 128 KiB,
-// which is what milters take, and no NUL, which they cannot be shown; more is trouble. A message that ends within its
-// header was cut off.
+// which is what milters take, and no NUL, which they cannot be shown; more is trouble, which does not pass: let Exim's
+// ACLs refuse such mail. A field without a name, which Exim takes, passes where it stands, and the milter is not shown
+// it. A message that ends within its header was cut off.
 //
 // Memory holds the header, and 256 KiB of the body; what is above that goes to a file in $TMPDIR, or /tmp, that has no
 // name.
@@ -109,7 +113,7 @@ func (j *Job) Run(ctx context.Context, in io.Reader, out io.Writer) error {
 	}
 	header := m.header
 	if len(changes) > 0 {
-		header = bridge.Apply(header, changes)
+		header = apply(header, changes)
 	}
 	return write(out, header, body)
 }
@@ -143,7 +147,7 @@ func (j *Job) play(ctx context.Context, m *message, body *replacement) ([]bridge
 		Daemon:  daemon,
 		Sender:  m.sender,
 		QueueID: j.ID,
-		Header:  m.header,
+		Header:  named(m.header),
 		Body:    &crlfReader{in: shown},
 	}
 	for _, r := range j.Recipients {

@@ -59,6 +59,20 @@ func TestSession(t *testing.T) {
 	}
 }
 
+// By another name it says that nobody has told whose the message is.
+func TestUnasked(t *testing.T) {
+	m := &milter{}
+	j := m.job(t)
+	j.Unasked = true
+	if err := j.Run(t.Context(), strings.NewReader(returnPath+"From: ann@example.org\n\nhi\n"), io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	<-m.done
+	if want := "D C{daemon_name} exim-filter-unasked"; m.seen[0] != want {
+		t.Errorf("session %q, want %q first", m.seen, want)
+	}
+}
+
 // The sender, however Return-path is written.
 func TestSender(t *testing.T) {
 	for in, want := range map[string]string{
@@ -170,6 +184,35 @@ func TestChanges(t *testing.T) {
 	}
 }
 
+// What Exim takes for fields without a name passes where it stands. The milter does not see it, so its places are counted
+// without.
+func TestNameless(t *testing.T) {
+	const in = ": x\nFrom : a\n:\x00\n y\nTo:b\n: " + "z\n\nhi\n"
+	tests := []struct {
+		name   string
+		script map[byte][]byte
+		want   string
+	}{
+		{"no change", changes(), in},
+		{"on top", changes(insert(0, "A", " 1")), "A: 1\n" + in},
+		{"in the middle", changes(insert(1, "A", " 1"), insert(2, "B", " 2")),
+			": x\nFrom : a\nA: 1\nB: 2\n:\x00\n y\nTo:b\n: z\n\nhi\n"},
+		{"below all", changes(insert(9, "A", " 1")), strings.Replace(in, "z\n", "z\nA: 1\n", 1)},
+		{"one less", changes(change(1, "From", "")), strings.Replace(in, "From : a\n", "", 1)},
+	}
+	for _, tt := range tests {
+		m := spaced(tt.script)
+		got, err := pass(t, m, returnPath+in)
+		if err != nil || got != tt.want || m.header.String() != "From: a\nTo:b\n" {
+			t.Errorf("%s: %q, want %q, error %v; shown %q", tt.name, got, tt.want, err, &m.header)
+		}
+	}
+	large := ": " + strings.Repeat("x", 2*wire.MaxPacket) + "\nFrom: a\n\n"
+	if got, err := pass(t, spaced(nil), returnPath+large); err != nil || got != large {
+		t.Errorf("a large one: %d octets of %d, error %v", len(got), len(large), err)
+	}
+}
+
 // A milter that does not ask for the leading space gets values without, and its own get one.
 func TestLeadingSpace(t *testing.T) {
 	m := spaced(changes(insert(0, "A", "1")))
@@ -253,7 +296,7 @@ func TestNoMessage(t *testing.T) {
 		{"no colon", returnPath + "From: a\nhi\n\n", `before line 4: not a header field: "hi"`},
 		{"a blank in a name", returnPath + "From me: a\n\n", "not a header field"},
 		{"a name that is folded", returnPath + "From\n : a\n\n", "not a header field"},
-		{"no name", returnPath + ": a\n\n", "not a header field"},
+		{"a control character in a name", returnPath + "\x01: a\n\n", "not a header field"},
 		{"a fold of nothing", " a\n" + returnPath + "\n", "not a header field"},
 		{"an mbox line", "From ann Mon Jan 1\n" + returnPath + "\n", "not a header field"},
 		{"NUL in a name", returnPath + "A\x00: a\n\n", "not a header field"},

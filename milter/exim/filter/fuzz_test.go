@@ -16,6 +16,8 @@ func FuzzMessage(f *testing.F) {
 	f.Add("From : a\r\nTo:b,\r\n\tc\r\r\n\r\na\rb\r\r\n\x00", uint8(1), uint8(2))
 	f.Add("A:\nA: \n \nA:x\n\n\r", uint8(2), uint8(1))
 	f.Add("\n\n\n", uint8(3), uint8(3))
+	f.Add(": x\nA: b\n:\n y\nB: c\n\n", uint8(1), uint8(1))
+	f.Add(": x\nA: b\n:\n y\nB: c\n\n", uint8(2), uint8(1))
 	f.Fuzz(func(t *testing.T, in string, which, index uint8) {
 		m, err := readMessage(strings.NewReader(returnPath + in))
 		if err != nil || strings.Contains(strings.ToLower(in), "return-path") { // the last one is the sender's
@@ -27,8 +29,7 @@ func FuzzMessage(f *testing.F) {
 			t.Fatalf("%d fields, want %d: %q", m.header.Len(), len(head), head)
 		}
 		change := bridge.Change{Kind: bridge.InsertHeader, Index: int(index), Name: "X", Value: " y"}
-		if which%2 == 1 && len(head) > 0 {
-			i := int(which) % len(head)
+		if i := int(which) % max(len(head), 1); which%2 == 1 && len(head) > 0 && !m.header.At(i).Is("") {
 			name := string(m.header.At(i).Name())
 			before := 0
 			for k := range i {
@@ -39,16 +40,26 @@ func FuzzMessage(f *testing.F) {
 			change = bridge.Change{Kind: bridge.ChangeHeader, Index: before + 1, Name: name}
 			head = slices.Delete(head, i, i+1)
 		} else {
-			head = slices.Insert(head, min(int(index), len(head)), "X: y\n")
+			head = slices.Insert(head, behind(head, int(index)), "X: y\n")
 		}
 		var out bytes.Buffer
-		if err := write(&out, bridge.Apply(m.header, []bridge.Change{change}), m.body); err != nil {
+		if err := write(&out, apply(m.header, []bridge.Change{change}), m.body); err != nil {
 			t.Fatal(err)
 		}
 		if want := strings.Join(head, "") + "\n" + body; out.String() != want {
 			t.Errorf("out %q, want %q", &out, want)
 		}
 	})
+}
+
+// behind gives the place behind so many fields that have a name.
+func behind(head []string, n int) (at int) {
+	for ; n > 0 && at < len(head); at++ {
+		if !strings.HasPrefix(head[at], ":") {
+			n--
+		}
+	}
+	return at
 }
 
 // split takes a message apart the plain way: its fields, each with all its lines, and its body.

@@ -107,6 +107,7 @@ func (m *message) take(field []byte) error {
 	name, value, ok := bytes.Cut(field, []byte{':'})
 	bare := bytes.TrimRight(name, " \t")
 	switch {
+	case ok && len(name) == 0: // no milter is shown it
 	case !ok || !isFieldName(bare):
 		return fmt.Errorf("not a header field: %.40q", field)
 	case bytes.IndexByte(value, 0) >= 0:
