@@ -9,7 +9,8 @@
 // lets us leave out is negotiated away.
 //
 // What is made of a message is a [Judgement], which other doors share with the sessions. A local client that calls
-// itself exim-filter sends what was judged when Exim took it in: that is signed, or waits, and is asked about no more.
+// itself exim-filter sends what was judged when Exim took it in: that is signed, or waits, and is asked about no more. As
+// exim-filter-unasked it sends what could not be judged then: of that, what is sent on for strangers stays unsigned.
 //
 // # What it never does
 //

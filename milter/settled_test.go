@@ -33,6 +33,7 @@ func TestSignsOnly(t *testing.T) {
 		{"nor held again", "<a@example.org>", plain, policy.Hold, false, wire.ReplyAccept, ""},
 		{"nor made to wait for what it is", "<a@example.org>", plain, policy.Defer, false, wire.ReplyAccept, ""},
 		{"it waits while this host cannot sign it", "<a@example.org>", plain, policy.Defer, true, wire.ReplyCode, "451 4.7.1 no"},
+		{"also where it would have been refused", "<a@example.org>", plain, policy.Reject, true, wire.ReplyCode, "451 4.7.1 no"},
 		{"a bounce", "<>", plain, policy.Reject, false, wire.ReplyAccept, ""},
 	}
 	for _, tt := range tests {

@@ -109,8 +109,11 @@ func Decide(rules []Rule, found []Finding, exempt Exemption) Verdict {
 		if act == Defer && exempt&(LocalPort|Person) != 0 && !r.Trouble || act == Reject && exempt&NoBounce != 0 {
 			act = Hold
 		}
-		if exempt&Settled != 0 && (act != Defer || !r.Trouble) {
-			continue
+		if exempt&Settled != 0 {
+			if act < Defer || !r.Trouble || act == Reject && f.Grade != Fail {
+				continue
+			}
+			act = Defer // once it was taken in, nobody hears more
 		}
 		if r.Observe || exempt&Guessed != 0 {
 			v.Would = max(v.Would, act)

@@ -38,7 +38,8 @@ fail.example.     TXT "v=spf1 -all"
 soft.example.     TXT "v=spf1 ~all"
 `
 
-// startExim starts it. It signs for the domains of the zone, and for example.org.
+// startExim starts it. It signs for the domains of the zone, and for example.org; of
+// broken.example it cannot use the key.
 func startExim(t *testing.T) *eximHost {
 	t.Helper()
 	x := &eximHost{t: t, dir: t.TempDir(), log: &lineLog{}}
@@ -48,9 +49,10 @@ func startExim(t *testing.T) *eximHost {
 	}
 	t.Cleanup(func() { server.Close() })
 	r := &running{t: t, dir: x.dir}
-	for _, d := range []string{"pass.example", "fail.example", "soft.example", "example.org"} {
+	for _, d := range []string{"pass.example", "fail.example", "soft.example", "example.org", "broken.example"} {
 		r.key(d + "/s1")
 	}
+	r.breakKey("broken.example/s1")
 	x.more = fmt.Sprintf("[dns]\nservers = [%q]\n", server.Addr())
 	x.configure("softfail = 'log'")
 	e, _, _ := testEnv("")
@@ -179,30 +181,67 @@ func TestEximHolds(t *testing.T) {
 	}
 }
 
-// What Exim took in is signed at the other door when it leaves, and no more is asked about its envelope.
+// What Exim took in is signed at the other door when it leaves, and no more is asked about its envelope. What cannot be
+// signed leaves with a warning, if it was judged when it came and an operator let it go; otherwise it waits.
 func TestEximSends(t *testing.T) {
+	const exims, another = "Received: by mail.example.org", "Received: from afar"
+	const asked, unasked = "exim-filter", "exim-filter-unasked"
 	x := startExim(t)
-	end, err := bridge.Dial(t.Context(), wire.Endpoint{Network: "unix", Address: filepath.Join(x.dir, "milter.sock")},
+	for _, tt := range []struct {
+		name, daemon, sender string
+		header               []string
+		changes              int
+		log                  string
+	}{
+		{"asked", asked, "a@fail.example", []string{"From: a@fail.example"}, 1,
+			`level=INFO msg=message queue=1abcde-000000-00 class=ours why="exim took it in" client=local sender=<a@fail.example> ` +
+				`recipients=1 size=29 decision=accept signed=fail.example/s1/ed25519-sha256 `},
+		{"asked, with two From fields", asked, "a@fail.example", []string{"From: a@fail.example", "From:"}, 0,
+			`level=WARN msg=message queue=1abcde-000000-00 class=ours why="exim took it in" client=local sender=<a@fail.example> ` +
+				`recipients=1 size=36 decision=accept reasons="from several: 2 From fields; receivers show one and check another" signed=none `},
+		{"unasked", unasked, "a@fail.example", []string{exims, "From: a@fail.example"}, 1,
+			`class=ours why="exim took it in, unasked" client=local sender=<a@fail.example> `},
+		{"unasked: a stranger's, who uses our name", unasked, "x@elsewhere.example", []string{exims, another, "From: a@fail.example"}, 0,
+			`class=relayed why="re-injected: has Received, sender not ours" client=local sender=<x@elsewhere.example> `},
+		{"unasked, with two From fields", unasked, "a@fail.example", []string{exims, "From: a@fail.example", "From:"}, 0,
+			`decision=defer rule=from reply="451 4.6.0 message has several From fields, and cannot be signed" `},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			x.log.take()
+			r := x.send(tt.daemon, tt.sender, tt.header)
+			if waits := strings.Contains(tt.log, "decision=defer"); r.End.Refused() != waits || len(r.Changes) != tt.changes {
+				t.Errorf("%+v", r)
+			}
+			if log := x.log.take(); !strings.Contains(log, tt.log) {
+				t.Errorf("log %s", log)
+			}
+		})
+	}
+}
+
+// send plays a message as the transport filter does.
+func (x *eximHost) send(daemon, sender string, fields []string) bridge.Result {
+	x.t.Helper()
+	end, err := bridge.Dial(x.t.Context(), wire.Endpoint{Network: "unix", Address: filepath.Join(x.dir, "milter.sock")},
 		bridge.Options{Timeout: 10 * time.Second})
 	if err != nil {
-		t.Fatal(err)
+		x.t.Fatal(err)
 	}
 	defer end.Close()
 	header := new(mail.Header)
-	header.Add([]byte("From"), []byte(" a@fail.example"))
+	for _, f := range fields {
+		name, value, _ := strings.Cut(f, ":")
+		header.Add([]byte(name), []byte(value))
+	}
 	r, err := end.Play(bridge.Message{
-		Client: wire.Peer{Name: "localhost", Family: wire.FamilyUnix}, Daemon: "exim-filter", Sender: "a@fail.example",
+		Client: wire.Peer{Name: "localhost", Family: wire.FamilyUnix}, Daemon: daemon, Sender: sender,
 		Recipients: []bridge.Recipient{{Path: "b@elsewhere.example"}}, QueueID: "1abcde-000000-00", Header: header,
 		Body: strings.NewReader("hello\r\n"),
 	})
-	if err != nil || r.End.Refused() || len(r.Changes) != 1 {
-		t.Fatalf("%+v, %v", r, err)
+	if err != nil {
+		x.t.Fatal(err)
 	}
-	want := `msg=message queue=1abcde-000000-00 class=ours why="exim took it in" client=local sender=<a@fail.example> ` +
-		`recipients=1 size=29 decision=accept signed=fail.example/s1/ed25519-sha256 `
-	if log := x.log.take(); !strings.Contains(log, want) {
-		t.Errorf("log %s", log)
-	}
+	return r
 }
 
 // Where Exim signs: with one key, which has d= as asked for.
@@ -224,6 +263,22 @@ func TestSelector(t *testing.T) {
 	} {
 		if got := x.ask("selector " + domain); got != want {
 			t.Errorf("%s: %q, want %q", domain, got, want)
+		}
+	}
+}
+
+// A domain of ours without a key that can be used is not a stranger's: its mail waits, unless the operator wants it sent.
+func TestSelectorWithoutKey(t *testing.T) {
+	x := startExim(t)
+	for policy, want := range map[string]string{"defer": "!", "reject": "!", "log": ""} {
+		x.configure("softfail = 'log'\n[signing]\non_no_key = '" + policy + "'")
+		if err := x.reload(); err != nil {
+			t.Fatal(err)
+		}
+		for domain, want := range map[string]string{"broken.example": want, "soft.example": "s1", "elsewhere.example": ""} {
+			if got := x.ask("selector " + domain); got != want {
+				t.Errorf("on_no_key = %s: %s: %q, want %q", policy, domain, got, want)
+			}
 		}
 	}
 }
