@@ -108,7 +108,9 @@ func (a *checkAnswer) addProviders(findings []policy.Finding) {
 		id := strings.ToLower(f.Subject)
 		last := len(a.Items) - 1
 		if last < 0 || a.Items[last].ID != id {
-			a.Items = append(a.Items, itemAnswer{ID: id, Group: groupProviders, About: "published requirements of " + f.Subject, Info: true})
+			a.Items = append(a.Items, itemAnswer{
+				ID: id, Group: groupProviders, About: "published requirements of " + f.Subject, Info: true,
+			})
 			last++
 		}
 		a.Items[last].Findings = append(a.Items[last].Findings, f)

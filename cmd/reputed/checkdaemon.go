@@ -102,8 +102,10 @@ func (d *daemon) walkChecklist(ctx context.Context, e *env) *live.Checklist {
 
 // summedUp gives what reports tell: what is wrong, or not known, and how much there is of each.
 func summedUp(a *checkAnswer) *live.Checklist {
-	c := &live.Checklist{At: a.At, Pass: a.Counts.Pass, Warn: a.Counts.Warn, Fail: a.Counts.Fail, Unknown: a.Counts.Unknown,
-		Findings: []policy.Finding{}}
+	n := a.Counts
+	c := &live.Checklist{
+		At: a.At, Pass: n.Pass, Warn: n.Warn, Fail: n.Fail, Unknown: n.Unknown, Findings: []policy.Finding{},
+	}
 	for i := range a.Items {
 		for _, f := range a.Items[i].Findings {
 			if f.Grade != policy.Pass && a.Items[i].counts(f.Grade) {
@@ -112,7 +114,9 @@ func summedUp(a *checkAnswer) *live.Checklist {
 			}
 		}
 	}
-	slices.SortStableFunc(c.Findings, func(x, y policy.Finding) int { return cmp.Compare(badness(y.Grade), badness(x.Grade)) })
+	slices.SortStableFunc(c.Findings, func(x, y policy.Finding) int {
+		return cmp.Compare(badness(y.Grade), badness(x.Grade))
+	})
 	return c
 }
 
@@ -148,7 +152,8 @@ func printChecklist(p printer, r *live.Report) {
 	var rows [][]cell
 	for _, f := range c.Findings {
 		if bad(f.Grade) {
-			rows = append(rows, []cell{{f.Grade.String(), gradeColour(f.Grade)}, {f.Rule, plain}, {printable(withSubject(f.Subject, f.Reason)), plain}})
+			reason := printable(withSubject(f.Subject, f.Reason))
+			rows = append(rows, []cell{{f.Grade.String(), gradeColour(f.Grade)}, {f.Rule, plain}, {reason, plain}})
 		}
 	}
 	p.table("  ", rows)

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,20 +23,31 @@ func TestChecklistPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		begin := time.Now()
-		var walks []time.Duration
-		every := 24 * time.Hour
-		c := &checklist{every: func() time.Duration { return every }}
+		var mu sync.Mutex
+		var all []time.Duration // after how long it walked
+		var every atomic.Int64
+		every.Store(int64(24 * time.Hour))
+		c := &checklist{every: func() time.Duration { return time.Duration(every.Load()) }}
+		pass := func(d time.Duration) []time.Duration {
+			time.Sleep(d)
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Clone(all)
+		}
 		c.walk = func(context.Context) *live.Checklist {
-			walks = append(walks, time.Since(begin))
-			return &live.Checklist{At: time.Now(), Fail: len(walks)}
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, time.Since(begin))
+			return &live.Checklist{At: time.Now(), Fail: len(all)}
 		}
 		done := make(chan struct{})
 		go func() { defer close(done); c.run(ctx) }()
-		time.Sleep(2 * time.Minute)
+		walks := pass(2 * time.Minute)
 		if len(walks) != 0 || !c.report().At.IsZero() {
 			t.Errorf("walked at once: %v", walks)
 		}
-		time.Sleep(75 * time.Hour)
+		walks = pass(75 * time.Hour)
 		if len(walks) != 3 && len(walks) != 4 {
 			t.Errorf("%v", walks)
 		}
@@ -43,7 +56,7 @@ func TestChecklistPace(t *testing.T) {
 			if i == 0 && (at < firstWalk || at > 2*firstWalk) {
 				t.Errorf("first after %v", at)
 			} else if i > 0 {
-				if apart -= walks[i-1]; apart < every || apart > every+every/10 {
+				if apart -= walks[i-1]; apart < 24*time.Hour || apart > 24*time.Hour*11/10 {
 					t.Errorf("%v apart", apart)
 				}
 			}
@@ -51,14 +64,14 @@ func TestChecklistPace(t *testing.T) {
 		if c.report().Fail != len(walks) {
 			t.Errorf("%+v", c.report())
 		}
-		every = 0
+		every.Store(0)
 		n := len(walks)
-		time.Sleep(28 * time.Hour)
+		walks = pass(28 * time.Hour)
 		if len(walks) != n || !c.report().At.IsZero() {
 			t.Errorf("it is not to walk any more: %v, %+v", walks, c.report())
 		}
-		every = time.Hour
-		time.Sleep(3 * time.Hour)
+		every.Store(int64(time.Hour))
+		walks = pass(3 * time.Hour)
 		if len(walks) < n+2 {
 			t.Errorf("it is to walk again: %v", walks)
 		}

@@ -131,14 +131,17 @@ func compare(t topic, was []*rememberedFinding, findings []policy.Finding) *comp
 	}
 	for _, w := range c.was { // which nothing says any more
 		if bad(w.Grade) {
-			c.changes = append(c.changes, checkChange{Change: changeMended, Item: t.item, Subject: t.subject, Was: w, Is: c.pass()})
+			mended := checkChange{Change: changeMended, Item: t.item, Subject: t.subject, Was: w, Is: c.pass()}
+			c.changes = append(c.changes, mended)
 		}
 	}
 	return c
 }
 
 // match takes the findings out that are those of before, and notes what became of them.
-func (c *comparison) match(is []*policy.Finding, same func(*rememberedFinding, *policy.Finding) bool) (left []*policy.Finding) {
+func (c *comparison) match(
+	is []*policy.Finding, same func(*rememberedFinding, *policy.Finding) bool,
+) (left []*policy.Finding) {
 	for _, f := range is {
 		at := slices.IndexFunc(c.was, func(w *rememberedFinding) bool { return same(w, f) })
 		if at < 0 {
@@ -237,7 +240,7 @@ func (p *findingPrinter) change(c *checkChange) {
 	}
 	p.finding(&itemAnswer{ID: c.Item}, c.Is)
 	if c.Was != nil {
-		p.table("  ", align([][]cell{{{"", plain}, {"", plain}, {"was " + c.Was.Grade.String() + ": " + c.Was.about(), faint}}}))
+		p.table("  ", align([][]cell{{{}, {}, {"was " + c.Was.Grade.String() + ": " + c.Was.about(), faint}}}))
 	}
 }
 

@@ -221,7 +221,8 @@ func (q *checkQuestion) domains(h *check.Host) error {
 // domainArgument reads a domain, and says what else it may be.
 func domainArgument(text string) (mail.Domain, error) {
 	if a, err := netip.ParseAddr(strings.Trim(text, "[]")); err == nil {
-		return mail.Domain{}, fmt.Errorf("%s is an address, and no domain (an address that mail leaves from: --egress %s)", text, a)
+		return mail.Domain{}, fmt.Errorf(
+			"%s is an address, and no domain (an address that mail leaves from: --egress %s)", text, a)
 	}
 	if _, after, found := strings.Cut(text, "@"); found {
 		return mail.Domain{}, fmt.Errorf("%q is a mailbox, and no domain (name its domain: %s)", text, after)
@@ -262,7 +263,8 @@ func (q *checkQuestion) keys(h *check.Host, set *keySet) {
 		}
 		k := judgedKey(l)
 		if key := set.key(l.ID); key != nil {
-			k.Public, k.Path = key.Public(), filepath.Join(q.cfg.Signing.Keys, l.ID.Domain.String(), l.ID.Selector.String()+".pem")
+			k.Public = key.Public()
+			k.Path = filepath.Join(q.cfg.Signing.Keys, l.ID.Domain.String(), l.ID.Selector.String()+".pem")
 		}
 		h.Keys = append(h.Keys, k)
 	}

@@ -51,6 +51,8 @@ const (
 	triesApart      = 24 * time.Hour      // strangers' port 25 is knocked at no more often
 )
 
+const asWhom = "run as root, or as the user of the daemon"
+
 // readCheckMemory reads what the last run left. An error says that it cannot be read, and that this run begins anew.
 func readCheckMemory(dir string) (*checkMemory, error) {
 	path := filepath.Join(dir, checkMemoryFile)
@@ -68,7 +70,7 @@ func readCheckMemory(dir string) (*checkMemory, error) {
 func (q *checkQuestion) remember(h *check.Host) (*checkMemory, error) {
 	m, err := readCheckMemory(q.cfg.StateDir)
 	if q.diff && errors.Is(err, fs.ErrPermission) {
-		return nil, status{exitFault, fmt.Errorf("what the last run found cannot be read: %w (run as root, or as the user of the daemon)", err)}
+		return nil, status{exitFault, fmt.Errorf("what the last run found cannot be read: %w (%s)", err, asWhom)}
 	}
 	h.Before = m.Seen
 	return m, nil
@@ -85,7 +87,7 @@ func (q *checkQuestion) keep(h *check.Host, m *checkMemory) error {
 		err = asDirectory(m.path)
 	}
 	if err != nil && q.diff {
-		return status{exitFault, fmt.Errorf("what was found cannot be kept for the next run: %w (run as root, or as the user of the daemon)", err)}
+		return status{exitFault, fmt.Errorf("what was found cannot be kept for the next run: %w (%s)", err, asWhom)}
 	}
 	return nil
 }

@@ -30,7 +30,8 @@ func (a *checkAnswer) print(to printer, verbose bool) {
 		case item.Group == groupProviders && !verbose:
 			p.table("  ", align([][]cell{item.provider()}))
 		case i > 0 && item.repeats(&a.Items[i-1]):
-			p.table("  ", align([][]cell{{item.grade(item.Verdict), {item.ID, plain}, {"not known either, for the same reason", faint}}}))
+			either := cell{"not known either, for the same reason", faint}
+			p.table("  ", align([][]cell{{item.grade(item.Verdict), {item.ID, plain}, either}}))
 		default:
 			p.item(item)
 		}
@@ -165,7 +166,9 @@ func (i *itemAnswer) provider() []cell {
 	for _, part := range []struct {
 		text  string
 		words []string
-	}{{"not met: ", unmet}, {"not met, for who sends 5,000 messages a day: ", bulk}, {"not known: ", unknown}, {"met: ", met}} {
+	}{
+		{"not met: ", unmet}, {"not met, for who sends 5,000 messages a day: ", bulk}, {"not known: ", unknown}, {"met: ", met},
+	} {
 		if len(part.words) > 0 {
 			parts = append(parts, part.text+strings.Join(part.words, ", "))
 		}

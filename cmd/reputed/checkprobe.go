@@ -25,7 +25,8 @@ func (q *checkQuestion) sendProbe(ctx context.Context, e *env, h *check.Host) er
 	from := q.from
 	if from == "" {
 		if len(h.Domains) == 0 {
-			return status{exitUsage, fmt.Errorf("no domain to send from is known (name it: reputed check --send %s DOMAIN)", q.send)}
+			return status{exitUsage, fmt.Errorf(
+				"no domain to send from is known (name it: reputed check --send %s DOMAIN)", q.send)}
 		}
 		from = "postmaster@" + h.Domains[0].String()
 	}
@@ -65,7 +66,8 @@ func announceProbe(p printer, h *check.Host, from mail.Domain, probe *letter) {
 	}
 	for _, k := range h.Keys {
 		if k.Domain == signs && (k.State == "active" || k.State == "") {
-			rows = append(rows, []cell{{"dkim=pass", bold}, {"header.d=" + k.Domain.String() + " header.s=" + k.Selector.String(), plain}})
+			of := "header.d=" + k.Domain.String() + " header.s=" + k.Selector.String()
+			rows = append(rows, []cell{{"dkim=pass", bold}, {of, plain}})
 		}
 	}
 	rows = append(rows, []cell{{"dmarc=pass", bold}, {"header.from=" + from.String(), plain}})

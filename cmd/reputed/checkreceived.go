@@ -39,7 +39,8 @@ func (q *checkQuestion) readReceived(e *env, h *check.Host) error {
 	r := readReception(header, ours)
 	var outcomes []check.Outcome
 	for _, id := range []string{"address", "spf", "dkim", "dmarc"} {
-		item := &check.Item{ID: id, Group: "as received by " + printable(cmp.Or(r.host, "a receiver")), About: receivedAbout[id]}
+		by := "as received by " + printable(cmp.Or(r.host, "a receiver"))
+		item := &check.Item{ID: id, Group: by, About: receivedAbout[id]}
 		outcomes = append(outcomes, check.Outcome{Item: item, Findings: []policy.Finding{r.finding(id, h)}})
 	}
 	a := newCheckAnswer(h, outcomes, e.now())
@@ -112,7 +113,8 @@ func (r *reception) add(value string) {
 	if !r.source.IsValid() {
 		r.source = firstAddress(senderIP, value)
 	}
-	r.host, r.fields, r.results = host, append(r.fields, strings.Join(strings.Fields(value), " ")), append(r.results, results...)
+	r.host, r.results = host, append(r.results, results...)
+	r.fields = append(r.fields, strings.Join(strings.Fields(value), " "))
 }
 
 func firstAddress(pattern *regexp.Regexp, text string) netip.Addr {
