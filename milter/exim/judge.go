@@ -107,8 +107,8 @@ func (q *asking) fill() {
 	}
 }
 
-// maxFrom is how much of the From fields may be there. Exim cuts $lh_from off at 64 KiB, in which colons are doubled:
-// nobody knows what stood behind that, perhaps another field.
+// maxFrom is how much of the From fields may be there. Exim cuts off fields that it expands at 64 KiB, of which half may
+// be doubled colons ($lh_from:): nobody knows what stood behind that, perhaps another field.
 const maxFrom = 32 << 10
 
 // authenticated tells whether a protocol's name says that the client logged in: RFC 3848, section 1, and RFC 6531,
