@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -221,11 +223,13 @@ func (d *daemon) mark() int64 {
 
 // since gives the log from a mark on.
 func (d *daemon) since(mark int64) string {
-	text, err := os.ReadFile(d.log)
-	if err != nil || int64(len(text)) < mark {
+	f, err := os.Open(d.log)
+	if err != nil {
 		return ""
 	}
-	return string(text[mark:])
+	defer f.Close()
+	text, _ := io.ReadAll(io.NewSectionReader(f, mark, math.MaxInt64-mark))
+	return string(text)
 }
 
 // says waits for a log line after the mark that holds all the words, and gives it.
@@ -254,10 +258,9 @@ lines:
 
 // usage is what a process holds.
 type usage struct {
-	rss     int // KiB now
-	peak    int // KiB at most so far
-	files   int // descriptors
-	threads int
+	rss   int // KiB now
+	peak  int // KiB at most so far
+	files int // descriptors
 }
 
 func (u usage) String() string {
@@ -290,8 +293,6 @@ func usageOf(pid int) (u usage, err error) {
 			u.rss = n
 		case "VmHWM:":
 			u.peak = n
-		case "Threads:":
-			u.threads = n
 		}
 	}
 	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))

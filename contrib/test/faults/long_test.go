@@ -16,5 +16,6 @@ const (
 	outage         = time.Minute
 	stalled        = 1_000
 	bodySize       = 300 << 20
+	huge           = 8
 	soakMessages   = 300_000
 )

@@ -57,7 +57,7 @@ func TestHuge(t *testing.T) {
 				}
 				return m
 			}}
-			got := l.count(t.Context(), 8)
+			got := l.count(t.Context(), huge)
 			if wanted := map[bool]int{true: got.refused, false: got.signed}[tt.refuse]; wanted != got.sent {
 				t.Errorf("%+v", got)
 			}

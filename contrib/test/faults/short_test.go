@@ -8,7 +8,7 @@ import "time"
 const (
 	long = false
 
-	packetsInside  = 100_000 // fuzzed, to a server in the test
+	packetsInside  = 50_000 // fuzzed, to a server in the test
 	packetsOutside = 50_000  // fuzzed, to the program
 	killMessages   = 400
 	restarts       = 5
@@ -16,5 +16,6 @@ const (
 	outage         = 600 * time.Millisecond // of each kind, measured
 	stalled        = 1_000
 	bodySize       = 8 << 20
+	huge           = 4 // messages of each kind
 	soakMessages   = 5_000
 )
