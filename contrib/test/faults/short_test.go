@@ -9,7 +9,7 @@ const (
 	long = false
 
 	packetsInside  = 50_000 // fuzzed, to a server in the test
-	packetsOutside = 50_000  // fuzzed, to the program
+	packetsOutside = 50_000 // fuzzed, to the program
 	killMessages   = 400
 	restarts       = 5
 	reloads        = 60
