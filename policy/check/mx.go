@@ -57,7 +57,7 @@ func (h *Host) judgeExchange(ctx context.Context, x *exchange) policy.Finding {
 		f.Result, f.Grade = mxNull, policy.Fail // RFC 7505, section 4.2
 		f.Reason = name + " says that it takes no mail (null MX): receivers refuse mail from it, for nobody can answer"
 		f.Advice = "name the host that takes its mail, or send from another domain"
-		f.Fix = h.mxLine(x)
+		f.Fix = h.mxLine(ctx, x)
 	case len(x.hosts) == 0:
 		f = h.implicit(ctx, x)
 	default:
@@ -75,13 +75,17 @@ func (h *Host) judgeExchange(ctx context.Context, x *exchange) policy.Finding {
 func (h *Host) implicit(ctx context.Context, x *exchange) policy.Finding {
 	name := x.domain.String()
 	f := finding("mx", None, policy.Fail, name+" has neither MX records nor an address: receivers refuse mail from it")
-	f.Advice, f.Fix = "name the host that takes its mail", h.mxLine(x)
+	f.Advice, f.Fix = "name the host that takes its mail", h.mxLine(ctx, x)
 	switch own := x.own; {
 	case len(own.addrs()) > 0 && invented(own.addrs(), h.invents(ctx)):
 		return inventedFinding("mx", "whether "+name+" has an address")
 	case len(own.addrs()) > 0:
 		f.Result, f.Grade = mxImplicit, policy.Warn
 		f.Reason = name + " has no MX record, and its own address stands in: some receivers want one"
+		f.Advice, f.Fix = "say the same with a record", fmt.Sprintf("%s. IN MX 10 %s.", name, name)
+		if own.alias() != "" { // RFC 1034, section 3.6.2: nothing else may stand beside an alias
+			f.Advice, f.Fix = "have one published for "+own.alias()+", of which "+name+" is an alias", ""
+		}
 	case own.silent():
 		return unknown("mx", name, "the address of "+name, own.failure())
 	}
@@ -98,7 +102,7 @@ func (h *Host) judgeHosts(ctx context.Context, x *exchange) policy.Finding {
 		case host.isAddress():
 			f := finding("mx", mxAddress, policy.Fail, "the MX of "+x.domain.String()+" is the address "+host.name+
 				", where only names of hosts may stand: nobody finds it")
-			f.Advice, f.Fix = "name the host", h.mxLine(x)
+			f.Advice, f.Fix = "name the host that takes its mail", h.mxLine(ctx, x)
 			return f
 		case host.alias() != "":
 			f := finding("mx", mxAlias, policy.Fail, fmt.Sprintf("the MX of %s is %s, which is an alias of %s: "+
@@ -153,11 +157,11 @@ func (h *Host) found(x *exchange, live, dead []string) policy.Finding {
 	return f
 }
 
-// mxLine gives the record that makes this host, or the one that is named already, take a domain's mail; "": its name
-// is not known.
-func (h *Host) mxLine(x *exchange) string {
-	name := h.Name
-	if name.IsZero() || name.Private() || !strings.Contains(name.String(), ".") {
+// mxLine gives the record that makes this host take a domain's mail. It diverts what arrives elsewhere today, so it is
+// offered only where this host is known to take mail of ours, by the name that it has as an MX; "": it is not.
+func (h *Host) mxLine(ctx context.Context, x *exchange) string {
+	name := h.takesMail(ctx)
+	if name == "" {
 		return ""
 	}
 	pref := uint16(10)
@@ -165,4 +169,21 @@ func (h *Host) mxLine(x *exchange) string {
 		pref = cmp.Or(host.pref, pref)
 	}
 	return fmt.Sprintf("%s. IN MX %d %s.", x.domain, pref, name)
+}
+
+// takesMail gives the name by which the MX of a domain leads to this host; "": none does.
+func (h *Host) takesMail(ctx context.Context) string {
+	ours := h.addresses()
+	for _, x := range h.exchanges(ctx) {
+		for i := range x.hosts {
+			host := &x.hosts[i]
+			here := func(a netip.Addr) bool {
+				return mail.SeenByWorld(a) && (host.name == h.Name.String() || slices.Contains(ours, a))
+			}
+			if host.alias() == "" && slices.ContainsFunc(host.addrs(), here) && !invented(host.addrs(), h.invents(ctx)) {
+				return host.name
+			}
+		}
+	}
+	return ""
 }

@@ -17,6 +17,8 @@ there.example.      MX 5  in6.provider.example.
 in.provider.example.  A 198.51.100.7
 in6.provider.example. AAAA 2001:db8:1::7
 implicit.example.   A  203.0.113.25
+shop.example.       A  198.51.100.9
+stands.example.     CNAME shop.example.
 bare.example.       TXT "nothing to see"
 null.example.       MX 0 .
 mixed.example.      MX 0 .
@@ -46,14 +48,16 @@ func TestMX(t *testing.T) {
 		{"there.example", "elsewhere", policy.Pass, "in6.provider.example, in.provider.example, and leaves from elsewhere", "", "mail comes in at a provider"},
 		{"wild.example", "elsewhere", policy.Pass, "any.wild.example", "", "a wildcard is as good as a record"},
 		{"moved.example", "egress", policy.Pass, "", "", "the domain may be an alias"},
-		{"implicit.example", "implicit", policy.Warn, "no MX record", "implicit.example. IN MX 10 mx.here.example.", "its own address stands in"},
+		{"implicit.example", "implicit", policy.Warn, "no MX record", "implicit.example. IN MX 10 implicit.example.", "its own address stands in"},
+		{"shop.example", "implicit", policy.Warn, "no MX record", "shop.example. IN MX 10 shop.example.", "mail arrives at another host, and goes on doing so"},
+		{"stands.example", "implicit", policy.Warn, "no MX record", "", "nothing may stand beside an alias"},
 		{"mixed.example", "mixed", policy.Warn, "takes no mail", "", "RFC 7505, section 3"},
 		{"partly.example", "partly", policy.Warn, "gone.provider.example", "", "the second host is gone"},
-		{"null.example", "null", policy.Fail, "null MX", "null.example. IN MX 10 mx.here.example.", "RFC 7505, section 4.2"},
+		{"null.example", "null", policy.Fail, "null MX", "", "RFC 7505, section 4.2"},
 		{"nowhere.example", "nxdomain", policy.Fail, "does not exist", "", "no such domain"},
-		{"bare.example", "none", policy.Fail, "neither", "bare.example. IN MX 10 mx.here.example.", "nowhere to go"},
+		{"bare.example", "none", policy.Fail, "neither", "", "nowhere to go"},
 		{"alias.example", "alias", policy.Fail, "an alias of in.provider.example", "alias.example. IN MX 7 in.provider.example.", "RFC 2181, section 10.3"},
-		{"literal.example", "address", policy.Fail, "the address 203.0.113.25", "literal.example. IN MX 10 mx.here.example.", "no name"},
+		{"literal.example", "address", policy.Fail, "the address 203.0.113.25", "", "no name"},
 		{"gone.example", "unresolved", policy.Fail, "gone.provider.example", "", "the host does not exist"},
 		{"private.example", "unresolved", policy.Fail, "inside.example", "", "only this network reaches it"},
 	} {
@@ -80,14 +84,24 @@ func TestMXOfPrivateNames(t *testing.T) {
 	}
 }
 
-// Without a name that the world knows, nothing is offered to paste.
-func TestMXFixNeedsAName(t *testing.T) {
+// To make this host the MX is offered only where it is that of another domain: elsewhere it may take no mail at all, and
+// what arrives today would not any more.
+func TestMXFixNeedsAHostThatTakesMail(t *testing.T) {
 	_, r := zone(t, mxZone)
-	for _, name := range []string{"localhost", "box.internal", "box"} {
-		h := sender(t, r, "null.example", egress(t, "", "203.0.113.25"))
-		h.Name = domain(t, name)
-		if f := one(t, "mx", h); f.Fix != "" {
-			t.Errorf("%s: %s", name, f.Fix)
+	for _, tt := range []struct{ domain, other, host, fix, why string }{
+		{"null.example", "here.example", "out.example", "null.example. IN MX 10 mail.here.example.", "by its name as an MX"},
+		{"bare.example", "here.example", "localhost", "bare.example. IN MX 10 mail.here.example.", "whatever it calls itself"},
+		{"literal.example", "here.example", "out.example", "literal.example. IN MX 10 mail.here.example.", "the preference stays"},
+		{"bare.example", "there.example", "in.provider.example", "bare.example. IN MX 10 in.provider.example.", "known by its name"},
+		{"bare.example", "there.example", "out.example", "", "a provider takes the mail of the other"},
+		{"bare.example", "alias.example", "cname.alias.example", "", "an alias is no name for an MX"},
+		{"bare.example", "private.example", "inside.example", "", "the world cannot reach it"},
+		{"bare.example", "implicit.example", "out.example", "", "no record leads here"},
+	} {
+		h := sender(t, r, tt.domain, egress(t, "", "203.0.113.25"))
+		h.Domains, h.Name = append(h.Domains, domain(t, tt.other)), domain(t, tt.host)
+		if f := ask(t, t.Context(), "mx", h)[0]; f.Fix != tt.fix || f.Advice == "" {
+			t.Errorf("%s, %s: %s: %+v", tt.domain, tt.other, tt.why, f)
 		}
 	}
 }
