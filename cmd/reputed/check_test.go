@@ -398,6 +398,31 @@ func TestCheckWithoutConfiguration(t *testing.T) {
 	}
 }
 
+// Sending domains are those that mail is from. One whose keys sign for others need not send any.
+func TestCheckSigningDomain(t *testing.T) {
+	t.Parallel()
+	const own = "[[domain]]\nname = \"example.org\"\n"
+	for _, tt := range []struct{ why, instead, want string }{ // keys are held for example.org
+		{"its own", own, "example.org"},
+		{"of keys alone", "", "example.org"},
+		{"it signs for another, and sends nothing", "[[domain]]\nname = \"client.example\"\nsign_as = \"example.org\"\n", "client.example"},
+		{"it sends, too", own + "[[domain]]\nname = \"client.example\"\nsign_as = \"example.org\"\n", "client.example example.org"},
+		{"it signs for what is below it", "[[domain]]\nname = \"*.example.org\"\nsign_as = \"example.org\"\n", "example.org"},
+		{"it signs for every domain, and is one", "[[domain]]\nname = \"*\"\nsign_as = \"example.org\"\n", "example.org"},
+		{"no key is held of who signs", own + "[[domain]]\nname = \"client.example\"\nsign_as = \"esp.example\"\n", "client.example example.org"},
+	} {
+		w := newCheckWorld(t, wellZone)
+		text := strings.Replace(checkConfig, own, tt.instead, 1)
+		var err error
+		w.cfg, err = config.Load("reputed.toml", fmt.Appendf(nil, text, w.dir, w.server.Addr()), config.Host{})
+		w.must(err)
+		a := w.answer(checkQuestion{only: []string{"hosts"}})
+		if got := strings.Join(a.Host.Domains, " "); got != tt.want || a.Host.Keys != 1 {
+			t.Errorf("%s: %s, and %d keys", tt.why, got, a.Host.Keys)
+		}
+	}
+}
+
 // item gives an item; the zero one: it found nothing to look at.
 func (a *checkAnswer) item(id string) itemAnswer {
 	for _, i := range a.Items {

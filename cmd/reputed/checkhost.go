@@ -234,13 +234,22 @@ func domainArgument(text string) (mail.Domain, error) {
 	return d, nil
 }
 
-// ownDomains gives the domains of keys, and of the configuration, in order; where there is none, that of the host.
+// ownDomains gives the domains of the configuration, and of keys, in order; where there is none, that of the host. A
+// domain that only signs for another (sign_as) sends nothing, so it is left out.
 func (q *checkQuestion) ownDomains(h *check.Host, set *keySet) (all []mail.Domain) {
-	if set != nil {
-		all = slices.Clone(set.found.Domains)
-	}
+	onlySigns := map[mail.Domain]bool{}
 	for _, rule := range q.cfg.Rules() {
-		all = append(all, rule.Domain, rule.SignAs)
+		all = append(all, rule.Domain)
+		if !rule.Domain.IsZero() { // who signs for every domain is one of them
+			onlySigns[rule.SignAs] = true
+		}
+	}
+	if set != nil {
+		for _, d := range set.found.Domains {
+			if !onlySigns[d] {
+				all = append(all, d)
+			}
+		}
 	}
 	slices.SortFunc(all, func(a, b mail.Domain) int { return strings.Compare(a.String(), b.String()) })
 	all = slices.DeleteFunc(slices.Compact(all), mail.Domain.IsZero)
