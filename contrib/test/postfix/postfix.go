@@ -160,9 +160,27 @@ func (p *Postfix) write(o Options) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	main := fmt.Sprintf(private, p.dir, host, port) + strings.Join(o.Main, "\n") + "\n"
-	p.file("main.cf", main)
+	wished := strings.Join(o.Main, "\n") + "\n"
+	p.file("main.cf", without(fmt.Sprintf(private, p.dir, host, port), wished)+wished)
 	p.file("master.cf", p.master(o))
+}
+
+// without gives the lines of main.cf whose parameters another text does not set. Postfix takes the later of two, but each
+// of its programs warns of that, postlogd too: where sockets queue few messages, as in a network namespace of its own, it
+// waits for itself then, for ever.
+func without(main, other string) string {
+	set := map[string]bool{}
+	for line := range strings.Lines(other) {
+		name, _, _ := strings.Cut(line, "=")
+		set[strings.TrimSpace(name)] = true
+	}
+	var b strings.Builder
+	for line := range strings.Lines(main) {
+		if name, _, _ := strings.Cut(line, "="); !set[strings.TrimSpace(name)] {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
 }
 
 func (p *Postfix) file(name, text string) {
