@@ -83,9 +83,9 @@ func (j *eximJudge) bridged() bool {
 }
 
 // remotes gives the transports by which mail leaves this host.
-func (j *eximJudge) remotes() (all []*EximDriver) {
-	for i := range j.Transports {
-		t := &j.Transports[i]
+func (e *Exim) remotes() (all []*EximDriver) {
+	for i := range e.Transports {
+		t := &e.Transports[i]
 		if t.Options["driver"] != "smtp" || t.Options["protocol"] == "lmtp" || t.local() {
 			continue
 		}
@@ -307,18 +307,27 @@ func (j *eximJudge) relays() {
 			return
 		}
 	}
-	for i := range j.Routers {
-		r := &j.Routers[i]
-		list := strings.TrimSpace(r.Options["route_list"])
-		if r.Options["driver"] != "manualroute" || !strings.HasPrefix(list, "* ") {
+	r := j.smarthost()
+	if r == nil {
+		return
+	}
+	f := j.add("relay", policy.Warn, "the router "+r.Name+" sends through another host, whose addresses the world sees")
+	f.Evidence = []policy.Evidence{{Name: r.Name + " route_list", Value: cut(strings.TrimSpace(r.Options["route_list"]))}}
+	f.Advice = adviceVia
+}
+
+// smarthost gives the router that hands all mail to another host; nil: there is none.
+func (e *Exim) smarthost() *EximDriver {
+	for i := range e.Routers {
+		r := &e.Routers[i]
+		list, all := strings.CutPrefix(strings.TrimSpace(r.Options["route_list"]), "* ")
+		if r.Options["driver"] != "manualroute" || !all || here(strings.Split(strings.TrimSpace(list), "::")[0]) {
 			continue
 		}
 		leads := func(t *EximDriver) bool { return t.Name == r.Options["transport"] }
-		if !slices.ContainsFunc(j.remotes(), leads) {
-			continue
+		if slices.ContainsFunc(e.remotes(), leads) {
+			return r
 		}
-		f := j.add("relay", policy.Warn, "the router "+r.Name+" sends through another host, whose addresses the world sees")
-		f.Evidence = []policy.Evidence{{Name: r.Name + " route_list", Value: cut(list)}}
-		f.Advice = "write them into [[egress]], or the name of its SPF record as via"
 	}
+	return nil
 }

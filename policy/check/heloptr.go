@@ -24,7 +24,7 @@ func itemHeloPTR() Item {
 			reversed := h.reversals(ctx)
 			for _, l := range h.leaves() {
 				r := reversed[l.Addr]
-				if r.Status == iprev.PermError { // the item about names says it
+				if r.Status == iprev.PermError || h.relayed(l.egress) { // the item about names says it; another greets
 					continue
 				}
 				f := ofAddress(l, h.compareNames(l, &r))

@@ -31,14 +31,17 @@ func itemNAT() Item {
 	return Item{
 		ID: "nat", Group: GroupAddress, About: "connections leave from the addresses that receivers are taken to see",
 		Ask: func(_ context.Context, h *Host) (all []policy.Finding) {
+			if h.relaysAll() { // what leaves from here is not what receivers see
+				return nil
+			}
 			for _, e := range h.egresses() {
 				for _, a := range e.Addresses {
-					if !mail.SeenByWorld(a) {
+					if e.Via.IsZero() && !mail.SeenByWorld(a) {
 						all = append(all, unseen(e, a))
 					}
 				}
 			}
-			leaves := h.leaves()
+			leaves := slices.DeleteFunc(h.leaves(), func(l outward) bool { return h.relayed(l.egress) })
 			if len(leaves) == 0 {
 				if len(all) == 0 {
 					all = h.natless()

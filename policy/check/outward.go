@@ -30,6 +30,23 @@ func (h *Host) egresses() (all []*mail.Egress) {
 	return all
 }
 
+// relayed tells that receivers do not see this host behind an egress, but one that it hands its mail to: how that greets,
+// and from where it sends, is the business of whoever runs it.
+func (h *Host) relayed(e *mail.Egress) bool { return !e.Via.IsZero() || h.relaysAll() }
+
+// relaysAll tells that every mail server of this host hands all of its mail to another host.
+func (h *Host) relaysAll() bool {
+	for i := range h.Postfix {
+		if !h.Postfix[i].relaysAll() {
+			return false
+		}
+	}
+	if h.Exim != nil {
+		return h.Exim.smarthost() != nil
+	}
+	return len(h.Postfix) > 0
+}
+
 // leaves gives every address that receivers see, once.
 func (h *Host) leaves() (all []outward) {
 	for _, e := range h.egresses() {
@@ -160,7 +177,7 @@ func (h *Host) greetings() (all []greeting) {
 		}
 	}
 	for _, e := range h.egresses() {
-		if !e.Via.IsZero() && len(e.Addresses) == 0 {
+		if h.relayed(e) {
 			continue
 		}
 		name := e.Hostname
@@ -169,7 +186,7 @@ func (h *Host) greetings() (all []greeting) {
 		}
 		add(name, e.Guessed, e.Addresses...)
 	}
-	if len(h.Routes) == 0 {
+	if len(h.Routes) == 0 && !h.relaysAll() {
 		add(h.Name, false)
 	}
 	return all

@@ -330,3 +330,45 @@ func TestItems(t *testing.T) {
 		}
 	}
 }
+
+// Receivers see the smarthost, and neither how this host greets nor from where it connects: what is said of that would
+// be false, and its fix would name this host in the provider's zone.
+func TestSmarthost(t *testing.T) {
+	_, resolver := zone(t, nameZone+`mail.example.org. TXT "v=spf1 a -all"`+"\n")
+	relaying := check.Postfix{Settings: map[string]string{"relayhost": "[relay.example]:587", "default_transport": "smtp"}}
+	tests := []struct {
+		why     string
+		via     string
+		addrs   []string
+		postfix []check.Postfix
+		exim    *check.Exim
+		silent  bool
+	}{
+		{"by the name of its record", "spf.esp.example", nil, nil, nil, true},
+		{"with its addresses", "spf.esp.example", []string{"203.0.113.27"}, nil, nil, true},
+		{"with its addresses alone, and relayhost tells", "", []string{"203.0.113.27"}, []check.Postfix{relaying}, nil, true},
+		{"nothing is configured", "", nil, []check.Postfix{relaying}, nil, true},
+		{"the same of Exim", "", []string{"203.0.113.27"}, nil, goodExim("smarthost: route_list=* relay.example byname"), true},
+		{"a second instance sends itself", "", []string{"203.0.113.27"}, []check.Postfix{relaying, *goodPostfix()}, nil, false},
+		{"relayhost is a filter here", "", []string{"203.0.113.27"},
+			[]check.Postfix{*goodPostfix("relayhost=[127.0.0.1]:10024")}, nil, false},
+		{"no smarthost", "", []string{"203.0.113.27"}, nil, nil, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.why, func(t *testing.T) {
+			h := sending(t)
+			h.Resolver, h.Routes = resolver, policy.Routes{{Egress: egress(t, tt.via, tt.addrs...)}}
+			h.Postfix, h.Exim, h.Local.Source = tt.postfix, tt.exim, from("203.0.113.99", "")
+			for _, id := range []string{"helo", "heloptr", "nat", "spf"} {
+				if found := ask(t, t.Context(), id, h); (len(found) == 0) != tt.silent {
+					t.Errorf("%s: %+v", id, found)
+				}
+			}
+			for _, f := range ask(t, t.Context(), "ptr", h) {
+				if (f.Fix == "") != tt.silent || len(tt.addrs) > 0 && f.Grade != policy.Fail {
+					t.Errorf("%+v", f)
+				}
+			}
+		})
+	}
+}

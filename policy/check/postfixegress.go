@@ -63,6 +63,23 @@ func (j *postfixJudge) egress() {
 	}
 }
 
+// adviceVia says how mail that goes through another host is configured.
+const adviceVia = "set via in [[egress]] to the name of its SPF record, with or without the addresses that it sends from"
+
+// relaysAll tells that an instance hands all of its mail to another host. One that hands it to a program or another
+// instance here does not.
+func (p *Postfix) relaysAll() bool {
+	if p.Err != nil {
+		return false
+	}
+	transport, nexthop, _ := strings.Cut(p.Settings["default_transport"], ":")
+	if nexthop == "" {
+		nexthop = p.Settings["relayhost"]
+	}
+	name, _, _ := strings.Cut(strings.NewReplacer("[", "", "]", "").Replace(nexthop), ":")
+	return nexthop != "" && !here(name) && (transport == "" || transport == "smtp" || transport == "relay")
+}
+
 // about warns of a setting of main.cf. What is to be changed is the configuration of reputed.
 func (j *postfixJudge) about(result string, setting policy.Evidence, reason, advice string) {
 	setting.Value = cut(setting.Value)
@@ -75,7 +92,7 @@ func (j *postfixJudge) relays() {
 	through := func(name, value string) {
 		j.about("relay", policy.Evidence{Name: name, Value: value},
 			"Postfix sends through another host ("+name+" = "+cut(value)+"), whose addresses the world sees",
-			"write them into [[egress]], or the name of its SPF record as via")
+			adviceVia)
 	}
 	for _, name := range throughAnother {
 		if v := j.Settings[name]; v != "" {

@@ -26,7 +26,11 @@ func itemPTR() Item {
 			reversed := h.reversals(ctx)
 			for _, l := range h.leaves() {
 				r := reversed[l.Addr]
-				f := ofAddress(l, h.judgeNames(l, &r))
+				f := h.judgeNames(l, &r)
+				if h.relayed(l.egress) && f.Advice != "" && f.Grade != policy.Unknown {
+					f.Fix, f.Advice = "", "tell whoever runs the smarthost: the address and its name are theirs"
+				}
+				f = ofAddress(l, f)
 				f.Evidence = append(reverseEvidence(&r), expect("one name, and "+l.String()+" among its addresses"))
 				all = append(all, f)
 			}
@@ -80,10 +84,11 @@ func (h *Host) greets(l outward) string {
 	return l.egress.Hostname.String()
 }
 
-// reverseLine is the record that calls the address as the host greets.
+// reverseLine is the record that calls the address as the host greets; "": there is none to publish, as the address is a
+// smarthost's.
 func (h *Host) reverseLine(l outward) string {
 	name := h.greets(l)
-	if iprev.FlawOf(name) != "" && iprev.FlawOf(name) != iprev.NoSuffix {
+	if h.relayed(l.egress) || iprev.FlawOf(name) != "" && iprev.FlawOf(name) != iprev.NoSuffix {
 		return "" // nothing to call an address
 	}
 	return iprev.ReverseName(l.Addr) + ". IN PTR " + name + "."

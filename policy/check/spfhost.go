@@ -82,11 +82,11 @@ func (h *Host) spfSubjects() (all []audit) {
 		add(sender.Domain.String(), false, h.Routes.Of(sender))
 	}
 	for _, r := range h.Routes {
-		if name := r.Egress.Hostname; !name.IsZero() {
+		if name := r.Egress.Hostname; !name.IsZero() && !h.relayed(r.Egress) {
 			add(name.String(), true, []*mail.Egress{r.Egress})
 		}
 	}
-	if len(h.Routes) == 0 && !h.Name.IsZero() {
+	if len(h.Routes) == 0 && !h.Name.IsZero() && !h.relaysAll() {
 		add(h.Name.String(), true, nil)
 	}
 	return all
