@@ -25,10 +25,12 @@ keys for, or those named. Without one, --egress, --helo and --selector do, with 
 know of themselves. --only and --skip take ids and groups; a word that is both is the group.
 
 Verdicts are pass, warn, fail and unknown; unknown is never a pass: a name server that does not answer proves
-nothing. The worst one is the verdict of the whole. Items under "good to know" count only when they fail.
+nothing. The worst one is the verdict of the whole. Items under "good to know" count only when they fail, or when
+nothing else was asked.
 
-Nothing is sent, and no port of others is knocked at, unless it is asked for: --port25 (connects to port 25 of a few
-mail servers, and hangs up; to each at most once a day, if state_dir can be written), --role (asks the MX of each
+Nothing is sent. Where a domain has an MTA-STS record, its policy is fetched over HTTPS, as senders do, unless
+mtasts is skipped. No other port of others is knocked at, unless it is asked for: --port25 (connects to port 25 of a
+few mail servers, and hangs up; to each at most once a day, if state_dir can be written), --role (asks the MX of each
 domain whether it takes mail for postmaster and abuse), --banner (reads the greeting of this host's own port 25).
 
 With --diff only what changed since the last run with it is printed, and kept in state_dir for the next one: "new" is

@@ -333,7 +333,11 @@ func TestCheckStatus(t *testing.T) {
 		code int
 	}{
 		{"all is well", func(*checkWorld) {}, []string{"ptr", "spf", "dmarc"}, exitOK},
-		{"only what is good to know is not so", func(*checkWorld) {}, []string{"mtasts", "tlsrpt", "dnssec"}, exitOK},
+		{"what is good to know is not so, and the rest is well", func(*checkWorld) {}, []string{"ptr", "mtasts", "tlsrpt", "dnssec"}, exitOK},
+		{"nothing but that was asked", func(*checkWorld) {}, []string{"mtasts", "tlsrpt", "dnssec"}, exitWarn},
+		{"nothing but that, and it is not known", func(w *checkWorld) {
+			w.server.Fault(".", dnstest.Fault{Kind: dnstest.ServFail})
+		}, []string{"mtasts", "tlsrpt", "dnssec"}, exitUnknown},
 		{"something is to be mended", func(w *checkWorld) {
 			w.zone(strings.Replace(wellZone, "p=reject", "p=none", 1))
 		}, []string{"ptr", "dmarc"}, exitWarn},
@@ -354,8 +358,12 @@ func TestCheckStatus(t *testing.T) {
 		t.Run(tt.why, func(t *testing.T) {
 			w := newCheckWorld(t, wellZone)
 			tt.edit(w)
-			if code, out := w.run(checkQuestion{only: tt.only}); code != tt.code {
+			code, out := w.run(checkQuestion{only: tt.only})
+			if code != tt.code {
 				t.Errorf("exit %d, want %d:\n%s", code, tt.code, out)
+			}
+			if nothing := tt.only[0] == "port25"; nothing != strings.Contains(out, "unknown: nothing to look at\n") {
+				t.Error(out)
 			}
 		})
 	}

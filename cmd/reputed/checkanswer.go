@@ -93,8 +93,13 @@ func newCheckAnswer(h *check.Host, outcomes []check.Outcome, now time.Time) *che
 		}
 		a.Items = append(a.Items, i)
 	}
-	if len(a.Items) == 0 {
+	switch {
+	case len(a.Items) == 0:
 		a.Verdict = policy.Unknown
+	case a.Counts == checkCounts{}: // only what is good to know was asked for, so that is what the answer is about
+		for i := range a.Items {
+			a.Verdict = worse(a.Verdict, a.Items[i].Verdict)
+		}
 	}
 	return a
 }

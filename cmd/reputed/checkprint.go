@@ -189,8 +189,11 @@ func (a *checkAnswer) printSummary(p printer) {
 	say(a.Counts.Unknown, policy.Unknown)
 	say(a.Counts.Pass, policy.Pass)
 	p.printf("%s", p.paint(gradeColour(a.Verdict), a.Verdict.String()))
-	if len(parts) > 0 {
+	switch {
+	case len(parts) > 0:
 		p.printf(": %s", strings.Join(parts, ", "))
+	case len(a.Items) == 0:
+		p.printf(": nothing to look at")
 	}
 	p.printf("\n")
 	if a.Cut != "" {
