@@ -19,7 +19,8 @@ import (
 )
 
 // checklist walks the checklist of this host from time to time, beside the messages, for reports to tell. It sends
-// nothing, and knocks at no port of others. It keeps its own pace, whatever env.haste is: nobody waits for it.
+// nothing, and knocks at no port of others, but fetches policies of MTA-STS where there is a record of one. It keeps its
+// own pace, whatever env.haste is: nobody waits for it.
 type checklist struct {
 	every func() time.Duration // 0: not now
 	walk  func(context.Context) *live.Checklist
