@@ -97,6 +97,25 @@ func TestPostfix(t *testing.T) {
 		{"in one service", []string{"submission/smtpd: smtpd_milters={ " + ours + ", default_action=accept }"}, "default-action", policy.Fail, "",
 			"postconf -P 'submission/inet/smtpd_milters = " + ours + "'"},
 
+		{"for all, and our entries have a better one", []string{"milter_default_action=accept",
+			"smtpd_milters={ " + ours + ", default_action=tempfail }", "non_smtpd_milters={ " + ours + ", default_action=tempfail }"},
+			"good", policy.Pass, "", ""},
+		{"and our services have a better one", []string{"milter_default_action=accept", "smtp/smtpd: milter_default_action=tempfail",
+			"submission/smtpd: milter_default_action=tempfail", "non_smtpd_milters={ " + ours + ", default_action=tempfail }"},
+			"good", policy.Pass, "", ""},
+		{"one service has a worse one", []string{"submission/smtpd: milter_default_action=accept"}, "default-action", policy.Fail, "",
+			"postconf -P 'submission/inet/milter_default_action = tempfail'"},
+		{"that of other milters, which share the list, stays", []string{"milter_default_action=accept",
+			"smtpd_milters=inet:127.0.0.1:1, " + ours, "non_smtpd_milters={ " + ours + ", default_action=tempfail }"},
+			"default-action", policy.Fail, "unsigned",
+			"postconf -e 'smtpd_milters = inet:127.0.0.1:1, { " + ours + ", default_action=tempfail }'"},
+		{"without its own it would be no better", []string{"milter_default_action=reject",
+			"smtpd_milters={ " + ours + ", default_action=accept }", "non_smtpd_milters={ " + ours + ", default_action=tempfail }"},
+			"default-action", policy.Fail, "unsigned",
+			"postconf -e 'smtpd_milters = { " + ours + ", default_action=tempfail }'"},
+		{"reputed is not in the list: the action is another's", []string{"milter_default_action=accept",
+			"smtpd_milters=inet:127.0.0.1:1", "non_smtpd_milters={ " + ours + ", default_action=tempfail }"}, "missing", policy.Fail, "", "postconf -e 'smtpd_milters = inet:127.0.0.1:1, " + ours + "'"},
+
 		{"no service asks reputed", []string{"smtpd_milters="}, "missing", policy.Fail, "leaves unsigned",
 			"postconf -e 'smtpd_milters = " + ours + "'"},
 		{"what is there stays", []string{"smtpd_milters=inet:localhost:11332"}, "missing", policy.Fail, "leaves unsigned",
@@ -158,7 +177,7 @@ func TestPostfix(t *testing.T) {
 		{"by SRS", []string{"sender_canonical_maps=tcp:localhost:10001", "sender_canonical_classes=envelope_sender"}, "rewrite", policy.Warn, "SRS", ""},
 
 		{"a filter gets mail after it was signed", []string{"submission/smtpd: content_filter=filter:[127.0.0.1]:10024"}, "filtered", policy.Warn,
-			"submission/inet", "postconf -P 'submission/inet/content_filter ='"},
+			"submission/inet", ""},
 		{"mail comes back from it to reputed", []string{"submission/smtpd: content_filter=filter:[127.0.0.1]:10024",
 			"127.0.0.1:10025/smtpd: content_filter="}, "twice", policy.Warn, "passes reputed twice",
 			"postconf -P '127.0.0.1:10025/inet/receive_override_options = no_milters'"},
@@ -236,8 +255,8 @@ func TestPostfixWithoutConfiguration(t *testing.T) {
 	if f := one(t, "postfix", h); f.Grade != policy.Pass || !strings.Contains(f.Reason, "was not looked at") {
 		t.Errorf("no milters: %+v", f)
 	}
-	h.Postfix[0] = *goodPostfix("milter_default_action=accept", "smtpd_milters=inet:localhost:11332")
-	if f := one(t, "postfix", h); f.Result != "default-action" {
+	h.Postfix[0] = *goodPostfix("milter_default_action=accept", "disable_mime_output_conversion=no")
+	if f := one(t, "postfix", h); f.Result != "conversion" {
 		t.Errorf("%+v", f)
 	}
 	if found := ask(t, t.Context(), "postfix", &check.Host{}); len(found) != 0 {

@@ -2,48 +2,94 @@ package check
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"reputed/policy"
 )
 
-// defaultAction looks at what Postfix does while a milter is away: for all, and for one that has an action of its own.
-func (j *postfixJudge) defaultAction() {
-	const name = "milter_default_action"
-	why := map[string]string{
+// Actions of Postfix while a milter is away, other than to let the client try again.
+var (
+	actionWhy = map[string]string{
 		"accept":     "while reputed is away mail leaves unsigned; when it dies once, all that is left of each open session",
 		"reject":     "while reputed is away, as when it is updated, mail is refused for good: programs do not try again",
 		"quarantine": "while reputed is away mail is held, and leaves unsigned when it is released",
 	}
-	grade := map[string]policy.Grade{"accept": policy.Fail, "reject": policy.Warn, "quarantine": policy.Warn}
-	if v := strings.ToLower(j.Settings[name]); grade[v] != policy.Pass {
-		f := j.add("default-action", grade[v], why[v])
-		f.Evidence = append(j.read(name), expect("tempfail"))
-		f.Fix, f.Advice = j.set(name, "tempfail"), j.reload()
-	}
-	own := func(setting string, s *Service, chroot bool) bool {
-		list := parseMilters(j.of(s, setting))
-		at := j.ours(list, chroot)
-		if at < 0 || grade[list[at].options["default_action"]] == policy.Pass {
-			return false
+	actionGrade = map[string]policy.Grade{"accept": policy.Fail, "reject": policy.Warn, "quarantine": policy.Warn}
+)
+
+const defaultAction = "milter_default_action"
+
+// entry is our milter in a list of a service.
+type entry struct {
+	setting string // "smtpd_milters"
+	owner   *Service
+	list    []milterRef
+	at      int
+	general string // the action of milters that have none of their own
+	asks    *Service
+}
+
+// entries gives each place from which mail passes our milter.
+func (j *postfixJudge) entries() (all []entry) {
+	add := func(setting string, owner, asks *Service, chroot bool) {
+		list := parseMilters(j.of(owner, setting))
+		if at := j.ours(list, chroot); at >= 0 {
+			all = append(all, entry{setting, owner, list, at, strings.ToLower(j.of(asks, defaultAction)), asks})
 		}
-		v := list[at].options["default_action"]
-		f := j.add("default-action", grade[v], why[v])
-		f.Evidence = []policy.Evidence{{Name: setting, Value: list[at].String()}, expect("tempfail")}
-		delete(list[at].options, "default_action")
-		f.Fix, f.Advice = j.setOf(s, setting, milterList(list)), j.reload()
-		return true
 	}
 	for _, s := range j.services("smtpd") {
-		if _, set := s.Options["smtpd_milters"]; set && own("smtpd_milters", s, s.Chroot) {
-			return
+		if j.signs(s) {
+			add("smtpd_milters", s, s, s.Chroot)
 		}
 	}
-	if len(j.services("smtpd")) > 0 && own("smtpd_milters", nil, j.services("smtpd")[0].Chroot) {
-		return
+	var cleanup *Service
+	for _, s := range j.services("cleanup") {
+		if s.Name == "cleanup" {
+			cleanup = s
+		}
 	}
-	own("non_smtpd_milters", nil, j.cleanupChroot())
+	add("non_smtpd_milters", nil, cleanup, j.cleanupChroot())
+	return all
+}
+
+// defaultAction looks at what Postfix does while our milter is away: that of its entry, else of the service, else of
+// all. What it does without other milters is their business.
+func (j *postfixJudge) defaultAction() {
+	const own = "default_action"
+	entries := j.entries()
+	shared := slices.ContainsFunc(entries, func(e entry) bool { return len(e.list) > 1 })
+	said := map[string]bool{}
+	for _, e := range entries {
+		ref := &e.list[e.at]
+		action, has := ref.options[own]
+		evidence := policy.Evidence{Name: e.setting, Value: ref.String()}
+		if !has {
+			action, evidence = e.general, policy.Evidence{Name: defaultAction, Value: e.general}
+		}
+		action = strings.ToLower(action)
+		if actionGrade[action] == policy.Pass {
+			continue
+		}
+		fix := j.mendOf(e.asks, defaultAction, "tempfail")
+		if has || shared {
+			options := map[string]string{}
+			maps.Copy(options, ref.options)
+			if delete(options, own); actionGrade[e.general] != policy.Pass {
+				options[own] = "tempfail"
+			}
+			ref.options = options
+			fix = j.mendOf(e.owner, e.setting, milterList(e.list))
+		}
+		if said[fix] {
+			continue
+		}
+		said[fix] = true
+		f := j.add("default-action", actionGrade[action], actionWhy[action])
+		f.Evidence = []policy.Evidence{evidence, expect("tempfail")}
+		f.Fix, f.Advice = fix, j.reload()
+	}
 }
 
 // bounces looks whether Postfix's own bounces pass milters.
@@ -171,9 +217,8 @@ func (j *postfixJudge) filtered(s *Service, filter string) {
 	f := j.add("filtered", policy.Warn, fmt.Sprintf(
 		"mail of %s passes a filter after it is signed (content_filter): what that changes breaks the signature", s.title()))
 	f.Evidence = []policy.Evidence{{Name: s.title() + " content_filter", Value: filter}}
-	f.Fix = j.setOf(s, "content_filter", "")
-	f.Advice = "or have it signed when it comes back, with reputed among the smtpd_milters of that service, and of no " +
-		"other; then " + j.reload()
+	f.Advice = "have it signed when it comes back: reputed among the smtpd_milters of the service that takes mail back " +
+		"from the filter, and of no other; then " + j.reload()
 }
 
 // twice says that mail passes our milter before a filter and after it.
