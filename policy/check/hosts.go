@@ -27,7 +27,7 @@ func itemHosts() Item {
 					f.Subject = name
 					all = append(all, f)
 				default:
-					all = append(all, judgeHosts(&g, h.Local.Hosts(name)))
+					all = append(all, h.judgeHostsFile(&g, h.Local.Hosts(name)))
 				}
 			}
 			return all
@@ -35,8 +35,9 @@ func itemHosts() Item {
 	}
 }
 
-// judgeHosts says what it means that /etc/hosts has these addresses for the name.
-func judgeHosts(g *greeting, at []netip.Addr) policy.Finding {
+// judgeHostsFile says what it means that /etc/hosts has these addresses for the name. The line may have other names, such as
+// localhost, which must stay; and what receivers see behind a router is no address of this host.
+func (h *Host) judgeHostsFile(g *greeting, at []netip.Addr) policy.Finding {
 	name := g.name.String()
 	f := finding("hosts", Clear, policy.Pass, "/etc/hosts does not have "+name+" at a loopback address")
 	f.Subject = name
@@ -52,11 +53,12 @@ func judgeHosts(g *greeting, at []netip.Addr) policy.Finding {
 	f.Result, f.Grade = Loopback, policy.Warn
 	f.Reason = fmt.Sprintf("/etc/hosts has %s at %s, so programs of this host do not see what the DNS says of it",
 		name, at[i])
-	f.Advice = "take the name out of that line of /etc/hosts"
-	if len(g.from) > 0 && !g.guessed {
-		f.Advice = "have /etc/hosts say this in place of that line"
+	f.Advice = "take " + name + " out of that line of /etc/hosts, and leave its other names"
+	own := h.interfaces()
+	if i := slices.IndexFunc(g.from, func(a netip.Addr) bool { return slices.Contains(own, a) }); i >= 0 && !g.guessed {
+		f.Advice += "; and have /etc/hosts say this in a line of its own"
 		label, _, _ := strings.Cut(name, ".")
-		f.Fix = fmt.Sprintf("%s %s %s", g.from[0], name, label)
+		f.Fix = fmt.Sprintf("%s %s %s", g.from[i], name, label)
 	}
 	return f
 }

@@ -198,20 +198,28 @@ func TestHosts(t *testing.T) {
 	tests := []struct {
 		why   string
 		addrs []string
+		here  string // the address of the interface
 		at    []string
 		want  string
-		told  []string
+		fix   string
 	}{
-		{"it says nothing of the name", []string{"203.0.113.25"}, []string{}, "clear/pass", nil},
-		{"it says what the DNS says", []string{"203.0.113.25"}, []string{"203.0.113.25"}, "clear/pass", nil},
-		{"as Debian's installer writes it", []string{"203.0.113.25"}, []string{"127.0.1.1"}, "loopback/warn",
-			[]string{"127.0.1.1", "203.0.113.25 mail.example.org mail"}},
-		{"of IPv6", []string{"203.0.113.25"}, []string{"203.0.113.25", "::1"}, "loopback/warn", nil},
-		{"what to write instead is not known", nil, []string{"127.0.1.1"}, "loopback/warn", []string{"take the name out"}},
+		{"it says nothing of the name", []string{"203.0.113.25"}, "203.0.113.25", []string{}, "clear/pass", ""},
+		{"it says what the DNS says", []string{"203.0.113.25"}, "203.0.113.25", []string{"203.0.113.25"}, "clear/pass", ""},
+		{"as Debian's installer writes it", []string{"203.0.113.25"}, "203.0.113.25", []string{"127.0.1.1"}, "loopback/warn",
+			"203.0.113.25 mail.example.org mail"},
+		{"in the line of localhost, which must stay", []string{"203.0.113.25"}, "203.0.113.25", []string{"127.0.0.1"},
+			"loopback/warn", "203.0.113.25 mail.example.org mail"},
+		{"of IPv6", []string{"203.0.113.25"}, "203.0.113.25", []string{"203.0.113.25", "::1"}, "loopback/warn",
+			"203.0.113.25 mail.example.org mail"},
+		{"the second address is here", []string{"203.0.113.25", "203.0.113.26"}, "203.0.113.26", []string{"127.0.1.1"},
+			"loopback/warn", "203.0.113.26 mail.example.org mail"},
+		{"a router has the address", []string{"203.0.113.25"}, "10.0.0.5", []string{"127.0.1.1"}, "loopback/warn", ""},
+		{"what to write instead is not known", nil, "203.0.113.25", []string{"127.0.1.1"}, "loopback/warn", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.why, func(t *testing.T) {
 			h := sending(t, tt.addrs...)
+			h.Local.Addresses = interfaces(tt.here)
 			h.Local.Hosts = func(name string) []netip.Addr {
 				if name != "mail.example.org" {
 					t.Errorf("asked for %s", name)
@@ -222,9 +230,11 @@ func TestHosts(t *testing.T) {
 			if got := summary([]policy.Finding{f}); got != tt.want {
 				t.Fatalf("%s: %+v", got, f)
 			}
-			tells(t, f, tt.told...)
-			if len(tt.addrs) == 0 && strings.Contains(f.Fix, "mail") {
-				t.Errorf("fix %s", f.Fix)
+			if f.Fix != tt.fix || strings.Contains(f.Advice, "in place of") {
+				t.Errorf("fix %s: %s", f.Fix, f.Advice)
+			}
+			if f.Grade != policy.Pass {
+				tells(t, f, tt.at[len(tt.at)-1], "take mail.example.org out of that line")
 			}
 		})
 	}
