@@ -33,15 +33,21 @@ type exchanger struct {
 	four, six dns.Answer
 }
 
-// exchanges asks about every domain that mail is sent from, once for all items. Names that the world does not know are
-// passed over.
+// exchanges asks about every domain that mail is sent from, and about those that envelope senders are rewritten to, for
+// bounces go there: once for all items. Names that the world does not know are passed over.
 func (h *Host) exchanges(ctx context.Context) []exchange {
 	return h.exchanged.get(func() []exchange {
 		var all []exchange
-		for _, d := range h.Domains {
-			if !d.Private() {
+		seen := map[mail.Domain]bool{}
+		add := func(d mail.Domain) {
+			if !d.IsZero() && !d.Private() && !seen[d] {
+				seen[d] = true
 				all = append(all, exchange{domain: d})
 			}
+		}
+		for _, d := range h.Domains {
+			add(d)
+			add(h.envelope(d))
 		}
 		each(len(all), func(i int) { all[i].ask(ctx, h.resolver()) })
 		return all

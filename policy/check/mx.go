@@ -61,7 +61,7 @@ func (h *Host) judgeExchange(ctx context.Context, x *exchange) policy.Finding {
 	case len(x.hosts) == 0:
 		f = h.implicit(ctx, x)
 	default:
-		f = h.judgeHosts(ctx, x)
+		f = h.judgeExchangers(ctx, x)
 	}
 	f.Subject = name
 	f.Evidence = append(x.evidence(), f.Evidence...)
@@ -92,8 +92,8 @@ func (h *Host) implicit(ctx context.Context, x *exchange) policy.Finding {
 	return f
 }
 
-// judgeHosts judges what the MX records name.
-func (h *Host) judgeHosts(ctx context.Context, x *exchange) policy.Finding {
+// judgeExchangers judges what the MX records name.
+func (h *Host) judgeExchangers(ctx context.Context, x *exchange) policy.Finding {
 	var live, dead []string
 	var doubt *exchanger
 	for i := range x.hosts {
@@ -107,8 +107,11 @@ func (h *Host) judgeHosts(ctx context.Context, x *exchange) policy.Finding {
 		case host.alias() != "":
 			f := finding("mx", mxAlias, policy.Fail, fmt.Sprintf("the MX of %s is %s, which is an alias of %s: "+
 				"it must be the name of the host itself", x.domain, host.name, host.alias()))
-			f.Advice = "name the host itself"
-			f.Fix = fmt.Sprintf("%s. IN MX %d %s.", x.domain, host.pref, host.alias())
+			f.Advice = "name a host that has an address"
+			if slices.ContainsFunc(addrs, mail.SeenByWorld) {
+				f.Advice = "name the host itself"
+				f.Fix = fmt.Sprintf("%s. IN MX %d %s.", x.domain, host.pref, host.alias())
+			}
 			return f
 		case len(addrs) == 0 && host.silent():
 			doubt = host

@@ -7,6 +7,7 @@ import (
 	"reputed/policy"
 	"reputed/policy/dns"
 	"reputed/policy/dns/dnstest"
+	"reputed/policy/mail"
 )
 
 const mxZone = `
@@ -25,6 +26,8 @@ mixed.example.      MX 0 .
 mixed.example.      MX 10 in.provider.example.
 alias.example.      MX 7 cname.alias.example.
 cname.alias.example. CNAME in.provider.example.
+toward.example.     MX 7 cname.toward.example.
+cname.toward.example. CNAME bare.example.
 literal.example.    MX 10 203.0.113.25.
 gone.example.       MX 10 gone.provider.example.
 private.example.    MX 10 inside.example.
@@ -57,6 +60,7 @@ func TestMX(t *testing.T) {
 		{"nowhere.example", "nxdomain", policy.Fail, "does not exist", "", "no such domain"},
 		{"bare.example", "none", policy.Fail, "neither", "", "nowhere to go"},
 		{"alias.example", "alias", policy.Fail, "an alias of in.provider.example", "alias.example. IN MX 7 in.provider.example.", "RFC 2181, section 10.3"},
+		{"toward.example", "alias", policy.Fail, "an alias of bare.example", "", "where it leads there is no address"},
 		{"literal.example", "address", policy.Fail, "the address 203.0.113.25", "", "no name"},
 		{"gone.example", "unresolved", policy.Fail, "gone.provider.example", "", "the host does not exist"},
 		{"private.example", "unresolved", policy.Fail, "inside.example", "", "only this network reaches it"},
@@ -81,6 +85,24 @@ func TestMXOfPrivateNames(t *testing.T) {
 		if found := ask(t, t.Context(), id, h); len(found) > 0 {
 			t.Errorf("%s: %+v", id, found)
 		}
+	}
+}
+
+// Bounces go to the domain of the envelope sender, whatever the author's is: RFC 5321, section 4.4.
+func TestMXOfRewrittenSenders(t *testing.T) {
+	_, r := zone(t, mxZone)
+	h := sender(t, r, "here.example", egress(t, "", "203.0.113.25"))
+	h.Domains = append(h.Domains, domain(t, "there.example"))
+	h.Rewrites = policy.Rewrites{
+		{From: policy.Senders{Domain: domain(t, "here.example")}, To: mail.Address{Domain: domain(t, "nowhere.example")}},
+		{From: policy.Senders{Domain: domain(t, "there.example")}, To: mail.Address{Domain: domain(t, "here.example")}},
+	}
+	var got []string
+	for _, f := range ask(t, t.Context(), "mx", h) {
+		got = append(got, f.Subject+" "+f.Result)
+	}
+	if want := "here.example egress, nowhere.example nxdomain, there.example elsewhere"; strings.Join(got, ", ") != want {
+		t.Errorf("%q, want %s", got, want)
 	}
 }
 
