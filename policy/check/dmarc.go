@@ -217,7 +217,12 @@ func judgeRecord(w *dmarc.Walk, at *dmarc.Step) policy.Finding {
 	}
 	f.Reason = fmt.Sprintf("the record at %s: %s", of, strings.Join(reasons, "; "))
 	f.Advice = strings.Join(advice, "; ")
-	f.Fix = spf.ZoneLine(cmp.Or(at.Answer.Name, at.Name()), r.Edit(set))
+	name := cmp.Or(at.Answer.Name, at.Name())
+	f.Fix = spf.ZoneLine(name, r.Edit(set))
+	whose, err := publicsuffix.EffectiveTLDPlusOne(name)
+	if err == nil && !strings.EqualFold(name, at.Name()) && whose != registered(at.Domain).String() {
+		f.Advice += fmt.Sprintf("; %s is an alias, so change it at whoever runs %s", at.Name(), whose)
+	}
 	return f
 }
 

@@ -110,6 +110,26 @@ func TestDMARC(t *testing.T) {
 	}
 }
 
+// A record that is an alias is changed by whoever has the zone that it leads to.
+func TestDMARCOfAnAlias(t *testing.T) {
+	_, r := zone(t, dmarcZone+`
+_dmarc.below.example.  CNAME x._dmarc.provider.example.
+x._dmarc.provider.example. TXT "v=DMARC1; p=reject"
+_dmarc.within.example. CNAME shared.within.example.
+shared.within.example. TXT "v=DMARC1; p=reject"
+`)
+	for name, want := range map[string]string{
+		"alias.example":  "name a mailbox for reports; _dmarc.alias.example is an alias, so change it at whoever runs provider.example",
+		"below.example":  "name a mailbox for reports; _dmarc.below.example is an alias, so change it at whoever runs provider.example",
+		"within.example": "name a mailbox for reports",
+		"silent.example": "name a mailbox for reports",
+	} {
+		if f := one(t, "dmarc", sender(t, r, name, egress(t, ""))); f.Advice != want {
+			t.Errorf("%s: %s", name, f.Advice)
+		}
+	}
+}
+
 // RFC 9990, section 4: who is to get reports must say that he takes them.
 func TestDMARCReports(t *testing.T) {
 	server, r := zone(t, dmarcZone)
