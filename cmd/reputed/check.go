@@ -35,7 +35,8 @@ domain whether it takes mail for postmaster and abuse), --banner (reads the gree
 
 With --diff only what changed since the last run with it is printed, and kept in state_dir for the next one: "new" is
 wrong and was not, "changed" is wrong in another way, "mended" is well again, "gone" is not there any more. What could
-not be found out is no change. With --mail it is mailed, through sendmail(1), if there is any.
+not be found out is no change, unless for 3 days: then it is "unknown", once. With --mail it is mailed, through
+sendmail(1), if there is any.
 
 --send mails a probe to an account of yours, through sendmail(1), as the mail of your users goes, and --received reads
 what the receiver made of it, from the Authentication-Results that it wrote on top.
@@ -43,7 +44,8 @@ what the receiver made of it, from the Authentication-Results that it wrote on t
 With --json: an object with at, verdict, counts (pass, warn, fail, unknown: of what counts), host (name, egress,
 guessed, domains, keys), items (id, group, about, info, verdict, findings), and cut_short ("timeout", "interrupted") if
 not all could be asked. A finding has rule, result, grade, and as far as there are any subject, reason, advice, fix and
-evidence (name, value). With --diff: at, since, verdict, changes (change, item, subject, was, is), host, cut_short.
+evidence (name, value). With --diff: at, since, verdict, changes (change, item, subject, was, is, since), host,
+cut_short.
 Members may be added, and none is taken away.
 
 Exit status, the first that holds: 2 fail; 1 warn; 3 unknown; 0 pass; so with --diff too, whatever changed. 64 wrong

@@ -14,11 +14,12 @@ import (
 
 // checkChange is a finding that is not as it was.
 type checkChange struct {
-	Change  string             `json:"change"` // "new", "changed", "mended", "gone"
-	Item    string             `json:"item"`
+	Change  string             `json:"change"` // "new", "changed", "mended", "gone", "unknown"
+	Item    string             `json:"item"`   // "": of all of it
 	Subject string             `json:"subject,omitempty"`
 	Was     *rememberedFinding `json:"was,omitempty"`
 	Is      *policy.Finding    `json:"is,omitempty"`
+	Since   time.Time          `json:"since,omitzero"` // of "unknown"
 }
 
 // Changes, in the order in which they are told.
@@ -27,7 +28,10 @@ const (
 	changeChanged = "changed" // it is wrong in another way
 	changeMended  = "mended"  // it was wrong, and is not any more
 	changeGone    = "gone"    // it was wrong, and is not there any more
+	changeUnknown = "unknown" // it has not been known for a while
 )
+
+var changesInOrder = []string{changeNew, changeChanged, changeMended, changeGone, changeUnknown}
 
 // checkDiff is what changed between two runs. Its JSON is a promise to other programs.
 type checkDiff struct {
@@ -43,7 +47,7 @@ type checkDiff struct {
 type topic struct{ item, subject string }
 
 // diff compares with the last run, and remembers this one. What could not be found out is no change, for it comes and
-// goes with the network: what was known of it stays.
+// goes with the network: what was known of it stays. Only where it stays unknown, that is told, once.
 func (m *checkMemory) diff(a *checkAnswer) *checkDiff {
 	d := &checkDiff{At: a.At, Since: m.At, Verdict: a.Verdict, Changes: []checkChange{}, Host: a.Host, Cut: a.Cut}
 	was := map[topic][]*rememberedFinding{}
@@ -79,6 +83,7 @@ func (m *checkMemory) diff(a *checkAnswer) *checkDiff {
 			kept = append(kept, *f)
 		}
 	}
+	d.Changes = append(d.Changes, m.blind(a)...)
 	m.At, m.Host, m.Findings = a.At, a.Host, kept
 	return d
 }
@@ -198,7 +203,7 @@ func (d *checkDiff) print(to printer) {
 	p := &findingPrinter{printer: to}
 	d.Host.print(to)
 	p.printf("%s\n", d.title())
-	for _, change := range []string{changeNew, changeChanged, changeMended, changeGone} {
+	for _, change := range changesInOrder {
 		first := true
 		for i := range d.Changes {
 			c := &d.Changes[i]
@@ -234,6 +239,16 @@ func (d *checkDiff) title() string {
 
 // change writes a change.
 func (p *findingPrinter) change(c *checkChange) {
+	if c.Change == changeUnknown {
+		since := "not known since " + clock(c.Since)
+		if c.Is != nil {
+			p.finding(&itemAnswer{ID: c.Item}, c.Is)
+			p.table("  ", align([][]cell{{{}, {}, {since, faint}}}))
+			return
+		}
+		p.table("  ", align([][]cell{{{"", plain}, {"", plain}, {"the verdict is " + since, plain}}}))
+		return
+	}
 	if c.Is == nil || c.Change == changeMended && c.Is.Grade != policy.Pass {
 		p.table("  ", align([][]cell{{{"", plain}, {c.Item, plain}, {c.Was.about(), plain}}}))
 		return
@@ -250,7 +265,7 @@ func (f *rememberedFinding) about() string { return printable(withSubject(f.Subj
 // subject is what the mail about it is called.
 func (d *checkDiff) subject() string {
 	var parts []string
-	for _, change := range []string{changeNew, changeChanged, changeMended, changeGone} {
+	for _, change := range changesInOrder {
 		n := 0
 		for i := range d.Changes {
 			if d.Changes[i].Change == change {

@@ -12,6 +12,7 @@ import (
 
 	"reputed/policy"
 	"reputed/policy/check"
+	"reputed/policy/dns/dnstest"
 )
 
 // found makes what a walk found of lines "item subject result grade [reason]"; an item that found nothing has a line of
@@ -78,6 +79,15 @@ func TestDiff(t *testing.T) {
 		{"the item has nothing to look at any more", []run{{"dkim k1 missing fail", "new dkim k1 missing"}, {"dkim", "gone dkim k1 "}}},
 		{"a key that may not be read this time is not gone", []run{{"dkim k1 missing fail", "new dkim k1 missing"},
 			{"dkim - unknown unknown", ""}, {"dkim k1 match pass", "mended dkim k1 match"}}},
+		{"not known for 3 days is told, once", []run{{"ptr a confirmed pass", ""}, {"ptr a unknown unknown", ""}, {"ptr a unknown unknown", ""},
+			{"ptr a unknown unknown; spf b pass pass", ""}, {"ptr a unknown unknown; spf b pass pass", "unknown ptr a unknown"},
+			{"ptr a unknown unknown", ""}, {"ptr a none fail", "new ptr a none"}, {"ptr a unknown unknown", ""}}},
+		{"known in between, so it begins anew", []run{{"ptr a unknown unknown", ""}, {"ptr a unknown unknown", ""}, {"ptr a confirmed pass", ""},
+			{"ptr a unknown unknown", ""}, {"ptr a unknown unknown", ""}, {"ptr a unknown unknown", ""}, {"ptr a unknown unknown", "unknown ptr a unknown"}}},
+		{"what is not asked for in between is not known all the while", []run{{"ptr a unknown unknown", ""}, {"spf b pass pass", ""},
+			{"spf b pass pass", ""}, {"ptr a unknown unknown", "unknown ptr a unknown"}}},
+		{"another one each day, so the verdict is told of", []run{{"ptr a unknown unknown; spf b pass pass", ""}, {"ptr a confirmed pass; spf b unknown unknown", ""},
+			{"ptr a unknown unknown; spf b pass pass", ""}, {"ptr a confirmed pass; spf b unknown unknown", "unknown   "}, {"ptr a unknown unknown; spf b pass pass", ""}}},
 		{"a domain more, that is well", []run{{"spf a pass pass", ""}, {"spf a pass pass; spf b pass pass", ""}}},
 	}
 	for _, tt := range tests {
@@ -124,6 +134,21 @@ func TestDiffAnotherHost(t *testing.T) {
 			t.Errorf("day %d: %+v; %+v", day, d.Changes, m.Findings)
 		}
 		*m = checkMemory{}
+	}
+}
+
+// Who is mailed learns that nothing is seen any more: else silence would be taken for good news.
+func TestCheckDiffBlind(t *testing.T) {
+	w := newCheckWorld(t, wellZone)
+	read := fakeSendmail(t, 0)
+	w.server.Fault(".", dnstest.Fault{Kind: dnstest.ServFail})
+	for day := range 5 {
+		code, out := w.run(checkQuestion{diff: true, mailTo: "root@example.org", only: []string{"ptr"}})
+		letter, told := read(), "not known since 2026-11-24 12:00Z"
+		if code != exitUnknown || strings.Contains(out, told) != (day == 3) || strings.Contains(letter, told) != (day == 3) {
+			t.Errorf("day %d: exit %d: %s\nmailed: %s", day, code, out, letter)
+		}
+		w.now = w.now.AddDate(0, 0, 1)
 	}
 }
 

@@ -19,11 +19,12 @@ import (
 
 // checkMemory is what runs of the checklist leave for later ones, in state_dir.
 type checkMemory struct {
-	Seen     []check.Seen        `json:"seen,omitempty"`     // addresses of this host's interfaces
-	At       time.Time           `json:"at,omitzero"`        // of the last run with --diff
-	Host     checkedHost         `json:"host,omitzero"`      // that it was about
-	Findings []rememberedFinding `json:"findings,omitempty"` // what is known by then
-	Port25   triedTargets        `json:"port25,omitzero"`
+	Seen     []check.Seen         `json:"seen,omitempty"`     // addresses of this host's interfaces
+	At       time.Time            `json:"at,omitzero"`        // of the last run with --diff
+	Host     checkedHost          `json:"host,omitzero"`      // that it was about
+	Findings []rememberedFinding  `json:"findings,omitempty"` // what is known by then
+	Unknown  map[string]blindness `json:"unknown,omitempty"`  // items that are not known, by id
+	Port25   triedTargets         `json:"port25,omitzero"`
 
 	path string
 }
