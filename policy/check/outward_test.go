@@ -56,6 +56,9 @@ a.example.org.              A    203.0.113.29
 b.example.org.              A    198.51.100.1
 30.113.0.203.in-addr.arpa.  PTR  nowhere.example.org.
 6.2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa. PTR www.example.org.
+32.113.0.203.in-addr.arpa.  CNAME 32.32/28.113.0.203.in-addr.arpa.
+32.32/28.113.0.203.in-addr.arpa. PTR www.example.org.
+33.113.0.203.in-addr.arpa.  CNAME 33.32/28.113.0.203.in-addr.arpa.
 31.113.0.203.in-addr.arpa.  PTR  evil\;reboot.example.org.
 evil\;reboot.example.org.  A    203.0.113.31
 four.example.org.           A    203.0.113.25
@@ -89,6 +92,10 @@ func TestPTR(t *testing.T) {
 			[]string{"mail.example.org. IN A 203.0.113.28", "publish the address"}},
 		{"two names, one of which leads back", []string{"203.0.113.29"}, "ambiguous/warn",
 			[]string{"a.example.org, b.example.org; of these, a.example.org leads back", "keep one"}},
+		{"the record stands in a part of the zone", []string{"203.0.113.32"}, "unconfirmed/fail",
+			[]string{"\n32.32/28.113.0.203.in-addr.arpa. IN PTR mail.example.org."}},
+		{"it is missing there", []string{"203.0.113.33"}, "none/fail",
+			[]string{"\n33.32/28.113.0.203.in-addr.arpa. IN PTR mail.example.org."}},
 		{"no address is known", nil, "unknown/unknown", []string{"[[egress]]"}},
 	}
 	for _, tt := range tests {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"regexp"
 	"strings"
 
 	"reputed/policy"
@@ -91,7 +92,19 @@ func (h *Host) reverseLine(l outward) string {
 	if h.relayed(l.egress) || iprev.FlawOf(name) != "" && iprev.FlawOf(name) != iprev.NoSuffix {
 		return "" // nothing to call an address
 	}
-	return iprev.ReverseName(l.Addr) + ". IN PTR " + name + "."
+	return h.reverseOwner(l.Addr) + ". IN PTR " + name + "."
+}
+
+var plainName = regexp.MustCompile(`^[A-Za-z0-9._/-]+$`)
+
+// reverseOwner is the name at which the record of an address stands: where its aliases lead, if a provider has handed a
+// part of its zone on (RFC 2317, section 4).
+func (h *Host) reverseOwner(a netip.Addr) string {
+	r := h.reversals(context.Background())[a] // asked already, by whoever judges the address
+	if owner := strings.TrimSuffix(r.Answer.Name, "."); plainName.MatchString(owner) {
+		return owner
+	}
+	return iprev.ReverseName(a)
 }
 
 // addressLine is the record that has an address at a name.
