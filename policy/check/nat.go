@@ -17,6 +17,7 @@ const (
 	NotSeen    = "private"    // an address of the egress is one that receivers never see
 	Translated = "translated" // a router has the address that receivers see
 	Other      = "other"      // from an address that is not of the egress
+	Bound      = "bound"      // the mail server is set to the right address, or not to use the family
 	NoWay      = "no-way"     // there is no way out for a family of the egress
 )
 
@@ -106,7 +107,7 @@ func (h *Host) source(far netip.Addr, leaves []outward) []policy.Finding {
 	if from.IsValid() {
 		value = from.String()
 	}
-	f.Evidence = []policy.Evidence{{Name: "source of a connection over " + over, Value: value}}
+	f.Evidence = append(f.Evidence, policy.Evidence{Name: "source of a connection over " + over, Value: value})
 	if len(of) > 0 {
 		f.Evidence = append(f.Evidence, expect(addressesOf(of)))
 	}
@@ -120,6 +121,14 @@ func (h *Host) source(far netip.Addr, leaves []outward) []policy.Finding {
 func (h *Host) judgeSource(from netip.Addr, of []outward, over string) (f policy.Finding, found bool) {
 	at := slices.IndexFunc(of, func(l outward) bool { return l.Addr == from })
 	guessed := len(of) > 0 && of[0].egress.Guessed
+	if evidence, so := settled(h.bindings(of, over == "IPv4")); so && from.IsValid() && at < 0 && mail.SeenByWorld(from) {
+		f = finding("nat", Bound, policy.Pass, "the mail server is set not to use "+over)
+		if len(of) > 0 {
+			f.Reason = fmt.Sprintf("the mail server is set to send over %s from %s", over, addressesOf(of))
+		}
+		f.Evidence = evidence
+		return ofGuess(guessed, f), true
+	}
 	switch {
 	case at >= 0:
 		f = finding("nat", Direct, policy.Pass, fmt.Sprintf("connections over %s leave from %s", over, from))
@@ -164,6 +173,9 @@ func (h *Host) otherSource(from netip.Addr, of []outward, over string) policy.Fi
 			name += "6"
 		}
 		f.Fix = "postconf -e " + name + "=" + of[0].String()
+		if bindings := h.bindings(of, of[0].Is4()); len(bindings) > 0 {
+			f.Fix = fixes(bindings)
+		}
 	}
 	return f
 }

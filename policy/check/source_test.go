@@ -93,6 +93,45 @@ func TestNAT(t *testing.T) {
 	}
 }
 
+// What the mail server is set to says more than what the system would do.
+func TestNATOfMailServer(t *testing.T) {
+	second := goodPostfix("smtp/smtp: smtp_bind_address=203.0.113.99")
+	second.Dir = "/etc/postfix-out"
+	for _, tt := range []struct {
+		why     string
+		source  [2]string
+		postfix []check.Postfix
+		exim    *check.Exim
+		want    string
+		fix     string // of the last
+	}{
+		{"bound to the right one", [2]string{"203.0.113.99"}, []check.Postfix{*goodPostfix("smtp_bind_address=203.0.113.25")}, nil,
+			"bound/pass", ""},
+		{"in the service", [2]string{"203.0.113.99"}, []check.Postfix{*goodPostfix("smtp/smtp: smtp_bind_address=203.0.113.25")}, nil,
+			"bound/pass", ""},
+		{"bound to another, by an instance and a service of it", [2]string{"203.0.113.99"}, []check.Postfix{*second}, nil, "other/warn",
+			"postconf -c /etc/postfix-out -P 'smtp/unix/smtp_bind_address = 203.0.113.25'"},
+		{"no IPv6", [2]string{"203.0.113.25", "2001:db8::99"}, []check.Postfix{*goodPostfix("inet_protocols=ipv4")}, nil,
+			"direct/pass bound/pass", ""},
+		{"no IPv6 of the client", [2]string{"203.0.113.25", "2001:db8::99"},
+			[]check.Postfix{*goodPostfix("inet_protocols=all", "smtp/smtp: inet_protocols=ipv4")}, nil, "direct/pass bound/pass", ""},
+		{"IPv6 is used", [2]string{"203.0.113.25", "2001:db8::99"}, []check.Postfix{*goodPostfix("inet_protocols=all")}, nil,
+			"direct/pass other/warn", ""},
+		{"Exim, bound", [2]string{"203.0.113.99"}, nil, goodExim("remote_smtp: interface=203.0.113.25"), "bound/pass", ""},
+		{"Exim, without IPv6", [2]string{"203.0.113.25", "2001:db8::99"}, nil, goodExim("disable_ipv6=true"),
+			"direct/pass bound/pass", ""},
+		{"Exim, bound to nothing", [2]string{"203.0.113.99"}, nil, goodExim(), "other/warn", ""},
+	} {
+		h := sending(t, "203.0.113.25")
+		h.Postfix, h.Exim, h.Local.Source = tt.postfix, tt.exim, from(tt.source[0], tt.source[1])
+		h.Local.Addresses = interfaces("203.0.113.25", "203.0.113.99")
+		found := ask(t, t.Context(), "nat", h)
+		if got := summary(found); got != tt.want || found[len(found)-1].Fix != tt.fix {
+			t.Errorf("%s: %s: %+v", tt.why, got, found)
+		}
+	}
+}
+
 // What became of a host's addresses from one look to the next.
 func TestMoved(t *testing.T) {
 	begin := time.Date(2026, time.November, 1, 3, 0, 0, 0, time.UTC)
