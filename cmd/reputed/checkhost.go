@@ -108,7 +108,6 @@ func (q *checkQuestion) readServers(ctx context.Context, h *check.Host) {
 		}
 		return
 	}
-	h.Milters = usualMilters(h.Postfix)
 	name := ""
 	if h.Exim != nil {
 		name = h.Exim.Settings["primary_hostname"]
@@ -292,17 +291,6 @@ func (q *checkQuestion) selected(h *check.Host) error {
 			if !slices.ContainsFunc(h.Keys, has) {
 				h.Keys = append(h.Keys, check.Key{Want: dkim.Want{Domain: d, Selector: s}})
 			}
-		}
-	}
-	return nil
-}
-
-// usualMilters gives the sockets at which reputed listens when nobody says otherwise, where Postfix names one of them.
-func usualMilters(all []check.Postfix) (sockets []string) {
-	const socket = "reputed/milter.sock"
-	for _, p := range all {
-		if strings.Contains(p.Settings["smtpd_milters"]+" "+p.Settings["non_smtpd_milters"], socket) {
-			return []string{"unix:/run/" + socket, "unix:" + postfixSpool + socket}
 		}
 	}
 	return nil
