@@ -38,7 +38,7 @@ local_sender_retain = true
 ignore_bounce_errors_after = 0s
 log_selector = +received_recipients +smtp_confirmation
 domainlist local_domains = local.example
-domainlist relay_to_domains = inbound.example
+domainlist relay_to_domains = inbound.example@RELAYTO@
 hostlist relay_from_hosts = 127.0.0.1
 `
 
@@ -75,7 +75,7 @@ func (o Options) text(e *Exim) string {
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	return strings.NewReplacer("@SINKHOST@", host, "@SINKPORT@", port).Replace(e.fill(
+	return strings.NewReplacer("@SINKHOST@", host, "@SINKPORT@", port, "@RELAYTO@", o.RelayTo).Replace(e.fill(
 		main + "begin acl\n" + acl + "\nbegin routers\n" + o.Routers + "\n" + routing + o.Transport +
 			"\nbegin retry\n* * F,1h,1s\nbegin authenticators\n" + o.Auth + "\n"))
 }
@@ -97,39 +97,40 @@ const trusted = "/etc/exim4/trusted_configs"
 // trust puts a configuration on the list while the test runs.
 func trust(t testing.TB, config string) {
 	t.Helper()
-	change := func(edit func(lines []string) []string) error {
-		if err := os.MkdirAll(filepath.Dir(trusted), 0o755); err != nil {
-			return err
-		}
-		f, err := os.OpenFile(trusted, os.O_RDWR|os.O_CREATE, 0o644)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
-			return err
-		}
-		text, err := os.ReadFile(trusted)
-		if err != nil {
-			return err
-		}
-		all := strings.Join(edit(slices.Collect(strings.Lines(string(text)))), "")
-		if err := f.Truncate(0); err != nil {
-			return err
-		}
-		_, err = f.WriteAt([]byte(all), 0)
-		return err
-	}
 	line := config + "\n"
-	if err := change(func(lines []string) []string { return append(lines, line) }); err != nil {
+	if err := changeTrusted(func(lines []string) []string { return append(lines, line) }); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		err := change(func(lines []string) []string {
+		err := changeTrusted(func(lines []string) []string {
 			return slices.DeleteFunc(lines, func(l string) bool { return l == line })
 		})
 		if err != nil {
 			t.Error(err)
 		}
 	})
+}
+
+// changeTrusted changes the list, one of us at a time. Those that run read it meanwhile, so it is never half there.
+func changeTrusted(edit func(lines []string) []string) error {
+	if err := os.MkdirAll(filepath.Dir(trusted), 0o755); err != nil {
+		return err
+	}
+	lock, err := os.OpenFile(trusted+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return err
+	}
+	text, err := os.ReadFile(trusted)
+	if err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	all := strings.Join(edit(slices.Collect(strings.Lines(string(text)))), "")
+	if err := os.WriteFile(trusted+".new", []byte(all), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(trusted+".new", trusted)
 }

@@ -33,6 +33,7 @@ const program = Root + "/usr/sbin/exim4"
 type Options struct {
 	Sink      string // address of the SMTP server that all mail to others goes to
 	Main      string // lines of the main section, after those that make the instance private
+	RelayTo   string // further items of the list relay_to_domains
 	ACL       string // the ACLs; none: everything is taken
 	Routers   string // routers that come before those that send mail to the sink and deliver it here
 	Transport string // options of the transport remote_smtp
@@ -126,7 +127,7 @@ func (e *Exim) Up() {
 	e.t.Helper()
 	e.must("-bd", "-q1s")
 	e.daemon = true
-	postfix.Eventually(e.t, "Exim answers on "+e.addr, func() bool {
+	Eventually(e.t, "Exim answers on "+e.addr, func() bool {
 		conn, err := net.Dial("tcp", e.addr)
 		if err == nil {
 			conn.Close()
@@ -152,7 +153,7 @@ func (e *Exim) Down() {
 	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
 		e.t.Fatal(err)
 	}
-	postfix.Eventually(e.t, "Exim ends", func() bool { return syscall.Kill(pid, 0) != nil })
+	Eventually(e.t, "Exim ends", func() bool { return syscall.Kill(pid, 0) != nil })
 	e.daemon = false
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"reputed/contrib/test/exim"
 	"reputed/contrib/test/postfix"
 )
 
@@ -96,7 +97,7 @@ func (h *host) spf(t *testing.T) {
 	}
 	c.Must(250, "RCPT TO:<user@local.example>")
 	must(t, c.Data(message("fay@forgotten.example", "one stays")))
-	postfix.Eventually(t, "the other has it", func() bool {
+	exim.Eventually(t, "the other has it", func() bool {
 		return strings.Contains(h.exim.Mailbox(), "Subject: one stays\n")
 	})
 	h.daemon.logLine("sender=<fay@forgotten.example>", "recipient=<friend@world.example>", "decision=reject",
@@ -148,8 +149,9 @@ func (h *host) listed(t *testing.T) {
 	must(t, h.smtp("127.0.0.1")(t, "", "friend@world.example", message("Mailer-Daemon@mta.example.org", "a bounce")))
 	h.signedBy(t, "a bounce", "example.org")
 	h.exim.Flush()
-	frozen := h.exim.Queue()
-	if len(frozen) != 2 || !frozen[0].Frozen || !frozen[1].Frozen || frozen[0].Sender != "bob@example.org" {
+	var frozen []exim.Queued
+	exim.Eventually(t, "two are left", func() bool { frozen = h.exim.Queue(); return len(frozen) == 2 })
+	if !frozen[0].Frozen || !frozen[1].Frozen || frozen[0].Sender != "bob@example.org" {
 		t.Errorf("queue %+v", frozen)
 	}
 	h.list(t, "clear", world)

@@ -5,8 +5,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-
-	"reputed/contrib/test/postfix"
 )
 
 // Queued is a message in the queue.
@@ -39,7 +37,7 @@ func (e *Exim) Queue() []Queued {
 // Empty waits until nothing is queued.
 func (e *Exim) Empty() {
 	e.t.Helper()
-	postfix.Eventually(e.t, "Exim's queue is empty", func() bool { return e.must("-bpc") == "0\n" })
+	Eventually(e.t, "Exim's queue is empty", func() bool { return e.must("-bpc") == "0\n" })
 }
 
 // Flush tries all that is not frozen now, whatever the retry times say.
@@ -70,7 +68,7 @@ func (e *Exim) log(name string) string {
 func (e *Exim) LogLine(words ...string) string {
 	e.t.Helper()
 	var found string
-	postfix.Eventually(e.t, "a line of Exim's log with "+strings.Join(words, ", "), func() bool {
+	Eventually(e.t, "a line of Exim's log with "+strings.Join(words, ", "), func() bool {
 	lines:
 		for line := range strings.Lines(e.Log()) {
 			for _, w := range words {
