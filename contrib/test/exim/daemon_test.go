@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"reputed/contrib/test/exim"
 	"reputed/contrib/test/postfix"
 	"reputed/policy/dns/dnstest"
 )
@@ -107,9 +108,16 @@ func (d *daemon) edit(old, with string) {
 
 var recordLine = regexp.MustCompile(`(?m)^(\S+)\. (?:\d+ )?IN TXT (?:\( )?(".*")(?: \))?$`)
 
-// newKeys makes keys, and gives their records by name. They sign at once, as those do that were copied here without the
-// state beside them: no name server has their records.
+// newKeys makes keys that sign at once, and gives their records by name.
 func (d *daemon) newKeys(args ...string) map[string]string {
+	d.t.Helper()
+	made := d.waitingKeys(args...)
+	d.useKeys()
+	return made
+}
+
+// waitingKeys makes keys that do not sign, for no name server has their records.
+func (d *daemon) waitingKeys(args ...string) map[string]string {
 	d.t.Helper()
 	cmd := exec.Command(program, append([]string{"keys", "new", "--config", d.config}, args...)...)
 	var stderr bytes.Buffer
@@ -122,16 +130,24 @@ func (d *daemon) newKeys(args ...string) map[string]string {
 	for _, m := range recordLine.FindAllStringSubmatch(string(out), -1) {
 		made[m[1]] = strings.ReplaceAll(strings.Trim(m[2], `"`), `" "`, "")
 	}
+	if len(made) == 0 {
+		d.t.Fatalf("no records in\n%s", out)
+	}
+	return made
+}
+
+// useKeys makes all keys sign, as those do that were copied here without the state beside them.
+func (d *daemon) useKeys() {
+	d.t.Helper()
 	states, _ := filepath.Glob(filepath.Join(d.dir, "state", "keys", "*", "*.json"))
-	if len(made) == 0 || len(states) < len(made) {
-		d.t.Fatalf("%d keys, the state of %d", len(made), len(states))
+	if len(states) == 0 {
+		d.t.Fatal("no key has a state")
 	}
 	for _, s := range states {
 		if err := os.Remove(s); err != nil {
 			d.t.Fatal(err)
 		}
 	}
-	return made
 }
 
 // start starts the daemon, and waits until it serves.
@@ -150,7 +166,7 @@ func (d *daemon) start() {
 			d.t.Logf("the end of reputed's log:\n%s", postfix.Tail(d.log.String()))
 		}
 	})
-	postfix.Eventually(d.t, "reputed listens", func() bool { return strings.Count(d.log.String(), listens) > before })
+	exim.Eventually(d.t, "reputed listens", func() bool { return strings.Count(d.log.String(), listens) > before })
 }
 
 // stop ends the daemon as systemd does, and wants it to end well.
@@ -164,8 +180,8 @@ func (d *daemon) stop() {
 		if err != nil {
 			d.t.Errorf("serve ended with %v", err)
 		}
-	case <-time.After(35 * time.Second):
-		d.t.Fatal("serve did not end within 35 s of SIGTERM")
+	case <-time.After(exim.Patience):
+		d.t.Fatal("serve did not end after SIGTERM")
 	}
 }
 
@@ -188,7 +204,7 @@ func (d *daemon) signal(s os.Signal) {
 func (d *daemon) logLine(words ...string) string {
 	d.t.Helper()
 	var found string
-	postfix.Eventually(d.t, fmt.Sprintf("a log line with %q", words), func() bool {
+	exim.Eventually(d.t, fmt.Sprintf("a log line with %q", words), func() bool {
 	lines:
 		for line := range strings.Lines(d.log.String()) {
 			for _, w := range words {

@@ -135,6 +135,11 @@ func newAsking(t *testing.T) *asking {
 		t.Fatal(err)
 	}
 	a := &asking{dir: dir, line: newLine(t, filepath.Join(dir, "exim.sock")), sink: sink.Start(t)}
-	a.exim = exim.Start(t, dir, plain(t, dir, a.sink.Addr(), filter))
+	if err := os.Mkdir(filepath.Join(dir, "domains"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	o := plain(t, dir, a.sink.Addr(), filter)
+	o.RelayTo = " : dsearch;" + dir + "/domains"
+	a.exim = exim.Start(t, dir, o)
 	return a
 }

@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"reputed/contrib/test/exim"
-	"reputed/contrib/test/postfix"
 )
 
 func TestOutage(t *testing.T) {
@@ -52,13 +51,20 @@ func (h *host) down(t *testing.T) {
 	}
 	stranger := h.smtp("127.0.0.2")
 	must(t, stranger.mail(t, "someone@elsewhere.example", "user@local.example", "comes in"))
-	postfix.Eventually(t, "it is delivered", func() bool {
+	exim.Eventually(t, "it is delivered", func() bool {
 		return strings.Contains(h.exim.Mailbox(), "Subject: comes in\n")
 	})
 	must(t, stranger.mail(t, "someone@elsewhere.example", "alias@local.example", "is sent on"))
 	h.signedBy(t, "is sent on", "")
 	must(t, stranger.mail(t, "someone@elsewhere.example", "reject@inbound.example", "cannot be sent on"))
 	must(t, way(h.sendmail).mail(t, "cron@example.org", "friend@world.example", "of a program"))
+	for subject, sender := range map[string]string{
+		"a redirect meanwhile": "someone@elsewhere.example", "a list meanwhile": "list@example.org",
+	} {
+		text := message("ann@example.org", subject, "Received: from elsewhere")
+		must(t, h.sendmail(t, sender, "friend@world.example", text))
+	}
+	must(t, h.smtp("127.0.0.1").mail(t, "someone@elsewhere.example", "user@local.example", "comes in by a filter"))
 	for _, to := range []string{"friend@later.example", "friend@world.example", "someone@elsewhere.example"} {
 		h.exim.LogLine("== "+to, "transport filter process failed (75)")
 	}
@@ -69,6 +75,9 @@ func (h *host) down(t *testing.T) {
 	for _, subject := range []string{"taken before", "of a program", "Mail delivery failed"} {
 		h.signedBy(t, subject, "example.org")
 	}
+	h.signedBy(t, "a list meanwhile", "example.org")
+	h.signedBy(t, "a redirect meanwhile", "")
+	h.daemon.logLine("class=relayed", "sender=<someone@elsewhere.example>")
 	h.exim.Empty()
 }
 
@@ -81,7 +90,7 @@ func (h *host) hang(t *testing.T) {
 	must(t, way(h.sendmail).mail(t, "ann@example.org", "friend@later.example", "under way"))
 	h.daemon.signal(syscall.SIGSTOP)
 	h.open(t)
-	postfix.Eventually(t, "the filter runs", func() bool { return len(h.filters(t)) > 0 })
+	exim.Eventually(t, "the filter runs", func() bool { return len(h.filters(t)) > 0 })
 	reply := h.smtp("127.0.0.1").mail(t, "ann@example.org", "friend@world.example", "refused for now")
 	if want := "451 4.3.0 mail system trouble, please try again later"; reply != want {
 		t.Errorf("reply %q, want %q", reply, want)
@@ -174,7 +183,7 @@ func TestFilterKilled(t *testing.T) {
 	body := lines(6 << 20) // more than sockets hold
 	text := append(message("ann@example.org", "on its way"), body...)
 	must(t, h.sendmail(t, "ann@example.org", "friend@world.example", text))
-	postfix.Eventually(t, "a part of it has left", v.held.Load)
+	exim.Eventually(t, "a part of it has left", v.held.Load)
 	for _, pid := range h.filters(t) {
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
@@ -245,7 +254,7 @@ func (f *traffic) send(t *testing.T, h *host, messages int) {
 }
 
 func (f *traffic) sendOne(t *testing.T, by way, subject string) {
-	for end := time.Now().Add(30 * time.Second); ; f.retried.Add(1) {
+	for end := time.Now().Add(exim.Patience); ; f.retried.Add(1) {
 		reply := by.mail(t, "ann@example.org", "friend@world.example", subject)
 		if reply[0] == '2' {
 			return

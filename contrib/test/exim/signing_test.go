@@ -53,7 +53,7 @@ nosender_smtp:
 func TestSigning(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, example(func(o *exim.Options) {
-		o.Main += "message_size_limit = 0\n"
+		o.Main += "message_size_limit = 0\nstrict_acl_vars = true\n"
 		o.Transport = rewriting + "  message_linelength_limit = 1G\n" + o.Transport + senderlessTransport
 		o.Routers += forwarding + senderless
 	}))
@@ -67,6 +67,8 @@ func TestSigning(t *testing.T) {
 		{"a bounce", (*host).bounce},
 		{"senders and recipients", (*host).addresses},
 		{"refused for its header", (*host).twoAuthors},
+		{"authors that hide", (*host).authorsHide},
+		{"headers of many fields", (*host).manyFields},
 		{"awkward messages", (*host).awkward},
 		{"odd messages", (*host).odd},
 		{"a large one", (*host).large},
@@ -134,7 +136,7 @@ func (h *host) handedBack(t *testing.T) {
 func (h *host) bounce(t *testing.T) {
 	before := len(h.sink.Messages())
 	must(t, h.smtp("127.0.0.1")(t, "cy@example.net", "reject@world.example", message("cy@example.net", "will bounce")))
-	postfix.Eventually(t, "the bounce arrives", func() bool { return len(h.sink.Messages()) > before })
+	exim.Eventually(t, "the bounce arrives", func() bool { return len(h.sink.Messages()) > before })
 	m := h.sink.Messages()[before]
 	if h.verify(t, "example.org", m); m.From != "" || m.To[0] != "cy@example.net" {
 		t.Errorf("from %q to %q", m.From, m.To)
@@ -201,7 +203,7 @@ func (h *host) awkward(t *testing.T) {
 	}
 	var batch [][]byte
 	var names []string
-	postfix.Eventually(t, "all messages arrive", func() bool {
+	exim.Eventually(t, "all messages arrive", func() bool {
 		batch, names = nil, nil
 		for _, m := range h.sink.Messages() {
 			if want[m.To[0]] {

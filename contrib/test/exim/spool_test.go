@@ -37,16 +37,24 @@ func TestSpool(t *testing.T) {
 	h.noPanics(t)
 }
 
-// Exim cannot give a filter what it keeps with the line ends of the network. Whoever wants both is told at once.
-func TestWireFormat(t *testing.T) {
+// Options that must not be set otherwise: whoever does is told at once.
+func TestOptions(t *testing.T) {
+	t.Parallel()
 	dir := exim.NewDir(t)
 	o := plain(t, dir, "127.0.0.1:25", filter)
 	if text := exim.Check(t, dir, o); text != "" {
 		t.Fatal(text)
 	}
-	o.Main = "spool_wireformat = true\n" + o.Main
-	if text := exim.Check(t, dir, o); !strings.Contains(text, `"spool_wireformat" option set for the second time`) {
-		t.Errorf("Exim says:\n%s", text)
+	for _, tt := range []struct{ option, why string }{
+		{"spool_wireformat = true", "Exim cannot give a filter what it keeps with the line ends of the network"},
+		{"auto_thaw = 1h", "what reputed holds would leave"},
+	} {
+		with := o
+		with.Main = tt.option + "\n" + o.Main
+		name, _, _ := strings.Cut(tt.option, " ")
+		if text := exim.Check(t, dir, with); !strings.Contains(text, `"`+name+`" option set for the second time`) {
+			t.Errorf("%s: %s; Exim says:\n%s", tt.option, tt.why, text)
+		}
 	}
 }
 
