@@ -19,8 +19,6 @@ import (
 	"reputed/signer/watch"
 )
 
-const many = 10_000
-
 // bulk puts so many keys into a directory, each of a domain of its own, as an import does: d00000.example and so on.
 func bulk(t testing.TB, dir string, n int) {
 	t.Helper()
