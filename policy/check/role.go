@@ -87,6 +87,9 @@ func (h *Host) askRoles(ctx context.Context, f *policy.Finding, a netip.Addr) (r
 		return r
 	}
 	name := "localhost"
+	if !h.Name.IsZero() {
+		name = h.Name.String()
+	}
 	if names := h.names(); len(names) > 0 {
 		name = names[0]
 	}
