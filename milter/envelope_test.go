@@ -95,7 +95,7 @@ func TestRecipientRefused(t *testing.T) {
 		t.Errorf("the message to those that were taken: %v", ps)
 	}
 	rec = r.last(3)
-	if rec.Rcpt != "" || rec.Verdict.Action != policy.Log || rec.Tx.RecipientCount != 2 || len(rec.Signed) != 1 {
+	if rec.Rcpt != "" || rec.Verdict.Action != policy.Log || rec.taken != 2 || len(rec.Signed) != 1 {
 		t.Errorf("record of the message: %+v", rec.Record)
 	}
 	for _, f := range rec.Verdict.Findings {

@@ -182,6 +182,7 @@ type record struct {
 	login, id string
 	path      string
 	header    string
+	taken     int // recipients
 }
 
 // fakeSeal signs with the length of what it saw.
@@ -253,7 +254,7 @@ func (r *rig) done(rec *policy.Record) {
 	defer r.mu.Unlock()
 	r.records = append(r.records, record{
 		Record: *rec, client: *rec.Tx.Client, login: rec.Tx.Login, id: rec.Tx.QueueID,
-		path: rec.Tx.Path, header: string(rec.Tx.Header.Raw()),
+		path: rec.Tx.Path, header: string(rec.Tx.Header.Raw()), taken: rec.Tx.RecipientCount,
 	})
 }
 
