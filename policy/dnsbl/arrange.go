@@ -27,9 +27,10 @@ func (m *Monitor) arrange(lists []*List, subjects []Subject, now time.Time) {
 		}
 	}
 	m.cells = map[Subject][]*cell{}
-	for _, w := range m.watches {
+	for i, w := range m.watches {
+		w.place = int32(i)
 		for _, c := range w.cells {
-			m.cells[c.subject] = append(m.cells[c.subject], c)
+			m.cells[*c.subject] = append(m.cells[*c.subject], c)
 		}
 	}
 	m.queue(now)
@@ -57,7 +58,7 @@ func (m *Monitor) describe(w *watch, l *List, now time.Time) {
 	w.list = l
 	if !l.sameCodes(was) {
 		for _, c := range w.cells {
-			c.recode(answers(c.codes), answers(c.fresh))
+			c.recode(answers(c.codes()), answers(c.doubt.fresh()))
 			if w.health == Healthy && !now.After(c.until) {
 				m.tell(c, now)
 			}
@@ -85,23 +86,24 @@ func (l *List) sameTest(was *List) bool {
 func (m *Monitor) arrangeCells(w *watch, subjects []Subject, now time.Time) {
 	known := make(map[Subject]*cell, len(w.cells))
 	for _, c := range w.cells {
-		known[c.subject] = c
+		known[*c.subject] = c
 	}
 	w.cells = nil
-	for _, s := range subjects {
-		if !w.list.Takes(s) {
+	for i := range subjects {
+		s := &subjects[i]
+		if !w.list.Takes(*s) {
 			continue
 		}
-		c := known[s]
+		c := known[*s]
 		if c == nil {
-			c = &cell{watch: w, subject: s}
-			c.question = question{task: askCell, watch: w, cell: c, at: -1}
-			c.why = question{task: askWhy, watch: w, cell: c, at: -1}
+			c = newCell(w, s)
 			m.memory.restoreCell(c, now)
 		}
-		delete(known, s)
+		c.subject = s // the subjects of the last time are kept by nobody
+		delete(known, *s)
 		w.cells = append(w.cells, c)
 	}
+	m.memory.shrink(w)
 	var gone []*cell
 	for _, c := range known {
 		c.gone = true
@@ -148,7 +150,7 @@ func (w *watch) queueCells() {
 	for _, c := range w.cells {
 		w.operator.put(&c.question, c.next)
 		if c.wantsReason() {
-			w.operator.put(&c.why, c.asked)
+			w.operator.put(c.reason(), c.asked)
 		}
 	}
 }

@@ -50,7 +50,12 @@ func (m *Monitor) redate(now time.Time) {
 	for _, w := range m.watches {
 		dates = append(dates, &w.since, &w.begun, &w.tested, &w.next, &w.answered)
 		for _, c := range w.cells {
-			dates = append(dates, &c.until, &c.first, &c.second, &c.since, &c.asked, &c.next)
+			dates = append(dates, &c.until, &c.since, &c.asked, &c.next)
+			if c.doubt != nil {
+				d := *c.doubt
+				c.doubt = &d
+				dates = append(dates, &d.first, &d.second)
+			}
 		}
 	}
 	for _, t := range dates {

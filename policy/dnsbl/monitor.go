@@ -1,6 +1,7 @@
 package dnsbl
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -236,7 +237,7 @@ func (m *Monitor) lookForStale(now time.Time) {
 	for _, w := range m.watches {
 		for _, c := range w.cells {
 			if c.shown == c.verdict && c.verdict != Unknown && now.After(c.until) {
-				m.changed[c.subject] = true
+				m.changed[*c.subject] = true
 			}
 		}
 	}
@@ -271,10 +272,16 @@ func (m *Monitor) publish(now time.Time) {
 
 // standing shows a subject.
 func (m *Monitor) standing(subject Subject, now time.Time) *standing {
-	listings := make([]Listing, len(m.cells[subject]))
-	for i, c := range m.cells[subject] {
-		listings[i] = c.listing(now)
-		c.shown = listings[i].State
+	cells := m.cells[subject]
+	s := &standing{others: make([]glance, 0, len(cells))}
+	for _, c := range cells {
+		var why *excuse
+		if c.shown, why = c.state(now); c.shown == Listed {
+			s.listed = append(s.listed, c.listing(now))
+			continue
+		}
+		s.others = append(s.others, c.glance(c.shown, why, now))
 	}
-	return newStanding(listings)
+	slices.SortStableFunc(s.listed, func(a, b Listing) int { return cmp.Compare(b.Severity, a.Severity) })
+	return s
 }

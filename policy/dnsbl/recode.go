@@ -28,13 +28,16 @@ func (l *List) recodes(addrs []netip.Addr) (codes []Match) {
 // is none: of it nothing is known until the list is asked again.
 func (c *cell) recode(codes, fresh []netip.Addr) {
 	l := c.watch.list
-	c.codes, c.fresh = l.recodes(codes), l.recodes(fresh)
-	if c.first.IsZero() || len(c.fresh) == 0 {
+	c.prove(l.recodes(codes), c.text())
+	if again := l.recodes(fresh); c.doubt != nil && len(again) > 0 {
+		c.doubt = &doubt{c.doubt.first, c.doubt.gap, c.doubt.second, again}
+	} else {
 		c.drop()
 	}
-	if c.verdict == Listed && len(c.codes) == 0 {
+	if c.verdict == Listed && len(c.codes()) == 0 {
 		c.verdict = Unknown
-		c.last = Result{Reason: "the last answer is no listing by the codes that the list has now; it will be asked again"}
+		c.last, c.failed = Unknown, false
+		c.excuse = &excuse{reason: "the last answer is no listing by the codes that the list has now; it will be asked again"}
 	}
 }
 

@@ -50,7 +50,7 @@ func (m *Monitor) resume(since, now time.Time) {
 		}
 		for _, c := range w.cells {
 			at := later(now, c.asked.Add(testApart))
-			if !c.last.failed || !c.asked.After(since) || !at.Before(c.next) {
+			if !c.failed || !c.asked.After(since) || !at.Before(c.next) {
 				continue
 			}
 			c.next = at

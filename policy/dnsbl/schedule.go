@@ -64,11 +64,11 @@ const (
 
 // question is something to ask of an operator.
 type question struct {
-	task  task
 	watch *watch
 	cell  *cell // not for askTest
 	due   time.Time
-	at    int  // in the queue; -1: it is not there
+	at    int32 // in the queue; -1: it is not there
+	task  task
 	away  bool // it was asked, and the answer is not there yet
 }
 
@@ -79,13 +79,13 @@ func (q queue) Len() int           { return len(q) }
 func (q queue) Less(i, j int) bool { return q[i].due.Before(q[j].due) }
 func (q queue) Swap(i, j int) {
 	q[i], q[j] = q[j], q[i]
-	q[i].at, q[j].at = i, j
+	q[i].at, q[j].at = int32(i), int32(j)
 }
 
 // Push is for container/heap.
 func (q *queue) Push(x any) {
 	item := x.(*question)
-	item.at = len(*q)
+	item.at = int32(len(*q))
 	*q = append(*q, item)
 }
 
@@ -117,7 +117,7 @@ func (o *operator) put(q *question, due time.Time) {
 		heap.Push(&o.queue, q)
 	case due.Before(q.due):
 		q.due = due
-		heap.Fix(&o.queue, q.at)
+		heap.Fix(&o.queue, int(q.at))
 	}
 }
 

@@ -45,7 +45,7 @@ type ResolverHealth struct {
 }
 
 // Snapshot is what the monitor knows at one moment. It does not change; its slices must not be changed either. Reading
-// it takes no lock and no memory.
+// it takes no lock, and where something is listed takes no memory.
 type Snapshot struct {
 	resolver ResolverHealth
 	lists    []ListHealth
@@ -54,22 +54,32 @@ type Snapshot struct {
 
 // standing is how a subject stands everywhere: where it is listed first, the worst severity first.
 type standing struct {
-	listings []Listing
-	listed   int
+	listed []Listing // the worst severity first
+	others []glance  // in the order of the catalogue
+}
+
+// glance is how a subject stands at a list that it is not on: what a [Listing] is made of when somebody asks. There are
+// tens of thousands, and hardly anybody asks.
+type glance struct {
+	asked, next, since time.Time
+	excuse             *excuse // at a list that is healthy: why nothing is known
+	doubt              *doubt  // nil: there is none
+	list               int32   // in Snapshot.lists
+	state              State
 }
 
 // Listings gives how an address stands at all lists that are watched for it: where it is listed first, the worst
 // severity first. Nothing is known of an address that is not watched.
-func (s *Snapshot) Listings(a netip.Addr) []Listing { return s.at(Address(a)).listings }
+func (s *Snapshot) Listings(a netip.Addr) []Listing { return s.listings(Address(a)) }
 
 // Listed gives the lists that an address is on, the worst severity first.
-func (s *Snapshot) Listed(a netip.Addr) []Listing { return s.at(Address(a)).on() }
+func (s *Snapshot) Listed(a netip.Addr) []Listing { return s.at(Address(a)).listed }
 
 // DomainListings is [Snapshot.Listings] for a domain.
-func (s *Snapshot) DomainListings(d mail.Domain) []Listing { return s.at(Domain(d)).listings }
+func (s *Snapshot) DomainListings(d mail.Domain) []Listing { return s.listings(Domain(d)) }
 
 // DomainListed is [Snapshot.Listed] for a domain.
-func (s *Snapshot) DomainListed(d mail.Domain) []Listing { return s.at(Domain(d)).on() }
+func (s *Snapshot) DomainListed(d mail.Domain) []Listing { return s.at(Domain(d)).listed }
 
 // Subjects gives what is watched: addresses, then domains, in order.
 func (s *Snapshot) Subjects() []Subject {
@@ -96,7 +106,31 @@ func (s *Snapshot) at(subject Subject) *standing {
 	return &nowhere
 }
 
-func (s *standing) on() []Listing { return s.listings[:s.listed] }
+func (s *Snapshot) listings(subject Subject) []Listing {
+	at := s.at(subject)
+	listings := slices.Grow(slices.Clone(at.listed), len(at.others))
+	for i := range at.others {
+		listings = append(listings, s.listing(&at.others[i]))
+	}
+	return listings
+}
+
+// listing makes a listing of a glance.
+func (s *Snapshot) listing(g *glance) Listing {
+	h := &s.lists[g.list]
+	l := Listing{
+		List: h.List, State: g.state, Pending: g.doubt.fresh(), Since: g.since, Asked: g.asked, Next: g.next,
+	}
+	switch {
+	case h.Health == Untested && h.Reason == "":
+		l.Reason, l.Remedy = "the list is being tested", h.Remedy
+	case h.Health != Healthy:
+		l.Reason, l.Remedy = h.Reason, h.Remedy
+	case g.excuse != nil:
+		l.Reason, l.Remedy = g.excuse.reason, g.excuse.remedy
+	}
+	return l
+}
 
 // bySubject puts addresses before domains.
 func bySubject(a, b Subject) int {
@@ -104,20 +138,4 @@ func bySubject(a, b Subject) int {
 		return -a.Addr.Compare(b.Addr) // what is not valid comes first there
 	}
 	return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Domain.String(), b.Domain.String()))
-}
-
-// newStanding puts the listings of a subject in order.
-func newStanding(listings []Listing) *standing {
-	rank := func(l Listing) int {
-		if l.State == Listed {
-			return 1 + int(l.Severity)
-		}
-		return 0
-	}
-	slices.SortStableFunc(listings, func(a, b Listing) int { return cmp.Compare(rank(b), rank(a)) })
-	s := &standing{listings: listings}
-	for s.listed < len(listings) && listings[s.listed].State == Listed {
-		s.listed++
-	}
-	return s
 }

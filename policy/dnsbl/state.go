@@ -3,6 +3,8 @@ package dnsbl
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"math"
 	"net/netip"
 	"strings"
 	"time"
@@ -20,10 +22,10 @@ type memory struct {
 	failing bool // it could not be written last time
 }
 
-// stateFile is the form of the state file.
-type stateFile struct {
-	Version int                    `json:"version"`
-	Lists   map[string]*listMemory `json:"lists"`
+// stateFile is the form of the state file: of [listMemory] when it is read, of [listWritten] when it is written.
+type stateFile[L any] struct {
+	Version int          `json:"version"`
+	Lists   map[string]L `json:"lists"`
 }
 
 const stateVersion = 1
@@ -89,7 +91,7 @@ func readState(path string) (map[string]*listMemory, error) {
 
 // parseState reads what a state file holds.
 func parseState(text []byte) (map[string]*listMemory, error) {
-	var file stateFile
+	var file stateFile[*listMemory]
 	if err := json.Unmarshal(text, &file); err != nil {
 		return nil, err
 	}
@@ -132,9 +134,13 @@ func (w *watch) remembered() *listMemory {
 }
 
 func (c *cell) remembered() cellMemory {
+	var d doubt
+	if c.doubt != nil {
+		d = *c.doubt
+	}
 	return cellMemory{
-		Verdict: c.verdict, Until: c.until, Codes: answers(c.codes), Text: c.text, Explained: c.explained,
-		Negatives: c.negatives, First: c.first, Gap: c.gap, Second: c.second, Fresh: answers(c.fresh),
+		Verdict: c.verdict, Until: c.until, Codes: answers(c.codes()), Text: c.text(), Explained: c.explained,
+		Negatives: int(c.negatives), First: d.first, Gap: d.gap, Second: d.second, Fresh: answers(d.codes),
 		Told: c.told, Severity: c.severity, Since: c.since, Asked: c.asked, Every: c.every, Next: c.next,
 	}
 }
@@ -177,20 +183,31 @@ func (m *memory) restoreCell(c *cell, now time.Time) {
 	}
 	delete(list.Cells, name)
 	every := min(max(kept.Every, l.MinPoll), max(maxTTL, l.MinPoll))
-	c.text, c.explained, c.negatives = cut(kept.Text), kept.Explained, max(0, kept.Negatives)
+	c.prove(nil, cut(kept.Text))
+	c.explained, c.negatives = kept.Explained, uint16(min(max(0, kept.Negatives), math.MaxUint16))
 	c.asked, c.every, c.since = past(kept.Asked, now), every, kept.Since
 	c.until = past(kept.Until, c.asked.Add(staleAfter*every+patience))
 	if c.next = past(kept.Next, c.asked.Add(spreadMost(every))); kept.Asked.After(now) {
 		c.next = now
 	}
-	c.first, c.gap, c.second = past(kept.First, now), min(max(kept.Gap, confirmAfter), maxTTL), past(kept.Second, now)
 	if kept.Verdict == Clear || kept.Verdict == Listed {
 		c.verdict = kept.Verdict
 	}
 	if kept.Told == Clear || kept.Told == Listed {
 		c.told, c.severity = kept.Told, kept.Severity
 	}
+	if !kept.First.IsZero() {
+		gap := min(max(kept.Gap, confirmAfter), maxTTL)
+		c.doubt = &doubt{first: past(kept.First, now), gap: gap, second: past(kept.Second, now)}
+	}
 	c.recode(kept.Codes, kept.Fresh)
+}
+
+// shrink gives back the room of what was taken out.
+func (m *memory) shrink(w *watch) {
+	if kept := m.lists[w.list.ID]; kept != nil {
+		kept.Cells = maps.Clone(kept.Cells)
+	}
 }
 
 func cut(s string) string {
@@ -223,37 +240,7 @@ func (m *memory) writeSoon(watches []*watch, now time.Time, urgent bool) error {
 
 // write writes the state file.
 func (m *memory) write(watches []*watch, now time.Time) error {
-	err := statefile.Save(m.path, stateFile{Version: stateVersion, Lists: m.all(watches, now)})
+	err := statefile.Save(m.path, stateFile[listWritten]{stateVersion, m.all(watches, now)})
 	m.dirty = m.dirty && err != nil
 	return err
-}
-
-// all gives what there is to write: what is watched, and what is kept. It forgets what is kept and has had its time.
-func (m *memory) all(watches []*watch, now time.Time) map[string]*listMemory {
-	lists := map[string]*listMemory{}
-	for id, kept := range m.lists {
-		for name, c := range kept.Cells {
-			if c.Next.Before(now) {
-				delete(kept.Cells, name)
-			}
-		}
-		if len(kept.Cells) == 0 && kept.Next.Before(now) {
-			delete(m.lists, id)
-			continue
-		}
-		lists[id] = kept
-	}
-	for _, w := range watches {
-		entry := w.remembered()
-		if kept := lists[w.list.ID]; kept != nil && kept.Zone == entry.Zone {
-			for name, c := range kept.Cells {
-				entry.Cells[name] = c
-			}
-		}
-		for _, c := range w.cells {
-			entry.Cells[c.subject.String()] = c.remembered()
-		}
-		lists[w.list.ID] = entry
-	}
-	return lists
 }

@@ -11,7 +11,8 @@ type watch struct {
 	list     *List
 	operator *operator
 	cells    []*cell
-	gone     bool // it is not watched any more
+	place    int32 // among the watched lists
+	gone     bool  // it is not watched any more
 
 	health  Health
 	told    Health // what was last told of it
@@ -51,10 +52,12 @@ func (m *Monitor) begin(o *operator, q *question, now time.Time) func(context.Co
 	switch q.task {
 	case askCell:
 		c.asked, c.next = now, now.Add(spread(interval(l, 0, o.load), m.rand)) // even if no answer is ever taken
-		run = func(ctx context.Context) answer { return answer{o, q, lookUp(ctx, resolver, l, c.subject), ""} }
+		s := *c.subject
+		run = func(ctx context.Context) answer { return answer{o, q, lookUp(ctx, resolver, l, s), ""} }
 	case askWhy:
 		c.explained = true
-		run = func(ctx context.Context) answer { return answer{o, q, Result{}, reason(ctx, resolver, l, c.subject)} }
+		s := *c.subject
+		run = func(ctx context.Context) answer { return answer{o, q, Result{}, reason(ctx, resolver, l, s)} }
 	case askTest:
 		if len(w.probes) == 0 {
 			w.probes = l.probes()
@@ -89,8 +92,8 @@ func (m *Monitor) take(a answer) {
 		return
 	}
 	if q.task == askWhy {
-		c.text = a.text
-		m.changed[c.subject] = true
+		c.prove(c.codes(), a.text)
+		m.changed[*c.subject] = true
 		return
 	}
 	since := m.resolving.answered
@@ -113,7 +116,7 @@ func (m *Monitor) takeCell(c *cell, r Result, now time.Time) {
 	base := interval(w.list, r.TTL, w.operator.load)
 	c.take(r, now, base)
 	c.next = c.asked.Add(spread(base, m.rand))
-	m.changed[c.subject] = true
+	m.changed[*c.subject] = true
 	if c.unsure(w.tested) || r.State == Refused || r.State == Broken {
 		m.test(w, now)
 	}
@@ -123,7 +126,7 @@ func (m *Monitor) takeCell(c *cell, r Result, now time.Time) {
 	}
 	w.operator.put(&c.question, c.next)
 	if c.wantsReason() {
-		w.operator.put(&c.why, now)
+		w.operator.put(c.reason(), now)
 	}
 }
 
@@ -134,8 +137,8 @@ func (m *Monitor) tell(c *cell, now time.Time) {
 		return
 	}
 	m.events = append(m.events, Event{
-		Change: change, At: now, List: c.watch.list, Subject: c.subject,
-		Codes: c.codes, Severity: greatest(c.codes), Text: c.text, Since: past(c.since, now),
+		Change: change, At: now, List: c.watch.list, Subject: *c.subject,
+		Codes: c.codes(), Severity: greatest(c.codes()), Text: c.text(), Since: past(c.since, now),
 	})
 }
 
