@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -22,6 +24,11 @@ import (
 
 // drainTime is how long messages in hand may take to end at a stop. Units give more: TimeoutStopSec.
 const drainTime = 30 * time.Second
+
+const (
+	manyKeys = 5000 // from here on the collector runs twice as often
+	maxNamed = 20   // keys in one line of the log
+)
 
 func serveCommand(e *env) *cobra.Command {
 	return &cobra.Command{
@@ -75,6 +82,7 @@ func serve(ctx context.Context, e *env, file string) error {
 		d.close()
 		return errNoFile(fmt.Errorf("the keys cannot be read, so all mail would leave unsigned: %w", keys.err))
 	}
+	spareMemory(len(keys.ring.Keys()))
 	keys.report(log, cfg.Signing.OnNoKey)
 	at, err := openSockets(cfg)
 	if err != nil {
@@ -82,7 +90,7 @@ func serve(ctx context.Context, e *env, file string) error {
 	}
 	ways := d.current.Load().routes
 	log.Info("serving", "config", cmp.Or(path, "none, running on defaults"), "hostname", cfg.Hostname.String(),
-		"trusts", trusted(&cfg.Outbound), "keys", keyNames(keys.ring), "directory", cfg.Signing.Keys,
+		"trusts", trusted(&cfg.Outbound), "keys", someKeys(keys.ring), "directory", cfg.Signing.Keys,
 		"rsa", d.rsa.name(cfg.Signing.RSA), "egress", egressNames(ways), "policy", cfg.Policy.Mode.String())
 	announce(e.stdout, log, cfg, keys.ring, at)
 	for _, a := range egressAdvice(new(mta.Reader).Default(ctx), ways, cfg.Rewrites()) {
@@ -102,6 +110,14 @@ func serve(ctx context.Context, e *env, file string) error {
 		return status{exitFault, err}
 	}
 	return nil
+}
+
+// spareMemory lets garbage grow to half of what lives, not to as much, where much lives: with 10,000 domains' keys that
+// is 20 MiB less, for 2 % more CPU. With few keys it is next to nothing less, for 10 %. GOGC has the last word.
+func spareMemory(keys int) {
+	if keys >= manyKeys && os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50)
+	}
 }
 
 // announce says what was chosen. Under systemd the log has it; a person at a terminal also gets the lines to paste.
@@ -147,6 +163,23 @@ func trusted(o *config.Outbound) string {
 		whose = append(whose, "service "+d)
 	}
 	return strings.Join(append(whose, "sendmail(1)"), ", ")
+}
+
+// someKeys names keys in a line for people: of thousands, the first, and how many more there are.
+func someKeys(ring *signer.Ring) string {
+	names := strings.Fields(keyNames(ring))
+	if len(names) <= maxNamed {
+		return strings.Join(names, " ")
+	}
+	return strings.Join(names[:maxNamed], " ") + ", and " + grouped(len(names)-maxNamed) + " more"
+}
+
+// grouped writes a number with commas between its thousands.
+func grouped(n int) string {
+	if n < 1000 {
+		return strconv.Itoa(n)
+	}
+	return fmt.Sprintf("%s,%03d", grouped(n/1000), n%1000)
 }
 
 func keyNames(ring *signer.Ring) string {
