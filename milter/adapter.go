@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"runtime"
-	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -26,7 +25,7 @@ import (
 //   - It answers every negotiation with version 2, all its own flags and no look at the offer. The answer is made here.
 //   - It has no deadlines, a packet limit of its own, and writes each packet at once. Here deadlines hold, and what is
 //     written waits for the next read, so that an inserted field and the final reply leave in one write.
-//   - It writes to the standard logger at any error. It is shown io.EOF only.
+//   - It writes to the standard logger at any error and panic. It is shown io.EOF only.
 type link struct {
 	net.Conn
 	server *Server
@@ -36,6 +35,7 @@ type link struct {
 	in     []byte        // rest of a packet that go-milter has not read yet
 	by     time.Time     // when the packet in hand must be complete; zero between packets
 	deep   bool          // the stack is as large as it will be
+	over   bool          // nothing is read any more
 	busy   atomic.Bool   // a message is in hand
 	gone   chan struct{} // closed with the connection
 }
@@ -172,6 +172,10 @@ func (s socket) Read(p []byte) (int, error) {
 
 // Read gives go-milter the packets that it treats well, and treats the others itself.
 func (l *link) Read(p []byte) (int, error) {
+	defer l.survive()
+	if l.over {
+		return 0, io.EOF
+	}
 	if !l.deep {
 		l.deep = true
 		deepen()
@@ -187,6 +191,14 @@ func (l *link) Read(p []byte) (int, error) {
 	n := copy(p, l.in)
 	l.in = l.in[n:]
 	return n, nil
+}
+
+// survive ends the connection after a panic outside of all that is guarded, which go-milter does not hear of.
+func (l *link) survive() {
+	if v := recover(); v != nil {
+		l.server.panics.Caught(InConnection, v)
+		l.out, l.over = l.out[:0], true
+	}
 }
 
 // deepen makes the stack of a goroutine that is new as large as a message needs. Left to itself it doubles where it is
@@ -258,7 +270,8 @@ func (l *link) packet() error {
 	}
 	switch code {
 	case wire.CmdMacro:
-		return l.session.takeMacros(data)
+		l.guard("macros", func() { err = l.session.takeMacros(data) })
+		return err
 	case wire.CmdHeader:
 		return l.header(data)
 	case wire.CmdUnknown, wire.CmdData:
@@ -359,7 +372,7 @@ func (l *link) guard(what string, step func()) {
 	l.session.step = start
 	defer func() {
 		if v := recover(); v != nil {
-			l.session.panicked(what, v, debug.Stack())
+			l.session.panicked(what, v)
 		}
 		l.session.took += l.server.opt.Now().Sub(start)
 		l.busy.Store(l.session.state != idle)

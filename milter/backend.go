@@ -2,7 +2,6 @@ package milter
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -19,6 +18,7 @@ type backend struct{ *link }
 // step runs a step of the session and writes its answer. go-milter gets none: it would make a buffer for each, and
 // forget the session at answers that do not continue.
 func (b backend) step(what string, mute uint32, step func() reply) (gomilter.Response, error) {
+	defer b.survive()
 	r := proceed
 	b.guard(what, func() { r = step() })
 	b.answer(r, mute)
@@ -53,14 +53,28 @@ func (b backend) Headers(textproto.MIMEHeader, *gomilter.Modifier) (gomilter.Res
 
 // Body is the end of the message.
 func (b backend) Body(*gomilter.Modifier) (gomilter.Response, error) {
-	var e end
-	b.guard("end of message", func() { e = b.session.end() })
-	if e.reply.code == 0 { // a panic
-		b.guard("failure", func() { e = b.session.fail() })
+	defer b.survive()
+	if !b.finish("end of message", b.session.end) && !b.finish("failure", b.session.fail) {
+		b.finish("failure", b.session.giveUp)
 	}
-	if e.reply.code == 0 {
-		return nil, errors.New("two panics") // the MTA does what it does when a filter is gone
+	return nil, nil
+}
+
+// finish answers the end of a message, and tells whether it could: after a panic nothing of the answer is left.
+func (b backend) finish(what string, step func() end) (done bool) {
+	before := len(b.out)
+	b.guard(what, func() {
+		b.answerEnd(step())
+		done = true
+	})
+	if !done {
+		b.out = b.out[:before]
 	}
+	return done
+}
+
+// answerEnd writes what becomes of a message.
+func (b backend) answerEnd(e end) {
 	for i := len(e.fields) - 1; i >= 0; i-- { // each goes on top of the others
 		f := e.fields[i]
 		value := f.Value()
@@ -73,10 +87,10 @@ func (b backend) Body(*gomilter.Modifier) (gomilter.Response, error) {
 		b.out = wire.AppendStrings(b.out, wire.ReplyQuarantine, e.quarantine)
 	}
 	b.answer(e.reply, 0)
-	return nil, nil
 }
 
 func (b backend) Abort(*gomilter.Modifier) error {
+	defer b.survive()
 	b.guard("abort", b.session.reset)
 	return nil
 }

@@ -3,10 +3,8 @@ package milter
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -16,6 +14,7 @@ import (
 // Gate lets connections in from listeners: so many at once and no more, until it is shut. Make one with [NewGate].
 type Gate struct {
 	log      *slog.Logger
+	panics   *Panics
 	places   chan struct{} // one per connection that may be open
 	draining atomic.Bool
 	stop     chan struct{} // closed when draining begins
@@ -47,10 +46,11 @@ const (
 	overlong = 30 * time.Second // what has been in hand for so long without an answer may be cut off for others
 )
 
-// NewGate makes a gate with so many places. Troubles of listeners are logged.
-func NewGate(places int, log *slog.Logger) *Gate {
+// NewGate makes a gate with so many places. Troubles of listeners are logged, and panics of guests told.
+func NewGate(places int, log *slog.Logger, panics *Panics) *Gate {
 	return &Gate{
 		log:       log,
+		panics:    panics,
 		places:    make(chan struct{}, places),
 		stop:      make(chan struct{}),
 		listeners: map[net.Listener]bool{},
@@ -186,7 +186,7 @@ func (g *Gate) start(guest Guest) {
 // survive ends a guest that panicked outside of all that it guards. It costs the connection, not the process.
 func (g *Gate) survive(guest Guest) {
 	if v := recover(); v != nil {
-		g.log.Error("panic", "in", "connection", "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+		g.panics.Caught(InConnection, v)
 		guest.Cut()
 	}
 }

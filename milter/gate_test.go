@@ -53,7 +53,8 @@ type door struct {
 func atDoor(t *testing.T, places int, test func(*testing.T, *door)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		d := &door{gate: milter.NewGate(places, slog.New(slog.DiscardHandler))}
+		quiet := slog.New(slog.DiscardHandler)
+		d := &door{gate: milter.NewGate(places, quiet, milter.NewPanics(quiet, "test"))}
 		d.ln = &chanListener{conns: make(chan net.Conn), done: make(chan struct{})}
 		go d.gate.Serve(d.ln, func(net.Conn) milter.Guest {
 			d.in.Add(1)

@@ -19,7 +19,7 @@
 //
 // # Faults
 //
-// A panic costs one message a 451; an MTA that stalls inside a packet, or says nothing for long, is let go; at the
+// A panic costs one message a 451, is logged, and counted by the step that it was in, see [Server.Panics]; an MTA that stalls inside a packet, or says nothing for long, is let go; at the
 // limit of connections the next one waits until the quietest one has made way. Nothing that a peer sends ends the
 // process.
 //

@@ -172,7 +172,8 @@ type rig struct {
 	site     milter.Site
 	mu       sync.Mutex
 	records  []record
-	released atomic.Int32 // seals given back
+	released atomic.Int32         // seals given back
+	told     func(*policy.Record) // of each record, besides; nil: nobody
 }
 
 // record keeps what is only valid during the call.
@@ -250,6 +251,9 @@ func newRig(t testing.TB, limits milter.Limits, change func(*milter.Site)) *rig 
 }
 
 func (r *rig) done(rec *policy.Record) {
+	if r.told != nil {
+		r.told(rec)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.records = append(r.records, record{

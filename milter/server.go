@@ -14,6 +14,7 @@ type Server struct {
 	opt    Options
 	log    *slog.Logger
 	gate   *Gate
+	panics *Panics
 	memory sync.Pool // of *memory
 }
 
@@ -26,7 +27,14 @@ func New(o Options) *Server {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Server{opt: o, log: o.Log, gate: NewGate(o.Limits.Connections, o.Log)}
+	panics := NewPanics(o.Log, "milter", steps...)
+	return &Server{opt: o, log: o.Log, gate: NewGate(o.Limits.Connections, o.Log, panics), panics: panics}
+}
+
+// steps are those of a session that a panic may be in.
+var steps = []string{
+	"connect", "helo", "macros", "mail", "rcpt", "header", "end of header", "body", "end of message", "failure", "abort",
+	"quit", "release",
 }
 
 func (s *Server) site() *Site { return s.opt.Site() }
@@ -76,6 +84,9 @@ func (a *answers) Write(p []byte) (int, error) {
 // Shutdown takes no more connections, closes those that are between messages, lets the others answer the message in
 // hand, and returns when all have ended. When ctx ends first, what is left is cut off and ctx's error returned.
 func (s *Server) Shutdown(ctx context.Context) error { return s.gate.Shutdown(ctx) }
+
+// Panics tells how many panics were survived, by the step that they were in.
+func (s *Server) Panics() map[string]uint64 { return s.panics.Counts() }
 
 // Connections tells how many connections are open, and how many may be.
 func (s *Server) Connections() (open, limit int) { return s.gate.Open() }

@@ -52,12 +52,26 @@ func newSession(s *Server) *session {
 
 // reset forgets the message in hand. Memory that the next one can use is kept.
 func (s *session) reset() {
-	if s.seal != nil {
-		s.seal.Release()
-	}
+	s.release()
 	clear(s.macros)
 	s.Judgement.reset(&s.client)
 	s.message = message{macros: s.macros, Judgement: s.Judgement}
+}
+
+// release gives the seal back. What it was for is over, so a panic costs no message: the seal is forgotten first, and the
+// next message begins without it.
+func (s *session) release() {
+	seal := s.seal
+	if seal == nil {
+		return
+	}
+	s.seal = nil
+	defer func() {
+		if v := recover(); v != nil {
+			s.server.panics.Caught("release", v)
+		}
+	}()
+	seal.Release()
 }
 
 // quit forgets the client too: the MTA may put another SMTP session on the same connection.
@@ -333,6 +347,12 @@ func (s *session) fail() end {
 	return end{reply: refusal(s.Verdict.Reply)}
 }
 
+// giveUp answers a message of which not even the failure could be treated: it comes later again.
+func (s *session) giveUp() end {
+	s.state = idle
+	return end{reply: refusal(policy.Trouble())}
+}
+
 // done reports the message and goes back to between messages.
 func (s *session) done(signed, existing []mail.Signed) {
 	s.report(policy.Record{Verdict: s.Verdict, Signed: signed, Already: existing})
@@ -359,8 +379,8 @@ func (s *session) outOfOrder(what string) reply {
 }
 
 // panicked is what remains of a panic: the message fails at its end, the session goes on.
-func (s *session) panicked(what string, v any, stack []byte) {
-	s.server.log.Error("panic", "in", what, "panic", fmt.Sprint(v), "stack", string(stack))
+func (s *session) panicked(what string, v any) {
+	s.server.panics.Caught(what, v)
 	s.failure = fmt.Errorf("panic in %s", what)
 	s.state = body
 }

@@ -1,8 +1,6 @@
 package exim
 
 import (
-	"fmt"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -43,7 +41,7 @@ func (s *Server) answer(r *Request) (text string) {
 func (s *Server) guard(what string, step func()) (panicked any) {
 	defer func() {
 		if panicked = recover(); panicked != nil {
-			s.log.Error("panic", "in", "exim "+what, "panic", fmt.Sprint(panicked), "stack", string(debug.Stack()))
+			s.panics.Caught(what, panicked)
 		}
 	}()
 	step()

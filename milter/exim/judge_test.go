@@ -260,7 +260,12 @@ func TestPanic(t *testing.T) {
 			if len(done) != 2*tt.counts || len(noted) != 0 {
 				t.Errorf("%d records and %d notes", len(done), len(noted))
 			}
-			if r.stop(); !strings.Contains(r.log.String(), "msg=panic") {
+			r.stop()
+			var counted uint64
+			for _, n := range r.server.Panics() {
+				counted += n
+			}
+			if counted == 0 || uint64(strings.Count(r.log.String(), "msg=panic")) != counted {
 				t.Errorf("log %s", r.log.String())
 			}
 		})

@@ -39,5 +39,8 @@ func (s *Server) Questions() Questions {
 	}
 }
 
+// Panics gives how many were survived, by the step of a question that they were in.
+func (s *Server) Panics() map[string]uint64 { return s.panics.Counts() }
+
 // Connections gives how many are open, and how many may be.
 func (s *Server) Connections() (open, limit int) { return s.gate.Open() }

@@ -14,12 +14,13 @@ import (
 
 // Server answers questions. Make one with [New].
 type Server struct {
-	opt   Options
-	log   *slog.Logger
-	gate  *milter.Gate
-	early chan struct{}  // one place for each message whose envelope is asked about ahead
-	begun sync.WaitGroup // those that are
-	asked questions
+	opt    Options
+	log    *slog.Logger
+	gate   *milter.Gate
+	panics *milter.Panics
+	early  chan struct{}  // one place for each message whose envelope is asked about ahead
+	begun  sync.WaitGroup // those that are
+	asked  questions
 }
 
 // New makes a server. Options.Site must be set.
@@ -32,7 +33,15 @@ func New(o Options) *Server {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	n := o.Limits.Connections
-	return &Server{opt: o, log: o.Log, gate: milter.NewGate(n, o.Log), early: make(chan struct{}, n)}
+	panics := milter.NewPanics(o.Log, "exim", steps...)
+	return &Server{
+		opt: o, log: o.Log, gate: milter.NewGate(n, o.Log, panics), panics: panics, early: make(chan struct{}, n),
+	}
+}
+
+// steps are those of a question that a panic may be in.
+var steps = []string{
+	string(AtMail), string(AtRcpt), string(AtData), string(AtLocal), "selector", "ahead", "trouble",
 }
 
 // Serve takes connections from a listener until [Server.Shutdown], and returns nil then. It closes the listener. How it

@@ -1,0 +1,44 @@
+package milter
+
+import (
+	"fmt"
+	"log/slog"
+	"maps"
+	"runtime/debug"
+	"sync"
+)
+
+// Panics logs and counts the panics that were survived at a door, by the step that they were in. Make one with
+// [NewPanics].
+type Panics struct {
+	log *slog.Logger
+	mu  sync.Mutex
+	n   map[string]uint64
+}
+
+// InConnection is the step that is outside of all that is guarded by itself. It costs the connection.
+const InConnection = "connection"
+
+// NewPanics makes one for a door that has such steps. They count from 0, as InConnection does.
+func NewPanics(log *slog.Logger, door string, steps ...string) *Panics {
+	p := &Panics{log: log.With("door", door), n: map[string]uint64{InConnection: 0}}
+	for _, step := range steps {
+		p.n[step] = 0
+	}
+	return p
+}
+
+// Caught takes what recover gave. It is to be called where that was.
+func (p *Panics) Caught(step string, v any) {
+	p.mu.Lock()
+	p.n[step]++
+	p.mu.Unlock()
+	p.log.Error("panic", "in", step, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+}
+
+// Counts gives how many there were so far, by step.
+func (p *Panics) Counts() map[string]uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.n)
+}
