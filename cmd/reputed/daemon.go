@@ -46,6 +46,7 @@ type daemon struct {
 	client  *dns.Client      // of the cache
 	servers []netip.AddrPort // that are asked; none: those of resolv.conf
 	lists   *dnsbl.Monitor
+	listDNS *dns.Client  // of the monitor: not the cache, which would ask ahead, and more often than lists allow
 	watch   *watch.Watch // of keys; nil: not wanted
 	held    *held.Store
 	mail    *maillog.Log
@@ -77,8 +78,9 @@ func newDaemon(e *env, cfg *config.Config, log *slog.Logger) (*daemon, error) {
 	if d.watch != nil {
 		d.watch.Set(s.keyWishes)
 	}
+	d.listDNS = newResolver(&cfg.DNS)
 	d.lists, err = dnsbl.NewMonitor(dnsbl.Options{
-		Resolver: newResolver(&cfg.DNS), // not the cache: it would ask ahead, and more often than lists allow
+		Resolver: d.listDNS,
 		Wishes:   s.wishes,
 		State:    filepath.Join(cfg.StateDir, "dnsbl.json"),
 		Event:    d.listing,

@@ -26,6 +26,11 @@ func (d *daemon) figures() live.Figures {
 	return f
 }
 
+// panics gives how many panics were survived.
+func (d *daemon) panics() live.Panics {
+	return live.Panics{"milter": d.server.Panics(), "exim": d.exim.Panics()}
+}
+
 // listenMetrics opens the port where metrics are told. Without it mail flows all the same.
 func listenMetrics(cfg *config.Config, log *slog.Logger) net.Listener {
 	if !cfg.Status.Listen.IsValid() {

@@ -15,6 +15,7 @@ import (
 
 	"reputed/cmd/reputed/internal/config"
 	"reputed/policy"
+	"reputed/policy/dns"
 	"reputed/policy/mail"
 )
 
@@ -54,6 +55,7 @@ func TestMetrics(t *testing.T) {
 
 	d.done(&policy.Record{Tx: &mail.Transaction{Client: &mail.Client{Local: true}, Header: new(mail.Header)}, Class: policy.Ours})
 	d.reloads.Note(time.Now(), errors.New("bad"))
+	d.listDNS.Resolve(t.Context(), "2.0.0.127.list.example", dns.A)
 	answer, err := http.Get("http://" + at + "/metrics")
 	if err != nil {
 		t.Fatal(err)
@@ -66,6 +68,8 @@ func TestMetrics(t *testing.T) {
 	for _, want := range []string{
 		`reputed_messages_total{class="ours",decision="accept"} 1`, `reputed_messages_unsigned_total 1`,
 		`reputed_reloads_total{result="refused"} 1`, `reputed_reload_ok 0`, `reputed_connections_limit{door="milter"} 512`,
+		`reputed_dns_queries_total{client="lists",outcome="network"} 1`, `reputed_dns_queries_total{client="spf",outcome="network"} 0`,
+		`reputed_panics_total{door="milter",step="end of message"} 0`, `reputed_panics_total{door="exim",step="connection"} 0`,
 		`reputed_exim_questions_total{stage="rcpt"} 0`, `reputed_decisions_total{decision="reject",rule="spf"} 0`,
 	} {
 		if !strings.Contains(string(got), "\n"+want+"\n") {

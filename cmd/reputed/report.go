@@ -20,9 +20,10 @@ func (d *daemon) report() *live.Report {
 		Domains:  live.Domains(s.wishes.Domains, known.DomainListings),
 		Lists:    live.Lists(known.Lists(), s.dnsbl.Acts),
 		Resolver: live.NewResolver(known.Resolver(), live.Asked{
-			Servers: d.servers, Client: d.client.Stats(), Cache: d.dns.Stats(),
+			Servers: d.servers, Client: d.client.Stats(), Lists: d.listDNS.Stats(), Cache: d.dns.Stats(),
 		}),
 		Keys:    live.Keys(s.keys.ring),
+		Panics:  d.panics(),
 		Figures: d.figures(),
 
 		Checklist: d.checks.report(),

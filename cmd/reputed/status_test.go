@@ -74,6 +74,8 @@ func listedReport() *live.Report {
 	r.Keys = append(r.Keys, live.Key{Domain: name("example.org"), Selector: name("s202612"), Algorithm: "rsa-sha256", Bits: 2048,
 		State: "created", Sighting: "partly", Held: true, Reason: "ns1 shows the key; of ns2 nothing is known",
 		Remedy: "look again later; or, if it is to sign all the same: reputed keys activate example.org s202612"})
+	r.Panics = live.Panics{"milter": {"end of message": 1, "mail": 0}}
+	r.Resolver.Lists = live.Client{Queries: 70, NXDomain: 66, Timeout: 4}
 	r.KeyWatch = live.KeyWatch{Looks: 340, Blind: 12, Steps: 3, Records: 1, Failures: 2, Held: 1}
 	return r
 }

@@ -158,16 +158,23 @@ func printResolver(p printer, r *live.Report) {
 	if v.Health == dnsbl.Silent && v.Reason != "" { // else it is told among the problems
 		p.table("  ", [][]cell{{{printable(v.Reason), plain}}})
 	}
-	answered := v.Client.Found + v.Client.NoData + v.Client.NXDomain
-	line := fmt.Sprintf("for SPF: %d queries, %d answered, %d without answer",
-		v.Client.Queries, answered, v.Client.Failed())
-	if v.Client.Queries == 0 {
-		line = "for SPF: nothing yet"
-	}
+	line := "for SPF: " + queries(&v.Client)
 	if asked := v.Cache.Hits + v.Cache.Misses; asked > 0 {
 		line += fmt.Sprintf("; %d of %d questions answered from memory", v.Cache.Hits, asked)
 	}
 	p.printf("  %s\n", line)
+	if v.Lists.Queries > 0 {
+		p.printf("  for lists: %s\n", queries(&v.Lists))
+	}
+}
+
+// queries says what became of the questions of a client.
+func queries(c *live.Client) string {
+	if c.Queries == 0 {
+		return "nothing yet"
+	}
+	answered := c.Found + c.NoData + c.NXDomain
+	return fmt.Sprintf("%d queries, %d answered, %d without answer", c.Queries, answered, c.Failed())
 }
 
 func printKeys(p printer, r *live.Report) {

@@ -156,6 +156,7 @@ func Lists(lists []dnsbl.ListHealth, acts func(*dnsbl.List) bool) []List {
 type Asked struct {
 	Servers []netip.AddrPort // none: those of /etc/resolv.conf
 	Client  dns.ClientStats
+	Lists   dns.ClientStats // of the monitor of lists, which has a client of its own
 	Cache   dns.CacheStats
 }
 
@@ -167,7 +168,7 @@ func NewResolver(h dnsbl.ResolverHealth, asked Asked) Resolver {
 	}
 	return Resolver{
 		Servers: servers, Health: h.Health, Since: h.Since, Reason: h.Reason, Remedy: h.Remedy,
-		Client: Client(asked.Client), Cache: Cache(asked.Cache),
+		Client: Client(asked.Client), Lists: Client(asked.Lists), Cache: Cache(asked.Cache),
 	}
 }
 

@@ -35,6 +35,14 @@ var ofProcess = []family{
 		func(r *Report, add adder) { add(truth(r.Reload.OK || r.Reload.At.IsZero())) }},
 	{"reload_time_seconds", "When the last reload was, in seconds since 1970; 0 when there was none.", gauge, nil,
 		func(r *Report, add adder) { add(seconds(r.Reload.At)) }},
+	{"panics_total", "Panics that were survived, by door, and by the step of a message or question that they were in.", counter,
+		[]string{"door", "step"}, func(r *Report, add adder) {
+			for door, steps := range r.Panics {
+				for step, n := range steps {
+					add(float64(n), door, step)
+				}
+			}
+		}},
 	{"problems", "What somebody should look at, as reputed status tells it, by level: blocklisted, warning, unknown.",
 		gauge, []string{"level"}, problemCounts},
 }
@@ -89,21 +97,23 @@ var ofDoors = []family{
 }
 
 var ofDNS = []family{
-	{"dns_queries_total", "Queries to name servers for SPF that came to an end, by outcome: found, nodata, nxdomain; " +
-		"timeout, servfail, refused, malformed, network; dropped when nobody waits any more.",
-		counter, []string{"outcome"}, func(r *Report, add adder) {
-			c := &r.Resolver.Client
-			for outcome, n := range map[string]uint64{
-				"found": c.Found, "nodata": c.NoData, "nxdomain": c.NXDomain, "timeout": c.Timeout, "servfail": c.ServFail,
-				"refused": c.Refused, "malformed": c.Malformed, "network": c.Network, "dropped": c.Dropped,
-			} {
-				add(float64(n), outcome)
-			}
+	{"dns_queries_total", "Queries to name servers that came to an end, by client (spf, lists) and outcome: found, nodata, " +
+		"nxdomain; timeout, servfail, refused, malformed, network; dropped when nobody waits any more.",
+		counter, []string{"client", "outcome"}, func(r *Report, add adder) {
+			eachClient(r, func(name string, c *Client) {
+				for outcome, n := range c.outcomes() {
+					add(float64(n), name, outcome)
+				}
+			})
 		}},
-	{"dns_tcp_total", "Answers for SPF that did not fit into a datagram and were asked for over TCP.", counter, nil,
-		func(r *Report, add adder) { add(float64(r.Resolver.Client.TCP)) }},
-	{"dns_mismatched_total", "Replies that did not fit the question: strays, or somebody guessing.", counter, nil,
-		func(r *Report, add adder) { add(float64(r.Resolver.Client.Mismatched)) }},
+	{"dns_tcp_total", "Answers that did not fit into a datagram and were asked for over TCP, by client.", counter,
+		[]string{"client"}, func(r *Report, add adder) {
+			eachClient(r, func(name string, c *Client) { add(float64(c.TCP), name) })
+		}},
+	{"dns_mismatched_total", "Replies that did not fit the question, by client: strays, or somebody guessing.", counter,
+		[]string{"client"}, func(r *Report, add adder) {
+			eachClient(r, func(name string, c *Client) { add(float64(c.Mismatched), name) })
+		}},
 	{"dns_cache_total", "Questions to the cache, by how they were answered: hit; miss, from the servers; stale, with what " +
 		"had expired; failure, with one of a moment before; busy, not at all.",
 		counter, []string{"result"}, func(r *Report, add adder) {
@@ -173,6 +183,20 @@ var ofKeys = []family{
 		func(r *Report, add adder) { add(float64(r.KeyWatch.Records)) }},
 	{"key_failures_total", "Failures of steps of keys, and of changes of their records; each try counts.", counter, nil,
 		func(r *Report, add adder) { add(float64(r.KeyWatch.Failures)) }},
+}
+
+// eachClient gives those who ask the DNS all the time.
+func eachClient(r *Report, tell func(name string, c *Client)) {
+	tell("spf", &r.Resolver.Client)
+	tell("lists", &r.Resolver.Lists)
+}
+
+// outcomes gives how queries ended, by the labels of metrics.
+func (c *Client) outcomes() map[string]uint64 {
+	return map[string]uint64{
+		"found": c.Found, "nodata": c.NoData, "nxdomain": c.NXDomain, "timeout": c.Timeout, "servfail": c.ServFail,
+		"refused": c.Refused, "malformed": c.Malformed, "network": c.Network, "dropped": c.Dropped,
+	}
 }
 
 func truth(b bool) float64 {

@@ -41,6 +41,7 @@ func busyReport() *status.Report {
 		m.Took.Within[0], m.Took.Within[4], m.Took.Within[14], m.Took.Sum = 11, 3, 1, 12500*time.Millisecond
 		r.Figures.Doors = []status.Door{{Name: "milter", Open: 3, Limit: 512}, {Name: "exim", Limit: 512}}
 		r.Figures.Exim = map[string]uint64{"mail": 2, "rcpt": 3, "data": 1, "local": 0, "selector": 0, "bad": 4}
+		r.Panics = status.Panics{"milter": {"mail": 2, "connection": 0}, "exim": {"mail": 0}}
 		r.Figures.Reloads, r.Figures.Refused = 6, 1
 	})
 }

@@ -247,6 +247,10 @@ func (r *Report) ofSite() (all []Problem) {
 		all = append(all, Problem{Warning, "the last reload was refused, so all is as before: " + r.Reload.Error,
 			"mend it, then: systemctl reload reputed"})
 	}
+	if n := r.Panics.Total(); n > 0 {
+		all = append(all, Problem{Warning, fmt.Sprintf("reputed itself has failed since its start, panics: %d", n),
+			"journalctl -u reputed | grep msg=panic, and report it with what the log has"})
+	}
 	if len(r.Keys) == 0 {
 		all = append(all, Problem{Warning, "there are no keys, so no mail is signed", "reputed keys new DOMAIN"})
 	}

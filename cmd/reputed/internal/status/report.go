@@ -26,6 +26,8 @@
 package status
 
 import (
+	"encoding/json"
+	"maps"
 	"net/netip"
 	"runtime/debug"
 	"time"
@@ -53,9 +55,36 @@ type Report struct {
 	Resolver Resolver       `json:"resolver"`
 	Keys     []Key          `json:"keys"`               // those in use
 	KeyWatch KeyWatch       `json:"key_watch,omitzero"` // since the start; zero: they are not watched, or nothing happened yet
+	Panics   Panics         `json:"panics"`             // that were survived, since the start
 	Figures  Figures        `json:"-"`
 
 	Checklist Checklist `json:"checklist,omitzero"` // of this host; zero: it was not walked yet, or is not to be
+}
+
+// Panics counts panics by door, "milter" or "exim", and by the step of a message or question that they were in.
+type Panics map[string]map[string]uint64
+
+// Total counts all of them.
+func (p Panics) Total() (n uint64) {
+	for _, door := range p {
+		for _, of := range door {
+			n += of
+		}
+	}
+	return n
+}
+
+// MarshalJSON leaves out the steps that no panic was in.
+func (p Panics) MarshalJSON() ([]byte, error) {
+	some := map[string]map[string]uint64{}
+	for door, steps := range p {
+		of := maps.Clone(steps)
+		maps.DeleteFunc(of, func(_ string, n uint64) bool { return n == 0 })
+		if len(of) > 0 {
+			some[door] = of
+		}
+	}
+	return json.Marshal(some)
 }
 
 // Figures are what only the metrics tell, since the start.
@@ -150,6 +179,7 @@ type Resolver struct {
 	Reason  string           `json:"reason,omitempty"`
 	Remedy  string           `json:"remedy,omitempty"`
 	Client  Client           `json:"client"` // of SPF
+	Lists   Client           `json:"lists"`  // of the monitor of lists
 	Cache   Cache            `json:"cache"`  // of SPF
 }
 

@@ -177,6 +177,10 @@ func TestProblems(t *testing.T) {
 			[]string{"no address that mail leaves from is known, so neither SPF nor lists are looked at"}},
 		{"a refused reload", func(r *status.Report) { r.Reload.OK, r.Reload.Error = false, "line 3" }, status.Warning,
 			[]string{"the last reload was refused, so all is as before: line 3"}},
+		{"panics", func(r *status.Report) {
+			r.Panics = status.Panics{"milter": {"mail": 2, "helo": 0}, "exim": {"rcpt": 1}}
+		}, status.Warning,
+			[]string{"reputed itself has failed since its start, panics: 3"}},
 		{"no keys", func(r *status.Report) { r.Keys = nil }, status.Warning, []string{"there are no keys, so no mail is signed"}},
 		{"a weak key", func(r *status.Report) { r.Keys[0].Weak, r.Keys[0].Bits = true, 1024 }, status.Warning,
 			[]string{"the key example.org/s1 is weak: 1024 bits"}},

@@ -89,6 +89,7 @@ func report(change func(*status.Report)) *status.Report {
 		Resolver: status.NewResolver(dnsbl.ResolverHealth{Health: dnsbl.Healthy}, status.Asked{
 			Servers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53")},
 			Client:  dns.ClientStats{Queries: 10, Found: 8, Timeout: 2}, Cache: dns.CacheStats{Hits: 90, Misses: 10},
+			Lists: dns.ClientStats{Queries: 40, NXDomain: 39, Refused: 1, TCP: 1},
 		}),
 		Keys:     []status.Key{{Domain: domain("example.org"), Selector: domain("s1"), Algorithm: "rsa-sha256", Bits: 2048}},
 		KeyWatch: status.KeyWatch{Looks: 40, Blind: 3, Steps: 2, Records: 1},
