@@ -224,7 +224,11 @@ func postfixSocket(at net.Addr) string {
 	return e.String()
 }
 
-// endpoint names a socket that is open.
+// endpoint names a socket that is open as an MTA of this host finds it: one that listens everywhere does so at 127.0.0.1
+// too. Its own address is nothing to connect to, and of inet:0.0.0.0 package net makes [::].
 func endpoint(at net.Addr) wire.Endpoint {
+	if tcp, ok := at.(*net.TCPAddr); ok && (tcp.IP == nil || tcp.IP.IsUnspecified()) {
+		at = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: tcp.Port}
+	}
 	return wire.Endpoint{Network: at.Network(), Address: at.String()}
 }

@@ -154,3 +154,31 @@ func TestAllowed(t *testing.T) {
 		t.Errorf("a socket in reach of everybody: %v", err)
 	}
 }
+
+// What an MTA is told to connect to is something that it can connect to.
+func TestPostfixLines(t *testing.T) {
+	for listen, want := range map[string]string{
+		"0.0.0.0:0": "inet:127.0.0.1:", "[::]:0": "inet:127.0.0.1:", ":0": "inet:127.0.0.1:", "127.0.0.1:0": "inet:127.0.0.1:",
+		"[::1]:0": "inet:[::1]:",
+	} {
+		ln, err := net.Listen("tcp", listen)
+		if err != nil {
+			t.Logf("%s: %v", listen, err) // a host without IPv6
+			continue
+		}
+		defer ln.Close()
+		_, port, _ := net.SplitHostPort(ln.Addr().String())
+		if text := postfixLines([]net.Listener{ln}); !strings.Contains(text, "  smtpd_milters = "+want+port+"\n") {
+			t.Errorf("%s: %s", listen, text)
+		}
+		if got := eximSocket(ln.Addr()); strings.HasPrefix(want, "inet:127") && !strings.Contains(got, "127.0.0.1:"+port) {
+			t.Errorf("%s: for exim %s", listen, got)
+		}
+		conn, err := net.Dial("tcp", endpoint(ln.Addr()).Address)
+		if err != nil {
+			t.Errorf("%s: %v", listen, err)
+			continue
+		}
+		conn.Close()
+	}
+}
