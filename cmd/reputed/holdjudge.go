@@ -132,18 +132,19 @@ func (j *judge) authorised(rule *policy.Rule, c *held.Cause, sender string) opin
 	envelope.Routes = policy.Routes{{Egress: way}}
 	found, circumstances := envelope.Begin(j.ctx, tx).Findings(way)
 	v := policy.Decide([]policy.Rule{*rule}, found, circumstances)
-	for _, f := range found {
-		switch {
-		case f.Grade == policy.Unknown:
-			return opinion{nowUnknown, f.Reason}
-		case v.Action > policy.Log:
-			return opinion{nowHolds, f.Reason}
-		case f.Grade == policy.Pass:
-			return opinion{nowFree, "SPF of " + f.Subject + " passes now"}
-		}
+	if len(found) == 0 {
+		return opinion{nowUnknown, "SPF gave no result"}
+	}
+	switch f := &found[0]; { // there is one way, and SPF has one result for it; lists are not in this envelope
+	case f.Grade == policy.Unknown:
+		return opinion{nowUnknown, f.Reason}
+	case v.Action > policy.Log:
+		return opinion{nowHolds, f.Reason}
+	case f.Grade == policy.Pass:
+		return opinion{nowFree, "SPF of " + f.Subject + " passes now"}
+	default:
 		return opinion{nowFree, "SPF of " + f.Subject + " gives " + f.Result + " now, which is let through"}
 	}
-	return opinion{nowUnknown, "SPF gave no result"}
 }
 
 func noEgress(name string) string {
