@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"math/big"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -314,6 +315,9 @@ func TestSecretsOfDaemon(t *testing.T) {
 		v.must(err)
 		d, err := newDaemon(e, cfg, logger)
 		v.must(err)
+		d.statusAt = listenStatus(cfg, logger)
+		d.metricsAt, err = net.Listen("tcp", "127.0.0.1:0")
+		v.must(err)
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		v.must(err)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -346,9 +350,7 @@ func TestSecretsOfDaemon(t *testing.T) {
 		}
 		v.failing(d)
 		v.play(at)
-		status, err := json.Marshal(d.report())
-		v.must(err)
-		v.keptFrom(t, "the status", string(status))
+		v.asked(d)
 		v.keptFrom(t, "what is printed at the start", stdout.String())
 		stacks := make([]byte, 1<<20)
 		v.keptFrom(t, "a dump of all stacks", string(stacks[:runtime.Stack(stacks, true)]))
@@ -362,6 +364,43 @@ func TestSecretsOfDaemon(t *testing.T) {
 			}
 		}
 	}
+}
+
+// asked asks a daemon how it does, by each way that there is, and looks at the answers.
+func (v *vault) asked(d *daemon) {
+	v.t.Helper()
+	report, err := json.Marshal(d.report())
+	v.must(err)
+	v.keptFrom(v.t, "the report", string(report))
+	for verb, want := range map[string]string{"": "s1", "--json": `"panics": {`} {
+		e, stdout, stderr := testEnv("")
+		run(v.t.Context(), e, append(strings.Fields("status "+verb), "--socket", v.path("status.sock")))
+		v.keptFrom(v.t, "status "+verb, stdout.String()+stderr.String())
+		if !strings.Contains(stdout.String(), want) {
+			v.t.Errorf("status %s tells nothing: %s%s", verb, stdout, stderr)
+		}
+	}
+	over := func(network, at, path, want string) {
+		client := http.Client{Transport: &http.Transport{
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, network, at)
+			},
+			DisableKeepAlives: true,
+		}}
+		answer, err := client.Get("http://localhost" + path)
+		v.must(err)
+		defer answer.Body.Close()
+		text, err := io.ReadAll(answer.Body)
+		v.must(err)
+		v.keptFrom(v.t, path+" over "+network, fmt.Sprint(answer.Header)+string(text))
+		if !strings.Contains(string(text), want) {
+			v.t.Errorf("%s over %s tells nothing: %s", path, network, text)
+		}
+	}
+	over("unix", v.path("status.sock"), "/status", `"panics":{"milter":{`)
+	over("unix", v.path("status.sock"), "/metrics", "\nreputed_keys{")
+	over("tcp", d.metricsAt.Addr().String(), "/metrics", "\nreputed_keys{")
+	over("tcp", d.metricsAt.Addr().String(), "/status", "there is only /metrics")
 }
 
 // failing has panics and errors come out of the making of signatures, from those who hold the key in their hands.
