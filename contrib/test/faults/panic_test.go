@@ -7,9 +7,11 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"reputed/milter"
 	"reputed/milter/bridge"
+	"reputed/milter/wire"
 	"reputed/policy"
 	"reputed/policy/mail"
 )
@@ -84,28 +86,59 @@ func (b *bomb) plant(s *inside) {
 	}
 }
 
-// A panic in whatever stage of a message costs that message a 451, or its connection, which an MTA answers with one.
-// The next message on the connection, if that is of use still, and all others are signed; and the log tells.
+// serveCounted serves as start does, and gives the server, which counts panics.
+func (s *inside) serveCounted(t testing.TB) *milter.Server {
+	t.Helper()
+	ln, err := milter.Listen(wire.Endpoint{Network: "unix", Address: s.socket}, milter.Access{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := milter.New(s.opt)
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(ln) }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		if err := server.Shutdown(ctx); err != nil {
+			t.Errorf("shutdown: %v", err)
+		}
+		if err := <-ended; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
+	return server
+}
+
+// counted gives how many panics a server has counted.
+func counted(s *milter.Server) (n int) {
+	for _, of := range s.Panics() {
+		n += int(of)
+	}
+	return n
+}
+
+// A panic in whatever stage of a message costs that message a 451, unless it was answered already. The next message on
+// the connection, and all others, are signed; the log tells of each panic, and each is counted.
 func TestPanics(t *testing.T) {
 	var b bomb
 	s := newInside(t, nil)
 	b.plant(s)
-	stop := s.start(t)
-	defer stop()
+	server := s.serveCounted(t)
 	for _, stage := range strings.Fields("inquiry egress findings check seal body signature record release") {
 		t.Run(stage, func(t *testing.T) {
 			b.stage.Store(stage)
 			before, _ := s.log.count()
 			beside := make(chan tally)
 			go func() { beside <- load{socket: s.socket, clients: 2}.count(t.Context(), 50) }()
-			got := bang(t, s.socket, stage != "release")
+			got := bang(t, s.socket)
 			others := <-beside
 			others.whole(t, "beside it")
 			after, last := s.log.count()
-			if after == before {
-				t.Error("the log does not tell")
+			if after == before || after != counted(server) {
+				t.Errorf("%d are counted, the log tells of %d, and of %d before", counted(server), after, before)
 			}
-			figure(t, "panic in "+stage, "%s; %d of %d others signed; logged", got, others.signed, others.sent)
+			figure(t, "panic in "+stage, "%s; %d of %d others signed; %d logged and counted", got, others.signed, others.sent,
+				after-before)
 			if t.Failed() {
 				t.Log(last)
 			}
@@ -113,9 +146,8 @@ func TestPanics(t *testing.T) {
 	}
 }
 
-// bang sends the message that panics and one after it, on the same connection if it stays of use, and tells what became
-// of the first.
-func bang(t *testing.T, socket string, stays bool) string {
+// bang sends the message that panics and one after it, on the same connection, and tells what became of the first.
+func bang(t *testing.T, socket string) string {
 	t.Helper()
 	c := client{load: load{socket: socket}, ctx: t.Context()}
 	defer c.hangUp()
@@ -124,9 +156,7 @@ func bang(t *testing.T, socket string, stays bool) string {
 	what := r.End.String()
 	switch {
 	case r.End.Kind == bridge.None && err != nil:
-		what = "the connection was cut"
-		c.session.Close()
-		c.session = nil
+		t.Fatalf("the connection was cut: %v", err)
 	case r.End.Kind == bridge.Accept && !hasSignature(r):
 		t.Errorf("it was accepted unsigned: %+v", r)
 	case r.End.Kind == bridge.Accept:
@@ -134,13 +164,7 @@ func bang(t *testing.T, socket string, stays bool) string {
 	case r.End.Code != 451:
 		t.Errorf("%v, %v", r.End, err)
 	}
-	if err == nil && stays {
-		what += ", on the same connection the next one signed"
-	} else if c.session != nil {
-		c.session.Close()
-		c.session = nil
-	}
 	c.send(1)
 	c.whole(t, "after it")
-	return what
+	return what + ", on the same connection the next one signed"
 }
