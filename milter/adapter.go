@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -36,7 +37,9 @@ type link struct {
 	by     time.Time     // when the packet in hand must be complete; zero between packets
 	deep   bool          // the stack is as large as it will be
 	over   bool          // nothing is read any more
-	busy   atomic.Bool   // a message is in hand
+	busy   atomic.Bool   // a message is in hand; set by the goroutine that reads
+	leave  atomic.Bool   // it is to end when no message is in hand
+	last   time.Time     // when it ends then; zero before
 	gone   chan struct{} // closed with the connection
 }
 
@@ -100,11 +103,11 @@ func (l *link) Run() {
 	<-l.gone
 }
 
-// Drain ends the connection if it is between messages.
+// Drain has the connection end when no message is in hand. It wakes who waits for a packet, and decides nothing: a MAIL
+// may come at this moment, and who reads it alone knows.
 func (l *link) Drain() {
-	if !l.busy.Load() {
-		l.Conn.SetReadDeadline(time.Unix(1, 0))
-	}
+	l.leave.Store(true)
+	l.Conn.SetReadDeadline(time.Unix(1, 0))
 }
 
 // Cut ends the connection whatever is in hand.
@@ -154,20 +157,50 @@ func (l *link) next() (code byte, size int, err error) {
 type socket struct{ *link }
 
 func (s socket) Read(p []byte) (int, error) {
-	l, limits := s.link, &s.server.opt.Limits
-	if l.packets.Between() {
-		l.Conn.SetReadDeadline(time.Now().Add(limits.IdleTimeout))
-		// Shutdown sets its flag first and the deadlines of idle connections then: one of the two is seen here.
-		if l.server.gate.Draining() && !l.busy.Load() {
+	l := s.link
+	for {
+		until := l.deadline()
+		l.Conn.SetReadDeadline(until)
+		// Drain sets its flag first and its deadline then: one of the two is seen here.
+		leaves := l.leave.Load() && !l.busy.Load()
+		if leaves {
+			until = l.lastCall()
+			l.Conn.SetReadDeadline(until)
+		}
+		n, err := l.Conn.Read(p)
+		switch {
+		case n > 0 || !errors.Is(err, os.ErrDeadlineExceeded):
+			return n, err
+		case time.Now().Before(until): // Drain has woken us
+		case leaves:
 			return 0, io.EOF
+		default:
+			return 0, err
 		}
-	} else {
-		if l.by.IsZero() {
-			l.by = time.Now().Add(limits.PacketTimeout)
-		}
-		l.Conn.SetReadDeadline(l.by)
 	}
-	return l.Conn.Read(p)
+}
+
+// deadline gives when the next octets must be there.
+func (l *link) deadline() time.Time {
+	limits := &l.server.opt.Limits
+	if l.packets.Between() {
+		return time.Now().Add(limits.IdleTimeout)
+	}
+	if l.by.IsZero() {
+		l.by = time.Now().Add(limits.PacketTimeout)
+	}
+	return l.by
+}
+
+// underWay is how long a connection that is to end is listened to: an MTA may have sent MAIL already, or half of it.
+const underWay = 50 * time.Millisecond
+
+// lastCall gives when the connection ends unless a message begins. That is once for all: others may wait for its place.
+func (l *link) lastCall() time.Time {
+	if l.last.IsZero() {
+		l.last = time.Now().Add(underWay)
+	}
+	return l.last
 }
 
 // Read gives go-milter the packets that it treats well, and treats the others itself.
@@ -270,8 +303,7 @@ func (l *link) packet() error {
 	}
 	switch code {
 	case wire.CmdMacro:
-		l.guard("macros", func() { err = l.session.takeMacros(data) })
-		return err
+		return l.session.takeMacros(data)
 	case wire.CmdHeader:
 		return l.header(data)
 	case wire.CmdUnknown, wire.CmdData:

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -29,8 +31,8 @@ type Gate struct {
 // Guest is a connection that was let in.
 type Guest interface {
 	Run()   // serves it until it ends, and closes it
-	Drain() // asks it to end as soon as it has answered what is in hand; called while Run runs, perhaps before
-	Cut()   // closes it at once; called while Run runs, perhaps before
+	Drain() // asks it to end as soon as it has answered what is in hand; may be called before Run, and after
+	Cut()   // closes it at once; may be called before Run, and after
 }
 
 // Visitor is a guest that may stay for long, and tells how it gets on.
@@ -228,25 +230,28 @@ func (g *Gate) Shutdown(ctx context.Context) error {
 		close(ended)
 	}()
 	g.hearNew(ctx)
-	g.mu.Lock()
 	g.draining.Store(true)
-	for guest := range g.guests {
+	for _, guest := range g.present() {
 		guest.Drain()
 	}
-	g.mu.Unlock()
 
 	select {
 	case <-ended:
 		return nil
 	case <-ctx.Done():
 	}
-	g.mu.Lock()
-	for guest := range g.guests {
+	for _, guest := range g.present() {
 		guest.Cut()
 	}
-	g.mu.Unlock()
 	<-ended
 	return ctx.Err()
+}
+
+// present gives all guests. They are asked to go without the lock, which those who go need.
+func (g *Gate) present() []Guest {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Collect(maps.Keys(g.guests))
 }
 
 // hearNew waits until no guest is new.

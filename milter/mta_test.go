@@ -206,8 +206,24 @@ func (f *fakeSeal) Fields() ([]mail.Field, []mail.Signed, error) {
 func newRig(t testing.TB, limits milter.Limits, change func(*milter.Site)) *rig {
 	t.Helper()
 	r := &rig{t: t, log: new(syncBuffer)}
-	own := mustDomain(t, "example.org")
-	r.site = milter.Site{
+	r.site = r.newSite()
+	if change != nil {
+		change(&r.site)
+	}
+	r.server = milter.New(milter.Options{
+		Site:   func() *milter.Site { return &r.site },
+		Done:   r.done,
+		Log:    slog.New(slog.NewTextHandler(r.log, nil)),
+		Limits: limits,
+	})
+	r.serve()
+	return r
+}
+
+// newSite is the policy, as it is without changes.
+func (r *rig) newSite() milter.Site {
+	own := mustDomain(r.t, "example.org")
+	return milter.Site{
 		Outbound: &policy.Outbound{
 			Networks:      policy.NewNetworks([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, nil),
 			Authenticated: true,
@@ -218,15 +234,12 @@ func newRig(t testing.TB, limits milter.Limits, change func(*milter.Site)) *rig 
 		Seal:    func(*mail.Transaction) (milter.Seal, error) { return &fakeSeal{released: &r.released}, nil },
 		OnError: policy.Defer,
 	}
-	if change != nil {
-		change(&r.site)
-	}
-	r.server = milter.New(milter.Options{
-		Site:   func() *milter.Site { return &r.site },
-		Done:   r.done,
-		Log:    slog.New(slog.NewTextHandler(r.log, nil)),
-		Limits: limits,
-	})
+}
+
+// serve lets the server listen until the test ends.
+func (r *rig) serve() {
+	t := r.t
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -247,7 +260,6 @@ func newRig(t testing.TB, limits milter.Limits, change func(*milter.Site)) *rig 
 			t.Log("log of the server:\n" + r.log.String())
 		}
 	})
-	return r
 }
 
 func (r *rig) done(rec *policy.Record) {

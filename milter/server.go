@@ -33,8 +33,8 @@ func New(o Options) *Server {
 
 // steps are those of a session that a panic may be in.
 var steps = []string{
-	"connect", "helo", "macros", "mail", "rcpt", "header", "end of header", "body", "end of message", "failure", "abort",
-	"quit", "release",
+	"connect", "helo", "mail", "rcpt", "header", "end of header", "body", "end of message", "failure", "abort", "quit",
+	"release",
 }
 
 func (s *Server) site() *Site { return s.opt.Site() }
@@ -73,6 +73,15 @@ type answers struct {
 	since time.Time
 	n     atomic.Int64
 	last  atomic.Int64 // how long after since, in nanoseconds
+	over  atomic.Bool
+}
+
+// Close closes it once: a gate may cut off who is about to leave.
+func (a *answers) Close() error {
+	if a.over.Swap(true) {
+		return net.ErrClosed
+	}
+	return a.Conn.Close()
 }
 
 func (a *answers) Write(p []byte) (int, error) {
