@@ -54,10 +54,10 @@ func (d *daemon) unknown(clients int) load {
 	}}
 }
 
-// signs wants mail to be signed for a while, and the daemon to say what it cannot do.
-func (d *daemon) signs(t *testing.T, what string, says ...string) {
+// signs wants mail to be signed for a while, and the daemon to have said since a mark what it cannot do: it says that
+// once, which may be before any mail has come.
+func (d *daemon) signs(t *testing.T, from int64, what string, says ...string) {
 	t.Helper()
-	from := d.mark()
 	var all tally
 	for end := time.Now().Add(20 * time.Second); ; {
 		got := d.unknown(2).count(t.Context(), 50)
@@ -85,17 +85,19 @@ func TestDiskFull(t *testing.T) {
 	state := filepath.Join(d.dir, "state")
 	d.mounts("mount -t tmpfs -o size=64k,mode=0700 none " + state)
 	d.start()
+	from := d.mark()
 	fill := d.inside(filepath.Join(state, "filling"))
 	os.WriteFile(fill, make([]byte, 1<<20), 0o600) // as much as there is room for
 	if n, err := os.Stat(fill); err != nil || n.Size() == 0 || n.Size() >= 1<<20 {
 		t.Fatalf("the disk is not full: %v, %v", n, err)
 	}
-	d.signs(t, "disk full", "no space left on device")
+	d.signs(t, from, "disk full", "no space left on device")
+	from = d.mark()
 	d.signal(syscall.SIGHUP)
-	d.signs(t, "disk full, reloaded", "msg=reloaded")
+	d.signs(t, from, "disk full, reloaded", "msg=reloaded")
 	d.stop()
 	d.start() // on a disk that is empty
-	d.signs(t, "started again after a full disk")
+	d.signs(t, 0, "started again after a full disk")
 	d.stop()
 }
 
@@ -105,11 +107,12 @@ func TestReadOnly(t *testing.T) {
 	state := filepath.Join(d.dir, "state")
 	d.mounts("mount -t tmpfs none " + state)
 	d.start()
+	from := d.mark()
 	remount := exec.Command("nsenter", "-t", fmt.Sprint(d.cmd.Process.Pid), "-m", "mount", "-o", "remount,ro", state)
 	if out, err := remount.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	d.signs(t, "state directory read-only", "read-only file system")
+	d.signs(t, from, "state directory read-only", "read-only file system")
 	d.stop()
 }
 
@@ -119,8 +122,7 @@ func TestReadOnlyStart(t *testing.T) {
 	state := filepath.Join(d.dir, "state")
 	d.mounts("mount -t tmpfs -o ro none " + state)
 	d.start()
-	d.says(0, "read-only file system")
-	d.signs(t, "started read-only")
+	d.signs(t, 0, "started read-only", "read-only file system")
 	d.stop()
 }
 
@@ -146,21 +148,22 @@ func TestResolvConf(t *testing.T) {
 	set("nameserver " + addr + "\n")
 	d.mounts("mount --bind " + conf + " /etc/resolv.conf")
 	d.start()
-	d.signs(t, "resolv.conf as usual", "msg=message ", "decision=accept")
+	d.signs(t, 0, "resolv.conf as usual", "msg=message ", "decision=accept")
 	if line := lineWith(d.since(0), "temperror"); line != "" {
 		t.Errorf("not even then does it find the records: %s", line)
 	}
 	set("")
-	d.signs(t, "resolv.conf emptied")
+	d.signs(t, 0, "resolv.conf emptied")
 	if line := lineWith(d.since(0), "temperror"); line != "" {
 		t.Errorf("it does not go on with the servers that it had: %s", line)
 	}
+	from := d.mark()
 	set("nameserver 127.53.0.1\n") // where nobody is
 	d.signal(syscall.SIGHUP)
-	d.signs(t, "resolv.conf leads nowhere", "msg=message ", "temperror")
+	d.signs(t, from, "resolv.conf leads nowhere", "msg=message ", "temperror")
 	set("nameserver " + addr + "\n")
 	postfix.Eventually(t, "the records are found again", func() bool {
-		from := d.mark()
+		from = d.mark()
 		d.unknown(1).count(t.Context(), 5)
 		return lineWith(d.since(from), "temperror") == ""
 	})

@@ -4,10 +4,10 @@
 // twice, and memory and descriptors stay what they were.
 //
 // The tests are built with the tag "integration", and print their figures in a table at the end. The tag "long" makes
-// them what they are meant to be, a million packets and hundreds of thousands of messages, in half an hour:
+// them what they are meant to be, a million packets and hundreds of thousands of messages, in half an hour, and adds the
+// program with the race detector:
 //
-//	go test -tags integration,long -timeout 60m -v ./contrib/test/faults
+//	go test -tags integration,long -timeout 90m ./contrib/test/faults
 //
-// With REPUTED_FAULTS_REPORT set, the table goes into the file of that name too. The same kills with Exim, which asks a
-// socket of its own, are in contrib/test/exim.
+// With REPUTED_FAULTS_REPORT set, the table goes into the file of that name too.
 package faults

@@ -11,10 +11,15 @@ const (
 	packetsInside  = 1_000_000
 	packetsOutside = 1_000_000
 	killMessages   = 5_000
+	eximMessages   = 5_000
+	leastKills     = 60
+	killPause      = 60 * time.Millisecond
 	restarts       = 50
 	reloads        = 1_000
+	added          = 50 * time.Millisecond
 	outage         = time.Minute
 	stalled        = 1_000
+	beside         = 200
 	bodySize       = 300 << 20
 	huge           = 8
 	soakMessages   = 300_000

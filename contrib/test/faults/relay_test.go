@@ -27,6 +27,11 @@ type relay struct {
 	postfix *postfix.Postfix
 }
 
+// traffic is mail to an MTA, of that name.
+func (r *relay) traffic(name string) *traffic {
+	return &traffic{name: name, mta: r.postfix.Addr(), sink: r.sink, keys: r.keys}
+}
+
 // newRelay prepares a daemon, which the test starts.
 func newRelay(t *testing.T) *relay {
 	t.Helper()
@@ -44,7 +49,10 @@ func newRelay(t *testing.T) *relay {
 // traffic is mail from clients that try again what is refused for now.
 type traffic struct {
 	name     string
-	postfix  string
+	mta      string // its address
+	sink     *sink.Sink
+	keys     map[string]string
+	pause    time.Duration // between messages of a client
 	accepted atomic.Int64
 	retried  atomic.Int64
 	lasted   time.Duration
@@ -85,12 +93,16 @@ func (f *traffic) flow(t *testing.T, least int64, each int, done <-chan struct{}
 					t.Errorf("%s: %v", subject, err)
 					return
 				}
+				time.Sleep(f.pause)
 			}
 		})
 	}
 	running.Wait()
 	f.lasted = time.Since(start)
 }
+
+// rate is in messages per second.
+func (f *traffic) rate() float64 { return float64(f.accepted.Load()) / f.lasted.Seconds() }
 
 // insist sends a message until it is accepted, and gives the session in which it was.
 func (f *traffic) insist(c *smtp.Client, subject string) (*smtp.Client, error) {
@@ -112,11 +124,12 @@ func (f *traffic) insist(c *smtp.Client, subject string) (*smtp.Client, error) {
 		if code := (*textproto.Error)(nil); !errors.As(err, &code) || code.Code/100 != 4 || time.Now().After(end) {
 			return nil, err
 		}
+		time.Sleep(20 * time.Millisecond) // as clients do, though they take longer
 	}
 }
 
 func (f *traffic) dial() (*smtp.Client, error) {
-	conn, err := net.DialTimeout("tcp", f.postfix, 30*time.Second)
+	conn, err := net.DialTimeout("tcp", f.mta, 30*time.Second)
 	if err != nil {
 		return nil, err
 	}
@@ -145,14 +158,14 @@ func (f *traffic) submit(c *smtp.Client, subject string) error {
 }
 
 // arrived waits until each message that was accepted has come to the sink: once, and with a good signature.
-func (f *traffic) arrived(t *testing.T, r *relay) {
+func (f *traffic) arrived(t *testing.T) {
 	t.Helper()
 	seen := map[string]int{}
 	patience := time.Now().Add(5 * time.Minute)
 	for int64(len(seen)) < f.accepted.Load() && time.Now().Before(patience) {
 		time.Sleep(50 * time.Millisecond)
 		clear(seen)
-		for _, m := range r.sink.Messages() {
+		for _, m := range f.sink.Messages() {
 			if strings.HasPrefix(m.Subject(), f.name+" ") {
 				seen[m.Subject()]++
 			}
@@ -166,12 +179,12 @@ func (f *traffic) arrived(t *testing.T, r *relay) {
 		t.Errorf("of %d messages %d are lost, %d came twice", f.accepted.Load(), lost, twice)
 	}
 	var batch [][]byte
-	for _, m := range r.sink.Messages() {
+	for _, m := range f.sink.Messages() {
 		if strings.HasPrefix(m.Subject(), f.name+" ") {
 			batch = append(batch, m.Data)
 		}
 	}
-	results, err := verifiers.All(t)[0].Verify(batch, r.keys)
+	results, err := verifiers.All(t)[0].Verify(batch, f.keys)
 	if err != nil {
 		t.Fatal(err)
 	}

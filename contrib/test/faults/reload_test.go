@@ -96,6 +96,7 @@ func TestReloads(t *testing.T) {
 		}
 	})
 	got.whole(t, "reloaded")
+	enough(t, got.rate())
 	text := r.since(0)
 	good, bad := strings.Count(text, "msg=reloaded"), strings.Count(text, "reload refused")
 	if good+bad != reloads || bad != reloads/10 {

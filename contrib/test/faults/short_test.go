@@ -10,11 +10,16 @@ const (
 
 	packetsInside  = 50_000 // fuzzed, to a server in the test
 	packetsOutside = 50_000 // fuzzed, to the program
-	killMessages   = 400
+	killMessages   = 400    // through Postfix
+	eximMessages   = 60
+	leastKills     = 4                     // one each second
+	killPause      = 20 * time.Millisecond // between messages of each of eight clients
 	restarts       = 5
 	reloads        = 60
+	added          = 300 * time.Millisecond // to 99 of 100 messages by an outage, on a machine that is busy
 	outage         = 600 * time.Millisecond // of each kind, measured
-	stalled        = 1_000
+	stalled        = 600                    // a few more than there is room for
+	beside         = 60                     // messages while they stall
 	bodySize       = 8 << 20
 	huge           = 4 // messages of each kind
 	soakMessages   = 5_000

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"reputed/milter"
 	"reputed/milter/wire"
 )
 
@@ -50,12 +51,15 @@ type crowd struct {
 	dropped atomic.Int64
 	running sync.WaitGroup
 	over    chan struct{}
+
+	mu    sync.Mutex
+	lived map[string][]time.Duration // of those that were dropped, by what they were
 }
 
 // gather opens so many, of each of the kinds.
 func gather(t *testing.T, socket string, n int, kinds ...staller) *crowd {
 	t.Helper()
-	c := &crowd{over: make(chan struct{})}
+	c := &crowd{over: make(chan struct{}), lived: map[string][]time.Duration{}}
 	for i := range n {
 		conn, err := net.Dial("unix", socket)
 		if err != nil {
@@ -64,19 +68,41 @@ func gather(t *testing.T, socket string, n int, kinds ...staller) *crowd {
 		c.conns = append(c.conns, conn)
 		k := kinds[i%len(kinds)]
 		conn.Write(k.sent)
-		c.running.Go(func() { // until the daemon lets go
-			for b := make([]byte, 1024); ; {
-				if _, err := conn.Read(b); err != nil {
-					break
-				}
-			}
-			c.dropped.Add(1)
-		})
+		c.running.Go(func() { c.wait(conn, k.name) })
 		if k.trickle {
 			c.running.Go(func() { c.drip(conn) })
 		}
 	}
 	return c
+}
+
+// wait waits until the daemon lets go.
+func (c *crowd) wait(conn net.Conn, name string) {
+	since := time.Now()
+	for b := make([]byte, 1024); ; {
+		if _, err := conn.Read(b); err != nil {
+			break
+		}
+	}
+	c.dropped.Add(1)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lived[name] = append(c.lived[name], time.Since(since))
+}
+
+// gone waits until so many of a kind were dropped.
+func (c *crowd) gone(t *testing.T, kind string, n int, within time.Duration) {
+	t.Helper()
+	dropped := func() int {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return len(c.lived[kind])
+	}
+	for end := time.Now().Add(within); dropped() < n; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s: %d of %d dropped within %v", kind, dropped(), n, within)
+		}
+	}
 }
 
 func (c *crowd) drip(conn net.Conn) {
@@ -112,15 +138,18 @@ func TestStalled(t *testing.T) {
 			d := newDaemon(t, t.TempDir(), "", "example.org")
 			d.wrap = []string{"prlimit", "--nofile=" + limit + ":" + limit}
 			d.start()
-			before := load{socket: d.socket, clients: 4, fresh: true}.count(t.Context(), 200)
+			before := load{socket: d.socket, clients: 4, fresh: true}.count(t.Context(), beside)
 			before.whole(t, "before")
 			// Of messages in hand there are fewer: nothing tells them from those of slow clients.
 			kinds := stallers()
 			crowd := gather(t, d.socket, stalled, kinds[:4]...)
 			busy := gather(t, d.socket, stalled/20, kinds[4:]...)
-			during := load{socket: d.socket, clients: 4, fresh: true}.count(t.Context(), 200)
+			during := load{socket: d.socket, clients: 4, fresh: true}.count(t.Context(), beside)
 			during.whole(t, "beside those that stall")
 			u := d.small("beside those that stall")
+			if long { // in a packet that does not end they may stay for 30 s
+				busy.gone(t, kinds[5].name, stalled/20/2, 40*time.Second)
+			}
 			gone := crowd.dropped.Load() + busy.dropped.Load()
 			crowd.leave()
 			busy.leave()
@@ -132,4 +161,36 @@ func TestStalled(t *testing.T) {
 			d.stop()
 		})
 	}
+}
+
+// Those that stall are dropped at their deadline and not before: in a packet at that of packets, though octets still
+// trickle, else at that of connections that say nothing. The deadlines are shorter here, and there is room for all.
+func TestDeadlines(t *testing.T) {
+	const inPacket, idle, late = time.Second, 3 * time.Second, 5 * time.Second
+	s := newInside(t, nil)
+	s.opt.Limits = milter.Limits{Connections: 2 * stalled, PacketTimeout: inPacket, IdleTimeout: idle}
+	stop := s.start(t)
+	crowd := gather(t, s.socket, stalled, stallers()...)
+	beside := load{socket: s.socket, clients: 2}.until(t.Context(), func(int) bool {
+		time.Sleep(5 * time.Millisecond)
+		return crowd.dropped.Load() == stalled || t.Context().Err() != nil
+	})
+	crowd.leave()
+	beside.whole(t, "beside those that stall")
+	first, last := idle, time.Duration(0)
+	for _, k := range stallers() {
+		limit := idle
+		if k.trickle {
+			limit = inPacket
+		}
+		for _, lived := range crowd.lived[k.name] {
+			first, last = min(first, lived), max(last, lived)
+			if lived < limit-50*time.Millisecond || lived > limit+late {
+				t.Errorf("%s: dropped after %v, and may stay for %v", k.name, lived, limit)
+			}
+		}
+	}
+	figure(t, "stalled, deadlines of 1 s and 3 s", "%d of %d dropped, after %v to %v; %d of %d others signed",
+		crowd.dropped.Load(), stalled, first.Round(time.Millisecond), last.Round(time.Millisecond), beside.signed, beside.sent)
+	stop()
 }
