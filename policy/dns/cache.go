@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -19,9 +18,7 @@ const (
 	maxStale  = 24 * time.Hour   // beyond its time, while the servers fail: RFC 8767, section 5
 	staleTTL  = 30 * time.Second // of such an answer: RFC 8767, section 4
 
-	patience = time.Second / 2       // with the servers, of who can have such an answer instead
-	glance   = 20 * time.Millisecond // at silent servers, of who cannot
-	silence  = 5                     // time-outs without an answer between them make servers silent
+	patience = time.Second / 2 // with the servers, of who can have such an answer instead
 )
 
 // backoff is how long a failure is kept, by how many came before it. RFC 9520, section 3.2: at least a second, more
@@ -42,6 +39,10 @@ type CacheOptions struct {
 	MaxFlights int              // questions on their way to the servers at once; 0: 512
 	MaxFlight  time.Duration    // for one of them, whoever waits for it; 0: 10 s
 	Now        func() time.Time // nil: time.Now
+
+	// Silence is how many questions must time out, with no answer meanwhile, before nobody waits for the servers any
+	// more. 0: 1, for mail can do without an answer, and must not be late; more is for who would rather know.
+	Silence int
 }
 
 // Cache is a [Resolver] that remembers what another says.
@@ -49,8 +50,8 @@ type CacheOptions struct {
 // Answers are kept for their TTL, from 5 seconds to an hour, negative ones to a quarter of an hour. One that is asked
 // for in the last tenth of that time is renewed in the background. Failures are kept for a second, then five, then
 // thirty. While the servers fail, what they last said is repeated for a day, with Stale set (RFC 8767); a negative
-// answer too. When questions one after another find the servers silent, nobody waits for them any more until they
-// answer again.
+// answer too. When a question times out, and no other was answered meanwhile, nobody waits for the servers any more
+// until they answer again, but for 20 milliseconds in each second, to see whether they do.
 //
 // However many ask the same question, it goes out once. It is on its way for all of them: who gives up gets an answer
 // at once (Failed, [ErrTimeout] and the cause), and the cache gets the true one later.
@@ -63,7 +64,7 @@ type Cache struct {
 	maxFlight  time.Duration
 	entries    *otter.Cache[key, *entry]
 	counts     cacheCounts
-	silent     atomic.Int32 // questions that timed out for the first time since the last answer
+	silence    silence
 
 	ctx     context.Context // of the flights
 	cancel  context.CancelFunc
@@ -85,6 +86,7 @@ func NewCache(next Resolver, o CacheOptions) *Cache {
 	if c.now == nil {
 		c.now = time.Now
 	}
+	c.silence.after, c.silence.begun = max(1, o.Silence), make(chan struct{})
 	if c.maxFlights <= 0 {
 		c.maxFlights = 512
 	}
@@ -120,7 +122,7 @@ func (c *Cache) Resolve(ctx context.Context, name string, t Type) Answer {
 		}
 	case now.Before(e.retry):
 		c.counts.again(a)
-	case a.Stale && (e.failures > 0 || c.silent.Load() >= silence):
+	case a.Stale && (e.failures > 0 || c.silence.holds()):
 		c.counts.again(a)
 		c.fly(k, e, true)
 	default:
@@ -136,14 +138,11 @@ func (c *Cache) wait(ctx context.Context, k key, known *entry) Answer {
 	if known != nil {
 		before = known.at(c.now())
 	}
-	limit := 2 * c.maxFlight // no flight is as long
 	if before.Stale {
-		limit = patience
-	} else if c.silent.Load() >= silence {
-		limit = glance
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, patience)
+		defer cancel()
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, errSilent)
-	defer cancel()
 	a, err := c.await(ctx, k, known)
 	if err != nil && before.Stale {
 		a = before
@@ -165,11 +164,17 @@ func (c *Cache) await(ctx context.Context, k key, known *entry) (Answer, error) 
 	if err != nil {
 		return Answer{}, err
 	}
-	select {
-	case <-f.landed:
-		return f.answer, nil
-	case <-ctx.Done():
-		return Answer{}, fmt.Errorf("%w: %w", ErrTimeout, context.Cause(ctx))
+	for {
+		select {
+		case <-f.landed:
+			return f.answer, nil
+		case <-ctx.Done():
+			return Answer{}, fmt.Errorf("%w: %w", ErrTimeout, context.Cause(ctx))
+		case <-c.silence.begins():
+		}
+		if enough := time.NewTimer(c.silence.glance(c.now())); !f.lands(ctx, enough) && c.silence.holds() {
+			return Answer{}, fmt.Errorf("%w: %w", ErrTimeout, errSilent)
+		}
 	}
 }
 

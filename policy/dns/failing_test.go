@@ -1,9 +1,7 @@
 package dns_test
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -88,56 +86,4 @@ func TestCacheStale(t *testing.T) {
 			}
 		})
 	}
-}
-
-// During a black-out, questions that were never asked before do not wait for the time-out one after another.
-func TestCacheSilence(t *testing.T) {
-	cached(t, dns.CacheOptions{}, func(t *testing.T, c *dns.Cache, u *upstream) {
-		u.say(found("x", time.Minute), 0)
-		ask(c)
-		time.Sleep(time.Hour)
-		u.say(failed(dns.ErrTimeout), 2*time.Second)
-		waited := func(name string) time.Duration {
-			began := time.Now()
-			c.Resolve(context.Background(), name, dns.TXT)
-			return time.Since(began)
-		}
-		for i := range 5 {
-			if w := waited(fmt.Sprintf("%d.example.org", i)); w != 2*time.Second {
-				t.Errorf("question %d waited %v", i, w)
-			}
-		}
-		for i := range 100 {
-			if w := waited(fmt.Sprintf("later%d.example.org", i)); w != 20*time.Millisecond {
-				t.Errorf("later question %d waited %v", i, w)
-			}
-		}
-		if w := waited("example.org"); w != 0 {
-			t.Errorf("what is known from before waited %v", w)
-		}
-		time.Sleep(time.Minute)
-		u.say(found("x", time.Minute), time.Second)
-		if w := waited("new.example.org"); w != 20*time.Millisecond {
-			t.Errorf("the first after the black-out waited %v", w)
-		}
-		time.Sleep(time.Second)
-		if w := waited("newer.example.org"); w != time.Second {
-			t.Errorf("the next one waited %v", w)
-		}
-	})
-}
-
-// One domain of bad servers is no black-out.
-func TestCacheNoSilence(t *testing.T) {
-	cached(t, dns.CacheOptions{}, func(t *testing.T, c *dns.Cache, u *upstream) {
-		u.say(failed(dns.ErrTimeout), 2*time.Second)
-		for range 20 {
-			ask(c)
-			time.Sleep(time.Minute)
-		}
-		u.say(found("x", time.Minute), time.Second)
-		if a := c.Resolve(context.Background(), "good.example.org", dns.TXT); a.Status != dns.Found {
-			t.Errorf("%+v", a)
-		}
-	})
 }

@@ -5,12 +5,32 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // flight is a question on its way to the servers, for all who ask it.
 type flight struct {
 	landed chan struct{} // closed when answer is there
 	answer Answer
+	since  uint64 // answers to others when it began
+}
+
+// lands tells whether the answer is there, or nobody waits for it any more, before it was waited for enough.
+func (f *flight) lands(ctx context.Context, enough *time.Timer) bool {
+	defer enough.Stop()
+	select {
+	case <-f.landed:
+		return true
+	case <-ctx.Done():
+		return true
+	case <-enough.C:
+	}
+	select {
+	case <-f.landed: // both may be so
+		return true
+	default:
+		return false
+	}
 }
 
 // fly joins the flight of a question, or begins it. Known is the entry that made the caller ask: if there is a newer
@@ -36,7 +56,7 @@ func (c *Cache) fly(k key, known *entry, background bool) (*flight, error) {
 		c.counts.refreshes.Add(1)
 	}
 	k.name = strings.Clone(k.name) // it may be part of a whole message
-	f := &flight{landed: make(chan struct{})}
+	f := &flight{landed: make(chan struct{}), since: c.silence.since()}
 	c.flights[k] = f
 	c.running.Go(func() { c.ask(k, f) })
 	return f, nil
@@ -52,9 +72,9 @@ func (c *Cache) ask(k key, f *flight) {
 		before, _ := c.entries.GetIfPresent(k)
 		e := before.renew(f.answer, now)
 		if f.answer.Status != Failed {
-			c.silent.Store(0)
+			c.silence.heard()
 		} else if e.failures == 1 && errors.Is(f.answer.Err, ErrTimeout) { // a name of bad servers counts once
-			c.silent.Add(1)
+			c.silence.missed(f.since, now)
 		}
 		f.answer = e.at(now)
 		c.entries.Set(k, e)
