@@ -57,7 +57,7 @@ func (s *Server) newLink(conn net.Conn) *link {
 	m, ok := s.memory.Get().(*memory)
 	if !ok {
 		m = &memory{session: newSession(s), packets: wire.NewReader(nil)}
-		m.packets.Max = s.opt.Limits.Packet
+		m.packets.Max, m.packets.Grow = s.opt.Limits.Packet, m.session.growPacket
 	}
 	l := &link{Conn: conn, server: s, memory: m, gone: make(chan struct{})}
 	m.packets.Reset(socket{l})
@@ -66,9 +66,9 @@ func (s *Server) newLink(conn net.Conn) *link {
 
 // recycle leaves the memory to another connection. Nothing of this one must be in it, and nobody use it any more.
 func (l *link) recycle() {
+	l.packets.Reset(nil)
 	l.session.quit() // gives back what an unfinished message holds
 	l.session.canHold = false
-	l.packets.Reset(nil)
 	l.out = l.out[:0]
 	l.server.memory.Put(l.memory)
 }
@@ -294,14 +294,24 @@ func (l *link) packet() error {
 	if err != nil {
 		return err
 	}
-	if code == wire.CmdBody {
-		return l.body()
+	if code == wire.CmdBody || code == wire.CmdEnd { // the last piece of the body may come with the end
+		if err := l.body(); err != nil {
+			return err
+		}
 	}
 	data, err := l.packets.Payload()
-	if err != nil {
+	switch {
+	case err == wire.ErrRoom: // of a header field: all else is small. The next look for a packet skips it
+		l.guard("header", l.session.crowd)
+		l.answer(proceed, wire.NoReplyHeader)
+		return nil
+	case err != nil:
 		return err
 	}
 	switch code {
+	case wire.CmdBody:
+		l.answer(proceed, wire.NoReplyBody)
+		return nil
 	case wire.CmdMacro:
 		return l.session.takeMacros(data)
 	case wire.CmdHeader:
@@ -312,23 +322,24 @@ func (l *link) packet() error {
 	case wire.CmdQuitNew:
 		l.guard("quit", l.session.quit)
 		return nil
-	case wire.CmdEnd:
-		if len(data) > 0 { // the last piece of the body may come with it
-			l.guard("body", func() { l.session.chunk(data) })
-		}
-		data = nil
 	case wire.CmdConnect:
 		if data, err = connectData(data); err != nil {
 			return err
 		}
-	case wire.CmdHelo, wire.CmdMail, wire.CmdRcpt, wire.CmdEndHeader, wire.CmdAbort, wire.CmdQuit:
+	case wire.CmdHelo, wire.CmdMail, wire.CmdRcpt, wire.CmdEndHeader, wire.CmdEnd, wire.CmdAbort, wire.CmdQuit:
 	default:
 		return fmt.Errorf("%w: unknown command %q", wire.ErrPacket, code)
+	}
+	if cap(l.frame) > ordinaryFrame {
+		l.frame = nil
 	}
 	l.frame = wire.Append(l.frame[:0], code, data)
 	l.in = l.frame
 	return nil
 }
+
+// ordinaryFrame is how large a packet for go-milter may have been whose memory is kept.
+const ordinaryFrame = 1 << 10
 
 // checkSize bounds what is kept of a packet, some of it a thousand times over. Header fields have bounds of their own,
 // and bodies are not kept.
@@ -348,7 +359,6 @@ func (l *link) body() error {
 	for {
 		p, err := l.packets.Chunk()
 		if err == io.EOF {
-			l.answer(proceed, wire.NoReplyBody)
 			return nil
 		}
 		if err != nil {

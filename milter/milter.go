@@ -87,6 +87,7 @@ type Limits struct {
 	Packet        int           // octets; 128 KiB
 	PacketTimeout time.Duration // for the rest of a packet once its first octet came, and for writing; 30 s
 	IdleTimeout   time.Duration // between packets; 10 min
+	Kept          int           // octets of messages in hand that all connections keep, besides 16 KiB each; 8 MiB
 }
 
 func (l Limits) withDefaults() Limits {
@@ -94,6 +95,7 @@ func (l Limits) withDefaults() Limits {
 	orDefault(&l.Packet, wire.MaxPacket)
 	orDefault(&l.PacketTimeout, 30*time.Second)
 	orDefault(&l.IdleTimeout, 10*time.Minute)
+	orDefault(&l.Kept, 8<<20)
 	return l
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,7 +23,13 @@ import (
 	"reputed/policy/mail"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if at := os.Getenv(aloneAt); at != "" {
+		serveAlone(at)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // What Postfix 3.7 offers.
 const (

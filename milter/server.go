@@ -16,6 +16,9 @@ type Server struct {
 	gate   *Gate
 	panics *Panics
 	memory sync.Pool // of *memory
+	budget *Budget   // of what sessions keep
+
+	madeRoom atomic.Int64 // when a connection was last looked for that keeps too much: Unix time in nanoseconds
 }
 
 // New makes a server. Options.Site must be set.
@@ -28,7 +31,10 @@ func New(o Options) *Server {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	panics := NewPanics(o.Log, "milter", steps...)
-	return &Server{opt: o, log: o.Log, gate: NewGate(o.Limits.Connections, o.Log, panics), panics: panics}
+	return &Server{
+		opt: o, log: o.Log, gate: NewGate(o.Limits.Connections, o.Log, panics), panics: panics,
+		budget: NewBudget(o.Limits.Kept),
+	}
 }
 
 // steps are those of a session that a panic may be in.

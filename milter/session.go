@@ -25,10 +25,14 @@ const (
 type session struct {
 	server  *Server
 	client  mail.Client
-	lasting wire.Macros // those of CONNECT and HELO
-	canHold bool        // the MTA lets us quarantine
-	step    time.Time   // when the step in hand began
-	message             // the one in hand
+	canHold bool      // the MTA lets us quarantine
+	step    time.Time // when the step in hand began
+	message           // the one in hand
+
+	connMacros wire.Macros // those of CONNECT and HELO
+	connSize   int         // their octets
+	packet     int         // octets of a packet that is larger than others
+	share      *Share      // of what all sessions may keep
 }
 
 // message is all that ends with a message.
@@ -39,13 +43,13 @@ type message struct {
 	macros  wire.Macros
 	seal    Seal
 	failure error         // our own: the message is answered by Site.OnError
+	crowded bool          // there was no room for it: nothing of it is kept
 	took    time.Duration // of the steps before the one in hand
 }
 
 func newSession(s *Server) *session {
 	return &session{
-		server:  s,
-		lasting: wire.Macros{},
+		server: s, connMacros: wire.Macros{}, share: s.budget.Share(),
 		message: message{macros: wire.Macros{}, Judgement: Judgement{Tx: mail.Transaction{Header: new(mail.Header)}}},
 	}
 }
@@ -54,6 +58,9 @@ func newSession(s *Server) *session {
 func (s *session) reset() {
 	s.release()
 	clear(s.macros)
+	if s.share.Restart(s.lasting()) || len(s.macros) > ordinaryMacros {
+		s.macros, s.Tx.Header, s.Tx.Recipients = wire.Macros{}, new(mail.Header), nil
+	}
 	s.Judgement.reset(&s.client)
 	s.message = message{macros: s.macros, Judgement: s.Judgement}
 }
@@ -76,9 +83,13 @@ func (s *session) release() {
 
 // quit forgets the client too: the MTA may put another SMTP session on the same connection.
 func (s *session) quit() {
-	s.reset()
-	clear(s.lasting)
+	if len(s.connMacros) > ordinaryMacros {
+		s.connMacros = wire.Macros{}
+	}
+	clear(s.connMacros)
+	s.connSize = 0
 	s.client = mail.Client{}
+	s.reset()
 }
 
 // takeMacros stores macros: those of CONNECT and HELO for the connection, all others for the message.
@@ -86,15 +97,22 @@ func (s *session) takeMacros(data []byte) error {
 	if len(data) > 0 {
 		switch data[0] {
 		case wire.CmdConnect, wire.CmdHelo:
-			_, err := s.lasting.Merge(data)
+			n, err := s.connMacros.Merge(data)
+			if s.connSize += n; !s.keep(n) {
+				return errCrowded // they are wanted for all messages of the connection
+			}
 			return err
 		case wire.CmdMail:
 			s.reset() // some MTAs send no ABORT between messages
 		case wire.CmdRcpt:
-			delete(s.macros, "{rcpt_mailer}") // the last recipient's
+			s.share.Drop(-s.macros.Forget("{rcpt_mailer}")) // the last recipient's
 		}
 	}
-	_, err := s.macros.Merge(data)
+	if s.crowded && len(data) > smallMacros {
+		return nil
+	}
+	n, err := s.macros.Merge(data)
+	s.keep(n)
 	return err
 }
 
@@ -103,7 +121,7 @@ func (s *session) macro(name string) string {
 	if v, ok := s.macros[name]; ok {
 		return v
 	}
-	return s.lasting[name]
+	return s.connMacros[name]
 }
 
 // connect begins an SMTP session.
@@ -118,11 +136,14 @@ func (s *session) connect(p wire.Peer) reply {
 		// the address counts too.
 		Local: p.Family == wire.FamilyUnix || p.Port == 0 && addr.IsValid() && addr.IsLoopback(),
 	}
+	s.keep(len(p.Name))
 	return proceed
 }
 
 func (s *session) helo(name string) reply {
+	s.share.Drop(len(s.client.Helo))
 	s.client.Helo = name
+	s.keep(len(name))
 	return proceed
 }
 
@@ -138,6 +159,7 @@ func (s *session) mail(path string) reply {
 	s.Tx.Client = &s.client
 	s.Tx.Login, s.Tx.AuthType = s.macros["{auth_authen}"], s.macros["{auth_type}"]
 	s.Tx.Path = mail.TrimPath(path)
+	s.keep(pathSize(path))
 	s.Tx.ReversePath, _ = mail.ParsePath(s.Tx.Path) // what is no address is in no domain of ours; Path keeps its text
 	switch s.filtered() {
 	case askedDaemon:
@@ -187,7 +209,7 @@ func (s *session) rcpt(path string) reply {
 	if v := s.judgeNow(&r); v.Action >= policy.Defer {
 		return s.refuseRecipient(&r, v)
 	}
-	if s.Tx.RecipientCount++; len(s.Tx.Recipients) < mail.MaxRecipients {
+	if s.Tx.RecipientCount++; len(s.Tx.Recipients) < mail.MaxRecipients && s.keep(recipientSize(&r)) {
 		s.Tx.Recipients = append(s.Tx.Recipients, r)
 	}
 	return proceed
@@ -224,7 +246,9 @@ func (s *session) field(name, value []byte) reply {
 		s.Tx.Cut = true
 		return proceed
 	}
-	h.Add(name, value)
+	if s.keep(fieldSize(name, value)) {
+		h.Add(name, value)
+	}
 	return proceed
 }
 
@@ -238,6 +262,9 @@ func (s *session) endHeader() reply {
 		return s.outOfOrder("end of header")
 	}
 	s.state = body
+	if s.crowded { // there is nothing to judge by
+		return proceed
+	}
 	s.Finish(0)
 	if s.Class != policy.Ours {
 		return proceed
@@ -330,13 +357,13 @@ func (s *session) sign() end {
 }
 
 // fail answers a message that we could not treat. Mail that is not ours passes; ours is not sent unsigned, unless the
-// operator wants that.
+// operator wants that. What there was no room for comes later again, whosever it is.
 func (s *session) fail() end {
 	s.Tx.QueueID = s.macro("i")
 	s.server.log.Error("message failed", "queue", s.Tx.QueueID, "err", s.failure)
 	found := policy.Finding{Rule: "trouble", Result: "failed", Grade: policy.Fail, Reason: s.failure.Error()}
 	s.Verdict.Findings = append(s.Verdict.Findings, found)
-	unknown := s.Why == "" // whose it is was never told
+	unknown := s.Why == "" || s.crowded // whose it is was never told, or not to the end
 	if !unknown && (s.Class != policy.Ours || s.Site.OnError < policy.Defer) {
 		s.Verdict.Action = policy.Log
 		s.done(nil, nil)

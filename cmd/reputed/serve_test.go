@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/ed25519"
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"testing"
 
@@ -58,5 +59,21 @@ func TestGrouped(t *testing.T) {
 		if got := grouped(n); got != want {
 			t.Errorf("%d is %s, want %s", n, got, want)
 		}
+	}
+}
+
+// Garbage is bounded by what there is to do, unless the environment says otherwise.
+func TestSpareMemory(t *testing.T) {
+	before := debug.SetMemoryLimit(-1)
+	defer debug.SetMemoryLimit(before)
+	t.Setenv("GOMEMLIMIT", "1GiB")
+	spareMemory(100)
+	if got := debug.SetMemoryLimit(-1); got != before {
+		t.Errorf("the environment has said it, and the limit is %d", got)
+	}
+	t.Setenv("GOMEMLIMIT", "")
+	spareMemory(100)
+	if got := debug.SetMemoryLimit(-1); got != 40<<20+100*16<<10 {
+		t.Errorf("the limit is %d", got)
 	}
 }

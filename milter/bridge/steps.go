@@ -65,8 +65,10 @@ func (s *Session) EndHeader(macros ...Macro) (Reply, error) {
 	return s.step(wire.CmdEndHeader, macros)
 }
 
-// bodyChunk is how much of a body Postfix sends at once.
-const bodyChunk = 65535
+const (
+	bodyChunk  = 65535   // how much of a body Postfix sends at once
+	smallChunk = 8 << 10 // what most bodies fit into
+)
 
 // Body sends the body, lines ending in CRLF, until the reader ends or the filter wants no more. The reply is the last
 // one, None when nothing was sent. Memory is bounded, whatever the size of the body.
@@ -74,9 +76,17 @@ func (s *Session) Body(r io.Reader, macros ...Macro) (reply Reply, err error) {
 	if reply = s.decided(); reply.Kind != None || s.agreed(wire.NoBody) || r == nil {
 		return reply, nil
 	}
-	buf := make([]byte, bodyChunk)
+	buf := make([]byte, smallChunk)
 	for {
 		n, rerr := io.ReadFull(r, buf)
+		if rerr == nil && len(buf) < bodyChunk {
+			buf = append(buf, make([]byte, bodyChunk-len(buf))...)
+			var more int
+			if more, rerr = io.ReadFull(r, buf[n:]); rerr == io.EOF {
+				rerr = io.ErrUnexpectedEOF
+			}
+			n += more
+		}
 		if n > 0 {
 			reply, err = s.step(wire.CmdBody, macros, buf[:n])
 			if err != nil || reply.Kind == Skip || reply.Final() {

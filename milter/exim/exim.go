@@ -56,7 +56,7 @@
 //
 // # Faults
 //
-// A question that makes no sense, and a panic, are logged and answered with 451, at local with "OK unasked", and of
+// A question that makes no sense, one for which there is no room beside those in hand, and a panic, are logged and answered with 451, at local with "OK unasked", and of
 // selectors with "!": then the mail waits in the queue, if need be, where nothing is lost. At the limit of connections
 // the next one waits.
 //
@@ -98,6 +98,7 @@ type Limits struct {
 	Connections int           // at once; further ones wait to be accepted; 512
 	Request     int           // octets; 1 MiB
 	Timeout     time.Duration // for a question to be complete, and for writing the answer; 10 s
+	Kept        int           // octets that all questions in hand together take, besides 16 KiB each; 8 MiB
 }
 
 func (l Limits) withDefaults() Limits {
@@ -106,6 +107,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.Request <= 0 {
 		l.Request = 1 << 20
+	}
+	if l.Kept <= 0 {
+		l.Kept = 8 << 20
 	}
 	if l.Timeout <= 0 {
 		l.Timeout = 10 * time.Second

@@ -45,6 +45,8 @@ type Request struct {
 
 	Selects bool   // this is asked, and nothing else: the selector
 	Domain  string // for this domain
+
+	octets int // of all of it that was read
 }
 
 // maxNames bounds the lines of a question.
@@ -65,6 +67,7 @@ func ReadRequest(from io.Reader, most int) (*Request, error) {
 			return r, err
 		}
 	}
+	r.octets = most + 1 - int(limited.N)
 	switch err := in.Err(); {
 	case limited.N <= 0:
 		return r, fmt.Errorf("%w: it has more than %d octets", ErrRequest, most)

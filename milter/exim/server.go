@@ -2,6 +2,7 @@ package exim
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -18,6 +19,7 @@ type Server struct {
 	log    *slog.Logger
 	gate   *milter.Gate
 	panics *milter.Panics
+	budget *milter.Budget // of what questions take
 	early  chan struct{}  // one place for each message whose envelope is asked about ahead
 	begun  sync.WaitGroup // those that are
 	asked  questions
@@ -36,6 +38,7 @@ func New(o Options) *Server {
 	panics := milter.NewPanics(o.Log, "exim", steps...)
 	return &Server{
 		opt: o, log: o.Log, gate: milter.NewGate(n, o.Log, panics), panics: panics, early: make(chan struct{}, n),
+		budget: milter.NewBudget(o.Limits.Kept),
 	}
 }
 
@@ -70,8 +73,14 @@ func (s *Server) Shutdown(ctx context.Context) error {
 }
 
 // ahead lets go on what is asked about an envelope, until the answers are there. They are wanted again at RCPT, where
-// they come from a cache. When too many are asked ahead, the last ones are asked when they are wanted.
+// they come from a cache. When too many are asked ahead, the last ones are asked when they are wanted; and so are those
+// whose question is large, for it is kept meanwhile.
 func (s *Server) ahead(q *asking) {
+	const large = 16 << 10
+	if q.request.octets > large {
+		q.End()
+		return
+	}
 	select {
 	case s.early <- struct{}{}:
 	default:
@@ -96,17 +105,21 @@ func (v *visit) Run() {
 	defer v.Close()
 	s := v.server
 	v.SetDeadline(time.Now().Add(s.opt.Limits.Timeout))
-	r, err := ReadRequest(v, s.opt.Limits.Request)
+	share := s.budget.Share()
+	defer share.Restart(0)
+	r, err := ReadRequest(counted{v, share}, s.opt.Limits.Request)
 	if err == io.EOF {
 		return // somebody looked whether we are there
 	}
 	s.asked.count(r, err)
-	var text string
-	if err != nil {
+	text := r.Stage.trouble()
+	switch {
+	case errors.Is(err, errCrowded):
+		s.log.Error("exim's question must wait", "stage", string(r.Stage), "err", err)
+	case err != nil:
 		s.log.Error("exim asks what cannot be answered", "stage", string(r.Stage), "err", err,
 			"remedy", "compare its ACLs with those that came with this release")
-		text = r.Stage.trouble()
-	} else {
+	default:
 		text = s.answer(r)
 	}
 	v.SetDeadline(time.Now().Add(s.opt.Limits.Timeout))
@@ -115,6 +128,24 @@ func (v *visit) Run() {
 		return
 	}
 	v.leave()
+}
+
+// counted reads a question, as far as there is room for it.
+type counted struct {
+	io.Reader
+	share *milter.Share
+}
+
+// errCrowded is why a question was not read to its end.
+var errCrowded = errors.New("all questions in hand together take too much")
+
+func (c counted) Read(p []byte) (int, error) {
+	const copies = 4 // its lines, their values, what is made of these
+	n, err := c.Reader.Read(p)
+	if !c.share.Keep(copies * n) {
+		return 0, errCrowded
+	}
+	return n, err
 }
 
 // lingering is how long the other side has to read the answer and go.

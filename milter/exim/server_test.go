@@ -218,3 +218,31 @@ func eventually(t testing.TB, what string, holds func() bool) {
 	}
 	t.Fatalf("not within 10 s: %s", what)
 }
+
+// Questions that take too much together wait in Exim's queue, or for the filter; those that are as questions are get on.
+func TestCrowded(t *testing.T) {
+	r := newRig(t, "pass", func(o *exim.Options, _ *milter.Site) { o.Limits.Kept = 200 << 10 })
+	medium := "stage=mail\nclient=127.0.0.1\nsender=a@example.org\nhelo=" + strings.Repeat("x", 30<<10) + "\n\n"
+	large := "helo=" + strings.Repeat("x", 100<<10) + "\n"
+	if got := r.ask(medium); got != "OK ours\n" {
+		t.Errorf("a large question: %q", got)
+	}
+	for stage, want := range map[string]string{"mail": "451 4.3.0 ", "local": "OK unasked\n"} {
+		if got := r.ask("stage=" + stage + "\nclient=127.0.0.1\nsender=a@example.org\n" + large + "\n"); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %q, want %q", stage, got, want)
+		}
+	}
+	hoarder := r.dial()
+	io.WriteString(hoarder, "stage=mail\n"+large[:45<<10])
+	eventually(t, "what the hoarder said is read", func() bool {
+		return strings.HasPrefix(r.ask(medium), "451 4.3.0 ")
+	})
+	if got := r.ask(fine); got != "OK ours\n" {
+		t.Errorf("an ordinary question: %q", got)
+	}
+	hoarder.Close()
+	eventually(t, "there is room again", func() bool { return r.ask(medium) == "OK ours\n" })
+	if log := r.log.String(); !strings.Contains(log, "exim's question must wait") {
+		t.Error(log)
+	}
+}

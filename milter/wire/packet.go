@@ -145,42 +145,60 @@ func MacroChoice(choice map[Stage]string) []byte {
 // letter has braces.
 type Macros map[string]string
 
-// Merge takes the data of [CmdMacro] into m. An MTA sends at each step what is new there, so earlier macros stay. It
-// tells which command the macros belong to.
-func (m Macros) Merge(data []byte) (cmd byte, err error) {
+// Merge takes the data of [CmdMacro] into m, which begin with the command that the macros belong to. An MTA sends at each
+// step what is new there, so earlier macros stay. It tells by how many octets m has grown, about.
+func (m Macros) Merge(data []byte) (grown int, err error) {
 	if len(data) == 0 {
 		return 0, fmt.Errorf("%w: macros without command", ErrPacket)
 	}
-	cmd, data = data[0], data[1:]
+	data = data[1:]
 	for len(data) > 0 {
 		name, rest, ok := bytes.Cut(data, []byte{0})
 		if !ok {
-			return cmd, fmt.Errorf("%w: macro name without end", ErrPacket)
+			return grown, fmt.Errorf("%w: macro name without end", ErrPacket)
 		}
 		value, rest, ok := bytes.Cut(rest, []byte{0})
 		if !ok {
-			return cmd, fmt.Errorf("%w: macro value without end", ErrPacket)
+			return grown, fmt.Errorf("%w: macro value without end", ErrPacket)
 		}
-		m.set(name, value)
+		grown += m.set(name, value)
 		data = rest
 	}
-	return cmd, nil
+	return grown, nil
 }
+
+// Forget takes a macro out. It tells by how many octets m has grown, about: none, or less than that.
+func (m Macros) Forget(name string) (grown int) {
+	value, ok := m[name]
+	if !ok {
+		return 0
+	}
+	delete(m, name)
+	return -MacroSize(name, value)
+}
+
+// MacroSize tells how many octets a macro takes, its place in the map included, about.
+func MacroSize[T string | []byte](name, value T) int { return 64 + len(name) + len(value) }
 
 // maxMacros bounds what a peer can make us remember. MTAs know some fifty.
 const maxMacros = 256
 
 // set stores a macro, sparing the allocation when it stands there already.
-func (m Macros) set(name, value []byte) {
+func (m Macros) set(name, value []byte) (grown int) {
 	if len(name) == 3 && name[0] == '{' {
 		name = name[1:2] // "{i}" is "i"
 	}
-	if old, ok := m[string(name)]; ok && old == string(value) {
-		return
-	} else if !ok && len(m) >= maxMacros {
-		return
+	old, ok := m[string(name)]
+	switch {
+	case ok && old == string(value), !ok && len(m) >= maxMacros:
+		return 0
+	case ok:
+		grown = len(value) - len(old)
+	default:
+		grown = MacroSize(name, value)
 	}
 	m[known(name)] = string(value)
+	return grown
 }
 
 // known gives the name of a macro, sparing the allocation for those that are asked for.

@@ -18,15 +18,23 @@ const MaxCommand = 8 << 10
 // ErrPacket is what every error about the form of a packet is.
 var ErrPacket = errors.New("malformed milter packet")
 
+// ErrRoom means that there is no room for a packet, see [Reader].
+var ErrRoom = errors.New("no room for a packet")
+
 const (
 	lengthSize = 4
-	readSize   = 16 << 10 // what is asked of the connection at once, and the size of a piece of a body
+	readSize   = 16 << 10 // the ordinary buffer, so what is asked of the connection at once, and the size of a piece of a body
 )
 
 // Reader takes packets from a connection. After [Reader.Next], either [Reader.Payload] gives the packet's data at once,
 // or [Reader.Chunk] gives it piece by piece in constant memory; what is left of it is skipped by the next Next.
 type Reader struct {
 	Max int // largest packet taken; 0 is MaxPacket
+
+	// Grow is asked before the buffer grows by so many octets, for a packet that does not fit into the ordinary one, and
+	// told with a negative number when it is smaller again. If there is no room for them, Payload gives ErrRoom, and the
+	// packet can be skipped. nil: there is.
+	Grow func(octets int) bool
 
 	in         io.Reader
 	buf        []byte
@@ -39,12 +47,23 @@ func NewReader(in io.Reader) *Reader { return &Reader{in: in} }
 
 // Reset makes it ready for another connection. The buffer stays, unless a large packet has made it grow.
 func (r *Reader) Reset(in io.Reader) {
-	const ordinary = 2 * readSize
-	buf := r.buf
-	if cap(buf) > ordinary {
-		buf = nil
+	r.start, r.end = 0, 0
+	r.shrink()
+	*r = Reader{Max: r.Max, Grow: r.Grow, in: in, buf: r.buf}
+}
+
+// shrink goes back to the ordinary buffer.
+func (r *Reader) shrink() {
+	more := len(r.buf) - readSize
+	if more <= 0 {
+		return
 	}
-	*r = Reader{Max: r.Max, in: in, buf: buf}
+	buf := make([]byte, readSize)
+	r.start, r.end = 0, copy(buf, r.buf[r.start:r.end])
+	r.buf = buf
+	if r.Grow != nil {
+		r.Grow(-more)
+	}
 }
 
 // Next gives the code of the next packet and the size of its data. io.EOF means that the connection ended between two
@@ -54,6 +73,9 @@ func (r *Reader) Next() (code byte, size int, err error) {
 		if _, err := r.Chunk(); err != nil {
 			return 0, 0, err
 		}
+	}
+	if r.Grow != nil && r.end-r.start <= readSize {
+		r.shrink()
 	}
 	if err := r.fill(lengthSize); err != nil {
 		if err == io.EOF && r.end > r.start {
@@ -129,8 +151,8 @@ func (r *Reader) fill(n int) error {
 		if r.start == r.end {
 			r.start, r.end = 0, 0
 		}
-		if r.end == len(r.buf) {
-			r.room()
+		if r.end == len(r.buf) && !r.room(n) {
+			return ErrRoom
 		}
 		got, err := r.in.Read(r.buf[r.end:])
 		r.end += got
@@ -141,14 +163,20 @@ func (r *Reader) fill(n int) error {
 	return nil
 }
 
-// room makes space behind the unread part: by moving it to the front, or by doubling.
-func (r *Reader) room() {
+// room makes space behind the unread part, of which n octets are wanted: by moving it to the front, or by doubling as far
+// as they need. It is false when the buffer may not grow.
+func (r *Reader) room(n int) bool {
 	if r.start > 0 {
 		r.end = copy(r.buf, r.buf[r.start:r.end])
 		r.start = 0
-		return
+		return true
 	}
-	grown := make([]byte, max(readSize, 2*len(r.buf)))
+	size := max(readSize, min(2*len(r.buf), n))
+	if size > readSize && r.Grow != nil && !r.Grow(size-len(r.buf)) {
+		return false
+	}
+	grown := make([]byte, size)
 	r.end = copy(grown, r.buf[:r.end])
 	r.buf = grown
+	return true
 }

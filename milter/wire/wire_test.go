@@ -122,11 +122,16 @@ func TestLengthAloneCostsNothing(t *testing.T) {
 
 func TestMacros(t *testing.T) {
 	m := wire.Macros{}
-	if cmd, err := m.Merge([]byte("C{daemon_name}\x00smtpd\x00j\x00host\x00{i}\x004Xq\x00")); cmd != 'C' || err != nil {
-		t.Fatal(cmd, err)
+	for _, data := range []string{
+		"C{daemon_name}\x00smtpd\x00j\x00host\x00{i}\x004Xq\x00", "M{auth_authen}\x00bob\x00j\x00other\x00",
+		"R{rcpt_mailer}\x00smtp\x00",
+	} {
+		if grown, err := m.Merge([]byte(data)); grown <= 0 || err != nil {
+			t.Fatal(grown, err)
+		}
 	}
-	if cmd, err := m.Merge([]byte("M{auth_authen}\x00bob\x00j\x00other\x00")); cmd != 'M' || err != nil {
-		t.Fatal(cmd, err)
+	if n, again := m.Forget("{rcpt_mailer}"), m.Forget("{rcpt_mailer}"); n != -64-len("{rcpt_mailer}smtp") || again != 0 {
+		t.Errorf("forgotten: %d, then %d", n, again)
 	}
 	for name, want := range map[string]string{"{daemon_name}": "smtpd", "j": "other", "i": "4Xq", "{auth_authen}": "bob"} {
 		if m[name] != want {
@@ -336,4 +341,42 @@ func FuzzEndpoint(f *testing.F) {
 			t.Fatalf("%q: %+v is written %q and read %+v, %v", s, e, e.String(), again, err)
 		}
 	})
+}
+
+// A packet for which there is no room is skipped, and those behind it are read; the buffer asks for what it takes beyond
+// its ordinary size, and gives it back with the next packet.
+func TestGrow(t *testing.T) {
+	const big = 100 << 10
+	for _, room := range []int{0, 40 << 10, big - 16<<10, 1 << 20} {
+		var text []byte
+		for range 3 {
+			text = wire.Append(text, wire.CmdHeader, make([]byte, big))
+			text = wire.Append(text, wire.CmdHeader, make([]byte, 12<<10))
+		}
+		r := wire.NewReader(bytes.NewReader(text))
+		taken, most := 0, 0
+		r.Grow = func(n int) bool {
+			if taken+n > room {
+				return false
+			}
+			taken += n
+			most = max(most, taken)
+			return true
+		}
+		for i := range 6 {
+			if _, _, err := r.Next(); err != nil {
+				t.Fatal(err)
+			}
+			if i%2 == 1 && taken > 16<<10 {
+				t.Errorf("with room for %d, %d octets are kept behind the large one", room, taken)
+			}
+			data, err := r.Payload()
+			if fits := i%2 == 1 || room >= big-16<<10; fits != (err == nil) || !fits && err != wire.ErrRoom {
+				t.Errorf("with room for %d, packet %d: %d octets, %v", room, i, len(data), err)
+			}
+		}
+		if r.Reset(nil); taken != 0 || most > big {
+			t.Errorf("with room for %d, at most %d octets were taken, and %d in the end", room, most, taken)
+		}
+	}
 }
