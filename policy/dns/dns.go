@@ -26,9 +26,10 @@
 // # Security
 //
 // Answers come from strangers. Texts and names of answers are not escaped: escape them where they are shown. Each query
-// has a port and an id of its own; replies that do not fit it are counted and passed over, so that who guesses can
-// neither answer nor make the question fail. Reading a message is fuzzed. A [Secret] prints as "{secret}", whatever
-// prints it.
+// has a port and an id of its own; replies that do not fit it are counted and passed over, so that who guesses
+// can neither answer nor make the question fail; after ten of them the question goes on over TCP, where there is nothing
+// to guess. A message of more than 512 records is not read, for it may take megabytes. Reading one is fuzzed. A [Secret]
+// prints as "{secret}", whatever prints it.
 package dns
 
 import (

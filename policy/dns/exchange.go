@@ -14,8 +14,11 @@ import (
 	miekg "github.com/miekg/dns"
 )
 
-// udpSize is the largest answer over UDP: one that no path cuts into pieces.
-const udpSize = 1232
+const (
+	udpSize    = 1232 // the largest answer over UDP: one that no path cuts into pieces
+	maxStrange = 10   // replies that do not fit one query: more are not chance, but somebody who guesses
+	maxRecords = 512  // of an answer: a short message can have thousands, whose names take a hundred times its size
+)
 
 // exchange asks one server, over TCP too if the answer wants it. A panic over what a server sent costs that answer.
 func (c *Client) exchange(ctx context.Context, server netip.AddrPort, q question) (r reading) {
@@ -43,6 +46,8 @@ func (c *Client) query(ctx context.Context, server netip.AddrPort, q question) (
 	for {
 		m, err := c.send(ctx, network, server, newQuery(q, edns))
 		switch {
+		case err == errGuessed: // RFC 5452, section 9.3: over TCP nobody can guess
+			network = "tcp"
 		case err != nil:
 			return nil, err
 		case m.Truncated && network == "tcp":
@@ -87,8 +92,8 @@ func (c *Client) send(ctx context.Context, network string, server netip.AddrPort
 	return c.overUDP(ctx, conn, q, wire)
 }
 
-// overUDP passes over what does not fit the query until time is up: RFC 5452, section 9.1. The socket is connected, so
-// that only packets from the server's address arrive.
+// overUDP passes over what does not fit the query until time is up, or it is errGuessed: RFC 5452, section 9.1. The
+// socket is connected, so that only packets from the server's address arrive.
 func (c *Client) overUDP(ctx context.Context, conn net.Conn, q *miekg.Msg, wire []byte) (*miekg.Msg, error) {
 	if _, err := conn.Write(wire); err != nil {
 		return nil, trouble(ctx, err)
@@ -106,7 +111,9 @@ func (c *Client) overUDP(ctx context.Context, conn net.Conn, q *miekg.Msg, wire 
 			return m, err
 		}
 		c.counts.mismatched.Add(1)
-		strange++
+		if strange++; strange >= maxStrange {
+			return nil, errGuessed
+		}
 	}
 }
 
@@ -142,19 +149,41 @@ func trouble(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", ErrTimeout, cause)
 }
 
-var errStrange = errors.New("a reply to another question")
+var (
+	errStrange = errors.New("a reply to another question")
+	errGuessed = errors.New("too many replies to other questions")
+)
 
 // fit reads a reply, if it is one to the query; else the error is errStrange.
 func fit(q *miekg.Msg, wire []byte) (*miekg.Msg, error) {
 	m := new(miekg.Msg)
+	many := tooMany(wire)
+	if many {
+		clear(wire[6:12]) // the question is enough to see whether it fits
+	}
 	err := m.Unpack(wire)
 	if m.Id != q.Id || !m.Response || m.Opcode != q.Opcode || !sameQuestion(q, m) {
 		return nil, errStrange
+	}
+	if many && !m.Truncated {
+		return nil, fmt.Errorf("%w: more than %d records", ErrMalformed, maxRecords)
 	}
 	if err != nil && !m.Truncated { // what is truncated may end anywhere
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	return m, nil
+}
+
+// tooMany tells whether a message claims more records than are read: RFC 1035, section 4.1.1.
+func tooMany(wire []byte) bool {
+	if len(wire) < 12 {
+		return false
+	}
+	n := 0
+	for at := 6; at < 12; at += 2 {
+		n += int(binary.BigEndian.Uint16(wire[at:]))
+	}
+	return n > maxRecords
 }
 
 // sameQuestion tells whether a reply repeats the question. One that says no more than that the server failed may leave

@@ -170,6 +170,21 @@ func TestFit(t *testing.T) {
 	if m, err := fit(q, cut); err != nil || !m.Truncated {
 		t.Errorf("cut, and says so: %v", err)
 	}
+	many := new(miekg.Msg).SetReply(q)
+	for range maxRecords + 1 {
+		many.Extra = append(many.Extra, &miekg.A{Hdr: miekg.RR_Header{Name: ".", Rrtype: miekg.TypeA, Class: miekg.ClassINET}})
+	}
+	swollen, err := many.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fit(q, slices.Clone(swollen)); !errors.Is(err, ErrMalformed) || !strings.Contains(err.Error(), "512 records") {
+		t.Errorf("too many records: %v", err)
+	}
+	swollen[0]++
+	if _, err := fit(q, swollen); err != errStrange {
+		t.Errorf("too many records, and another id: %v", err)
+	}
 	for n := range wire[:12] {
 		if _, err := fit(q, wire[:n]); err != errStrange {
 			t.Errorf("%d octets: %v", n, err)

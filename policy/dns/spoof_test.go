@@ -59,6 +59,52 @@ func TestUnpredictable(t *testing.T) {
 	}
 }
 
+// Who sends replies with one id after the other is not waited for until he has the right one: RFC 5452, section 9.3.
+func TestGuessed(t *testing.T) {
+	for wrong, want := range map[int]string{maxStrange - 1: "guessed", maxStrange: "true", 200: "true"} {
+		c := NewClient(Options{Servers: []netip.AddrPort{guessing(t, wrong)}, Timeout: 5 * time.Second})
+		a := c.Resolve(t.Context(), "example.org", TXT)
+		if a.Status != Found || a.Records[0].Text != want {
+			t.Errorf("after %d guesses: %+v", wrong, a)
+		}
+		if n := c.Stats(); n.Mismatched != uint64(min(wrong, maxStrange)) || n.Found != 1 {
+			t.Errorf("after %d guesses: %+v", wrong, n)
+		}
+	}
+}
+
+// guessing is a server whose answer over UDP somebody else gives, after so many guesses; over TCP it answers itself.
+func guessing(t *testing.T, wrong int) netip.AddrPort {
+	t.Helper()
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	udp, err := net.ListenPacket("udp", tcp.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := func(w miekg.ResponseWriter, q *miekg.Msg, text string, id uint16) {
+		m := new(miekg.Msg).SetReply(q)
+		m.Id, m.Answer = id, records(t, `example.org. 60 TXT "`+text+`"`)
+		w.WriteMsg(m)
+	}
+	servers := []*miekg.Server{
+		{Listener: tcp, Handler: miekg.HandlerFunc(func(w miekg.ResponseWriter, q *miekg.Msg) { answer(w, q, "true", q.Id) })},
+		{PacketConn: udp, Handler: miekg.HandlerFunc(func(w miekg.ResponseWriter, q *miekg.Msg) {
+			for i := range wrong {
+				answer(w, q, "wrong", q.Id+1+uint16(i))
+			}
+			answer(w, q, "guessed", q.Id)
+		})},
+	}
+	for _, s := range servers {
+		go s.ActivateAndServe()
+		t.Cleanup(func() { s.Shutdown() })
+	}
+	return netip.MustParseAddrPort(tcp.Addr().String())
+}
+
 // What nobody asked for is not believed, in whatever section it comes: RFC 2181, section 5.4.1; RFC 5452, section 6.
 func TestUnasked(t *testing.T) {
 	for why, m := range map[string]*miekg.Msg{
