@@ -192,8 +192,9 @@ func (l *link) deadline() time.Time {
 	return l.by
 }
 
-// underWay is how long a connection that is to end is listened to: an MTA may have sent MAIL already, or half of it.
-const underWay = 50 * time.Millisecond
+// underWay is how long a connection that is to end is listened to: an MTA may have sent MAIL already, or half of it. It is
+// short, for others may wait for the place.
+const underWay = 10 * time.Millisecond
 
 // lastCall gives when the connection ends unless a message begins. That is once for all: others may wait for its place.
 func (l *link) lastCall() time.Time {

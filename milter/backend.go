@@ -28,10 +28,12 @@ func (b backend) step(what string, mute uint32, step func() reply) (gomilter.Res
 // Connect, Helo and the other methods are gomilter.Milter.
 func (b backend) Connect(host, family string, port uint16, ip net.IP, _ *gomilter.Modifier) (gomilter.Response, error) {
 	p := wire.Peer{Name: host, Port: port, Family: wire.FamilyUnknown}
-	if family == "unix" {
+	switch family {
+	case "unix":
 		p.Family = wire.FamilyUnix
+	case "tcp4", "tcp6": // what else an address stands behind is none of a client
+		p.Addr, _ = netip.AddrFromSlice(ip)
 	}
-	p.Addr, _ = netip.AddrFromSlice(ip)
 	return b.step("connect", wire.NoReplyConnect, func() reply { return b.session.connect(p) })
 }
 

@@ -19,7 +19,8 @@
 //
 // # Faults
 //
-// A panic costs one message a 451, is logged, and counted by the step that it was in, see [Server.Panics]; an MTA that stalls inside a packet, or says nothing for long, is let go; at the
+// A panic costs one message a 451, is logged, and counted by the step that it was in, see [Server.Panics]; an MTA that stalls inside a packet, or says nothing for long, is let go; what all
+// messages in hand keep together is bounded, and one for which there is no room is answered 451, whosever it is; at the
 // limit of connections the next one waits until the quietest one has made way. Nothing that a peer sends ends the
 // process.
 //

@@ -365,3 +365,22 @@ func TestTaggedIPv6(t *testing.T) {
 		t.Errorf("client %s", got)
 	}
 }
+
+// An address stands for a client only where the family says that it is one: behind any other, 127.0.0.1 would make a
+// stranger's mail ours.
+func TestAddressOfNoFamily(t *testing.T) {
+	for family, want := range map[byte]policy.Class{wire.FamilyInet: policy.Ours, wire.FamilyUnknown: policy.Foreign} {
+		r := newRig(t, milter.Limits{}, nil)
+		m := r.postfix()
+		text := "client.example\x00" + string(family)
+		if family == wire.FamilyInet {
+			text += "\x0f\xa0"
+		}
+		m.raw(wire.Append(nil, wire.CmdConnect, []byte(text+"127.0.0.1\x00")))
+		m.send(wire.CmdMail, "<a@example.org>")
+		got := m.reply()
+		if is := map[byte]policy.Class{wire.ReplyAccept: policy.Foreign, wire.ReplyContinue: policy.Ours}[got.code]; is != want {
+			t.Errorf("family %q: %v", family, got)
+		}
+	}
+}
