@@ -56,6 +56,38 @@ func (s *session) crowd() {
 	s.server.makeRoom()
 }
 
+// takeMacros stores macros: those of CONNECT and HELO for the connection, all others for the message.
+func (s *session) takeMacros(data []byte) error {
+	if len(data) > 0 {
+		switch data[0] {
+		case wire.CmdConnect, wire.CmdHelo:
+			n, err := s.connMacros.Merge(data)
+			if s.connSize += n; !s.keep(n) {
+				return errCrowded // they are wanted for all messages of the connection
+			}
+			return err
+		case wire.CmdMail:
+			s.reset() // some MTAs send no ABORT between messages
+		case wire.CmdRcpt:
+			s.share.Drop(-s.macros.Forget("{rcpt_mailer}")) // the last recipient's
+		}
+	}
+	if s.crowded && len(data) > smallMacros {
+		return nil
+	}
+	n, err := s.macros.Merge(data)
+	s.keep(n)
+	return err
+}
+
+// macro gives the message's value of a macro, or the connection's.
+func (s *session) macro(name string) string {
+	if v, ok := s.macros[name]; ok {
+		return v
+	}
+	return s.connMacros[name]
+}
+
 // growPacket counts octets that a packet takes beyond the ordinary buffer, and tells whether it may.
 func (s *session) growPacket(n int) bool {
 	if n < 0 {

@@ -92,38 +92,6 @@ func (s *session) quit() {
 	s.reset()
 }
 
-// takeMacros stores macros: those of CONNECT and HELO for the connection, all others for the message.
-func (s *session) takeMacros(data []byte) error {
-	if len(data) > 0 {
-		switch data[0] {
-		case wire.CmdConnect, wire.CmdHelo:
-			n, err := s.connMacros.Merge(data)
-			if s.connSize += n; !s.keep(n) {
-				return errCrowded // they are wanted for all messages of the connection
-			}
-			return err
-		case wire.CmdMail:
-			s.reset() // some MTAs send no ABORT between messages
-		case wire.CmdRcpt:
-			s.share.Drop(-s.macros.Forget("{rcpt_mailer}")) // the last recipient's
-		}
-	}
-	if s.crowded && len(data) > smallMacros {
-		return nil
-	}
-	n, err := s.macros.Merge(data)
-	s.keep(n)
-	return err
-}
-
-// macro gives the message's value of a macro, or the connection's.
-func (s *session) macro(name string) string {
-	if v, ok := s.macros[name]; ok {
-		return v
-	}
-	return s.connMacros[name]
-}
-
 // connect begins an SMTP session.
 func (s *session) connect(p wire.Peer) reply {
 	s.reset()
