@@ -125,7 +125,7 @@ func (h *Host) noDMARC(ctx context.Context, w *dmarc.Walk, suffix *dmarc.Step) p
 		if strings.Contains(strings.ToLower(r.Text), "dmarc") {
 			f := finding("dmarc", Invalid, policy.Fail, fmt.Sprintf("receivers take no notice of %s at %s: "+
 				"a DMARC record begins with v=DMARC1; and nothing before it", fmt.Sprintf("%q", cut(r.Text)), own.Name()))
-			f.Advice, f.Fix = "publish it as it should be", spf.ZoneLine(own.Name(), likelyRecord(r.Text))
+			f.Advice, f.Fix = "publish it as it should be", spf.ZoneLine(cmp.Or(own.Answer.Name, own.Name()), likelyRecord(r.Text))
 			return f
 		}
 	}
@@ -134,7 +134,7 @@ func (h *Host) noDMARC(ctx context.Context, w *dmarc.Walk, suffix *dmarc.Step) p
 		if _, err := dmarc.Parse(r.Text); err == nil && !silent(apex) {
 			f := finding("dmarc", dmarcMisplaced, policy.Fail,
 				fmt.Sprintf("the DMARC record of %s stands at %s itself, where nobody looks for it", d, d))
-			f.Advice, f.Fix = "move it", spf.ZoneLine(own.Name(), r.Text)
+			f.Advice, f.Fix = "move it"+noneBeside(own.Name(), own.Answer), spf.ZoneLine(own.Name(), r.Text)
 			return f
 		}
 	}
@@ -146,6 +146,11 @@ func (h *Host) noDMARC(ctx context.Context, w *dmarc.Walk, suffix *dmarc.Step) p
 		org, _ = w.Organizational() // known, for w.Policy is
 	}
 	f.Advice = "publish one, and read what is reported"
+	for i := range w.Steps {
+		if s := &w.Steps[i]; s.Domain == org {
+			f.Advice += noneBeside(s.Name(), s.Answer)
+		}
+	}
 	f.Fix = spf.ZoneLine("_dmarc."+org.String(), (*dmarc.Record)(nil).Edit(map[string]string{"rua": reportsTo(org)}))
 	return f
 }
@@ -297,6 +302,7 @@ func judgeDestination(of, host mail.Domain, d dmarc.Destination) policy.Finding 
 	f := finding("dmarc", dmarcRefused, policy.Warn, fmt.Sprintf("reports about %s are not sent to %s, "+
 		"which does not say that it takes them", of, host))
 	f.Advice = "have whoever runs " + host.String() + " publish this, or name an address of your own domain"
+	f.Advice += noneBeside(d.Name, d.Answer)
 	f.Fix = spf.ZoneLine(d.Name, "v=DMARC1;")
 	if d.Err != nil {
 		f.Result, f.Grade, f.Advice, f.Fix = dmarcUnsure, policy.Unknown, adviceDNS, ""

@@ -110,6 +110,33 @@ func TestDMARC(t *testing.T) {
 	}
 }
 
+// Beside an alias nothing may stand, also if it leads to nothing: the record to paste takes its place, or its end's.
+func TestDMARCBesideAnAlias(t *testing.T) {
+	_, r := zone(t, `
+_dmarc.dead.example.      CNAME dead.example.provider.example.
+_dmarc.empty.example.     CNAME there.provider.example.
+there.provider.example.   A     192.0.2.1
+_dmarc.spf.example.       CNAME spf.provider.example.
+spf.provider.example.     TXT   "v=DMARC1 p=reject"
+_dmarc.moved.example.     CNAME moved.provider.example.
+moved.example.            TXT   "v=DMARC1; p=reject"
+`)
+	const instead = "is an alias of %s now, and nothing may stand beside one: put this in its place, or have it published at %s"
+	for name, want := range map[string]struct{ end, fix string }{
+		"dead.example":      {"dead.example.provider.example", `_dmarc.dead.example. IN TXT "v=DMARC1; p=none; rua=mailto:postmaster@dead.example"`},
+		"news.dead.example": {"dead.example.provider.example", `_dmarc.dead.example. IN TXT "v=DMARC1; p=none; rua=mailto:postmaster@dead.example"`},
+		"empty.example":     {"there.provider.example", `_dmarc.empty.example. IN TXT "v=DMARC1; p=none; rua=mailto:postmaster@empty.example"`},
+		"spf.example":       {"", `spf.provider.example. IN TXT "v=DMARC1; p=none"`}, // it is mended where it stands
+		"moved.example":     {"moved.provider.example", `_dmarc.moved.example. IN TXT "v=DMARC1; p=reject"`},
+	} {
+		f := one(t, "dmarc", sender(t, r, name, egress(t, "")))
+		told := strings.ReplaceAll(instead, "%s", want.end)
+		if f.Fix != want.fix || strings.Contains(f.Advice, told) != (want.end != "") || strings.Count(f.Advice, "alias") > 1 {
+			t.Errorf("%s: %s\n%s", name, f.Advice, f.Fix)
+		}
+	}
+}
+
 // A record that is an alias is changed by whoever has the zone that it leads to.
 func TestDMARCOfAnAlias(t *testing.T) {
 	_, r := zone(t, dmarcZone+`

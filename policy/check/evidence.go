@@ -64,6 +64,24 @@ func cut(text string) string {
 // expect is the evidence of what should have come back.
 func expect(what string) policy.Evidence { return policy.Evidence{Name: "expected", Value: what} }
 
+// aliasOf gives the name that a name is an alias of, by an answer about it; "": it is none, as far as is known.
+func aliasOf(name string, a dns.Answer) string {
+	if silent(a) || a.Name == "" || strings.EqualFold(a.Name, name) {
+		return ""
+	}
+	return a.Name
+}
+
+// noneBeside finishes the advice to publish a record at a name: RFC 1034, section 3.6.2: none may stand beside an alias.
+func noneBeside(name string, a dns.Answer) string {
+	at := aliasOf(name, a)
+	if at == "" {
+		return ""
+	}
+	return fmt.Sprintf("; %s is an alias of %s now, and nothing may stand beside one: put this in its place, "+
+		"or have it published at %s", name, at, at)
+}
+
 // silent tells of an answer that is no knowledge of today: none, or one that is kept for want of a newer one.
 func silent(a dns.Answer) bool { return a.Status == dns.Failed || a.Stale }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 
 	"reputed/policy"
@@ -104,8 +103,8 @@ func (e *exchanger) addrs() (all []netip.Addr) {
 // alias gives the name that the host is an alias of; "": it is none, as far as is known.
 func (e *exchanger) alias() string {
 	for _, a := range []dns.Answer{e.four, e.six} {
-		if !silent(a) && a.Name != "" && !strings.EqualFold(a.Name, e.name) {
-			return a.Name
+		if at := aliasOf(e.name, a); at != "" {
+			return at
 		}
 	}
 	return ""

@@ -7,7 +7,6 @@ import (
 
 	"reputed/policy"
 	"reputed/policy/check"
-	"reputed/policy/mail"
 )
 
 // goodExim is set up as contrib/exim has it. The changes are "name=value" of the main section, and "name: option=value"
@@ -100,6 +99,8 @@ func TestExim(t *testing.T) {
 
 		{"it greets by another name", []string{"primary_hostname=web1.example.org"}, "helo", policy.Warn, "web1.example.org",
 			"primary_hostname = mail.example.org"},
+		{"by another name of this transport", []string{"remote_smtp: helo_data=web1.example.org"}, "helo", policy.Warn, "web1.example.org",
+			"helo_data = mail.example.org"},
 		{"one that is only known later", []string{"remote_smtp: helo_data=${lookup x}"}, "good", policy.Pass, "", ""},
 		{"it sends from another address", []string{"remote_smtp: interface=<; 203.0.113.99"}, "bind", policy.Warn, "203.0.113.99", ""},
 		{"from its own", []string{"remote_smtp: interface=203.0.113.25"}, "good", policy.Pass, "", ""},
@@ -142,10 +143,11 @@ func TestEximUnknown(t *testing.T) {
 	if f := one(t, "exim", h); f.Grade != policy.Pass || !strings.Contains(f.Reason, "was not looked at") {
 		t.Errorf("%+v", f)
 	}
-	h.Routes = policy.Routes{{Egress: &mail.Egress{Via: domain(t, "spf.relay.example")}}}
-	h.Exim = goodExim("smarthost: route_list=* relay.example")
+	h.Name, h.Routes = domain(t, "mail.example.org"), policy.Routes{{Egress: egress(t, "spf.relay.example", "203.0.113.27")}}
+	h.Exim = goodExim("smarthost: route_list=* relay.example", "remote_smtp: helo_data=inside.example.org",
+		"remote_smtp: interface=198.51.100.1")
 	if f := one(t, "exim", h); f.Grade != policy.Pass {
-		t.Errorf("the smarthost is known: %+v", f)
+		t.Errorf("the smarthost is known, and it alone sees how this host greets: %+v", f)
 	}
 	if found := ask(t, t.Context(), "exim", &check.Host{}); len(found) != 0 {
 		t.Errorf("no Exim: %+v", found)

@@ -41,6 +41,10 @@ null.example.   MX 0 .
 			t.Errorf("%s: %+v", name, f)
 		}
 	}
+	_, alias := zone(t, "dead.example. MX 10 mx.example.\nmx.example. A 192.0.2.1\n_smtp._tls.dead.example. CNAME gone.provider.example.\n")
+	if f := one(t, "tlsrpt", sender(t, alias, "dead.example", egress(t, ""))); !strings.Contains(f.Advice, "nothing may stand beside one") {
+		t.Errorf("an alias that leads nowhere: %+v", f)
+	}
 	if found := ask(t, t.Context(), "tlsrpt", sender(t, r, "null.example", egress(t, ""))); len(found) > 0 {
 		t.Errorf("a domain that takes no mail: %+v", found)
 	}

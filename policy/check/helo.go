@@ -114,7 +114,8 @@ func (h *Host) judgeForward(ctx context.Context, g *greeting, forward *iprev.For
 		return unknown("helo", name, "the address of "+name, answer)
 	case iprev.No:
 		f := finding("helo", NoAddress, policy.Fail, fmt.Sprintf("this host greets as %s, which has no address", name))
-		f.Advice, f.Fix = "publish the addresses that mail leaves from", addressLines(name, g.from)
+		f.Advice = "publish the addresses that mail leaves from" + noneBeside(name, forward.A)
+		f.Fix = addressLines(name, g.from)
 		return f
 	}
 	var missing []netip.Addr
@@ -140,13 +141,11 @@ func (h *Host) judgeForward(ctx context.Context, g *greeting, forward *iprev.For
 		return finding("helo", Resolves, policy.Pass,
 			fmt.Sprintf("this host greets as %s, which is %s", name, joined(g.from)))
 	}
-	return h.judgeMissing(ctx, forward, missing, len(missing) == len(g.from))
+	return h.judgeMissing(ctx, g, forward, missing)
 }
 
 // judgeMissing says what it means that a name does not lead to these addresses, which may be all of the egress.
-func (h *Host) judgeMissing(
-	ctx context.Context, forward *iprev.Forward, missing []netip.Addr, all bool,
-) policy.Finding {
+func (h *Host) judgeMissing(ctx context.Context, g *greeting, forward *iprev.Forward, missing []netip.Addr) policy.Finding {
 	name := forward.Name
 	if a := h.invents(ctx); a.Status == dns.Found && invented(forward.Addrs(), a) {
 		f := finding("helo", "unknown", policy.Unknown,
@@ -156,12 +155,15 @@ func (h *Host) judgeMissing(
 	}
 	f := finding("helo", Partly, policy.Warn,
 		fmt.Sprintf("this host greets as %s, which does not lead to %s", name, joined(missing)))
-	if all {
+	if len(missing) == len(g.from) {
 		f.Result = Elsewhere
 		f.Reason = fmt.Sprintf("this host greets as %s, which is %s, and not %s",
 			name, joined(forward.Addrs()), joined(missing))
 	}
 	f.Advice, f.Fix = "publish the addresses that mail leaves from", addressLines(name, missing)
+	if beside := noneBeside(name, forward.A); beside != "" {
+		f.Advice, f.Fix = f.Advice+beside, addressLines(name, g.from)
+	}
 	return f
 }
 

@@ -19,7 +19,7 @@ func itemListed() Item {
 			results := h.look(ctx)
 			for _, l := range h.leaves() {
 				for _, f := range standing("listed", dnsbl.Address(l.Addr), results) {
-					all = append(all, ofAddress(l, f))
+					all = append(all, ofAddress(l, h.ofSmarthost(l, f)))
 				}
 			}
 			if len(all) == 0 {
@@ -54,7 +54,7 @@ func standing(rule string, s dnsbl.Subject, results []dnsbl.Result) (all []polic
 		switch {
 		case r.State == dnsbl.Clear:
 			clear = append(clear, r.List.ID)
-		case r.State == dnsbl.Listed && r.Severity() >= dnsbl.Warn:
+		case r.State == dnsbl.Listed && ListingGrade(r.List, r.Severity()) != policy.Pass:
 			all = append(all, listing(rule, r))
 		case r.State == dnsbl.Listed:
 			lesser = append(lesser, r.List.ID)
@@ -110,14 +110,23 @@ func about(s dnsbl.Subject, results []dnsbl.Result) (of []*dnsbl.Result) {
 
 func isCritical(r *dnsbl.Result) bool { return r.List.Tier == dnsbl.Critical }
 
-// listing is the finding about one listing. Large providers refuse mail for those on critical lists; for the others
-// some gateways do, or filters weigh them.
-func listing(rule string, r *dnsbl.Result) policy.Finding {
-	f := finding(rule, Listed, policy.Warn,
-		fmt.Sprintf("%s is on %s (%s): %s", r.Subject, r.List.ID, r.List.Tier, meaningOf(r)))
-	if r.List.Tier == dnsbl.Critical && r.Severity() == dnsbl.Block {
-		f.Grade = policy.Fail
+// ListingGrade says what a listing is worth. It fails where large providers refuse mail for it, which is worth waking
+// somebody: on a critical list, with a code of severity block. On the others some gateways refuse, or filters weigh it:
+// a warning, for the morning. What is for information, or praise, is none.
+func ListingGrade(l *dnsbl.List, severity dnsbl.Severity) policy.Grade {
+	switch {
+	case severity < dnsbl.Warn:
+		return policy.Pass
+	case severity == dnsbl.Block && l.Tier == dnsbl.Critical:
+		return policy.Fail
 	}
+	return policy.Warn
+}
+
+// listing is the finding about one listing.
+func listing(rule string, r *dnsbl.Result) policy.Finding {
+	f := finding(rule, Listed, ListingGrade(r.List, r.Severity()),
+		fmt.Sprintf("%s is on %s (%s): %s", r.Subject, r.List.ID, r.List.Tier, meaningOf(r)))
 	f.Subject = r.Subject.String()
 	f.Evidence = append(f.Evidence, listEvidence(r), expect("no listing"))
 	f.Advice = removal(r.List)

@@ -327,13 +327,17 @@ func TestStatic(t *testing.T) {
 	}{
 		{"as it should be", "203.0.113.25", []string{"spamhaus-zen", "spamrats-dyna"}, "static/pass", nil},
 		{"the provider says it is an end user's", "203.0.113.28", []string{"spamhaus-zen"}, "enduser/fail",
-			[]string{"nobody else can take it out", "relayhost"}},
+			[]string{"the owner of the network put it there, and nobody else can take it out: ask the provider for an address for a " +
+				"mail server, or send through a server of the provider (Postfix: relayhost; Exim: a smarthost), and name its SPF " +
+				"record in [[egress]] via"}},
 		{"Spamhaus says so", "203.0.113.29", []string{"spamhaus-zen"}, "enduser/fail",
-			[]string{"ask for removal: https://check.spamhaus.org/"}},
+			[]string{"where the address is not static, ask the provider for one that is, or send through a server of the provider",
+				"; where it is: find the cause, then ask for removal: https://check.spamhaus.org/"}},
 		{"a list judges by the name", "203.0.113.30", []string{"spamhaus-zen", "spamrats-dyna"}, "dynamic/warn",
 			[]string{"30.113.0.203.in-addr.arpa. IN PTR mail.example.org."}},
 		{"the name looks generated", "203.0.113.31", []string{"spamhaus-zen"}, "generic/warn",
-			[]string{"203-0-113-31.isp.example.net", "31.113.0.203.in-addr.arpa. IN PTR mail.example.org."}},
+			[]string{"203-0-113-31.isp.example.net", "31.113.0.203.in-addr.arpa. IN PTR mail.example.org.",
+				"if the provider does not do that, send through a server of the provider"}},
 		{"that it has none, another item says", "203.0.113.99", []string{"spamhaus-zen"}, "static/pass", nil},
 		{"nobody was asked who knows", "203.0.113.25", []string{"spamcop"}, "unknown/unknown", []string{"spamhaus-zen"}},
 	}
@@ -355,6 +359,46 @@ func TestStatic(t *testing.T) {
 		h.Lists = lists(t, "spamhaus-zen")
 		if got := summary(listed(t, server, "static", h)); got != "unknown/unknown" {
 			t.Errorf("%s: %s", why, got)
+		}
+	}
+}
+
+// Of a smarthost's address nothing is mended here, and nobody is told to use a smarthost, or to rename what is not his.
+func TestListedSmarthost(t *testing.T) {
+	server, _ := zone(t, listZone)
+	for _, tt := range []struct{ item, addr, want string }{
+		{"static", "203.0.113.28", "enduser/fail"}, {"static", "203.0.113.30", "dynamic/warn"}, {"static", "203.0.113.31", "generic/warn"},
+		{"listed", "203.0.113.26", "listed/fail"}, {"ptr", "203.0.113.99", "none/fail"},
+	} {
+		h := sending(t)
+		h.Routes[0].Egress = egress(t, "spf.relay.example", tt.addr)
+		h.Lists = lists(t, "spamhaus-zen", "spamrats-dyna")
+		found := listed(t, server, tt.item, h)
+		if got := summary(found); got != tt.want {
+			t.Errorf("%s of %s: %s", tt.item, tt.addr, got)
+		}
+		if f := found[0]; f.Fix != "" || !strings.HasPrefix(f.Advice, "tell whoever runs the smarthost") {
+			t.Errorf("%s of %s: %s, %s", tt.item, tt.addr, f.Advice, f.Fix)
+		}
+	}
+}
+
+// What a listing is worth, for every verb that tells of one.
+func TestListingGrade(t *testing.T) {
+	for _, tt := range []struct {
+		tier     dnsbl.Tier
+		severity dnsbl.Severity
+		want     policy.Grade
+	}{
+		{dnsbl.Critical, dnsbl.Block, policy.Fail}, // large providers refuse mail
+		{dnsbl.Critical, dnsbl.Warn, policy.Warn},
+		{dnsbl.Important, dnsbl.Block, policy.Warn}, // some gateways do
+		{dnsbl.Informational, dnsbl.Block, policy.Warn},
+		{dnsbl.Important, dnsbl.Info, policy.Pass},
+		{dnsbl.Critical, dnsbl.Good, policy.Pass},
+	} {
+		if got := check.ListingGrade(&dnsbl.List{Tier: tt.tier}, tt.severity); got != tt.want {
+			t.Errorf("%v, %v: %v, want %v", tt.tier, tt.severity, got, tt.want)
 		}
 	}
 }

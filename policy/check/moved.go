@@ -158,9 +158,8 @@ func moved(was, is Seen) policy.Finding {
 		"this host had %s until %s, and has %s since %s", was.place(), day(was.Last), is.place(), day(is.First)))
 	f.Subject = is.Addr.String()
 	f.Evidence = []policy.Evidence{{Name: "addresses of the interfaces", Value: is.place()}, expect(was.place())}
-	f.Advice = "if that was not on purpose, ask the provider for a static address, or send through the provider " +
-		"(relayhost); " +
-		"if it was, have SPF, the name in EHLO and the name of the address follow"
+	f.Advice = "if it was on purpose, have SPF, the name in EHLO and the name of the address follow; " +
+		"if not, ask the provider for a static address, or " + throughProvider
 	return f
 }
 

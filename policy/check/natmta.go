@@ -62,8 +62,8 @@ func (j *postfixJudge) sources(of []outward, v4 bool) (all []binding) {
 			all = append(all, binding{setting: policy.Evidence{Name: "inet_protocols", Value: cut(v)}, settles: !used})
 			continue
 		}
-		v := j.of(s, name)
-		b := binding{setting: policy.Evidence{Name: name, Value: cut(v)}, settles: isOneOf(v, of)}
+		setting, from := j.boundTo(s, v4)
+		b := binding{setting: setting, settles: isOf(from, of)}
 		if !b.settles {
 			b.fix = j.mendOf(s, name, of[0].String())
 		}
@@ -72,25 +72,61 @@ func (j *postfixJudge) sources(of []outward, v4 bool) (all []binding) {
 	return all
 }
 
+// boundTo gives the address of a family that a client binds to, with the setting that says so; zero: to none, as far as
+// is known. postconf(5), smtp_bind_address: where it is empty, and inet_interfaces has one address of the family, which
+// is not a loopback one, it is that. What a name in it stands for is not known here.
+func (j *postfixJudge) boundTo(s *Service, v4 bool) (setting policy.Evidence, bound netip.Addr) {
+	name := "smtp_bind_address"
+	if !v4 {
+		name += "6"
+	}
+	v := j.of(s, name)
+	setting = policy.Evidence{Name: name, Value: cut(v)}
+	if v != "" {
+		a, _ := parseLiteral(v)
+		return setting, a
+	}
+	const interfaces = "inet_interfaces"
+	v = j.of(s, interfaces)
+	for _, word := range strings.FieldsFunc(v, isListBlank) {
+		a, err := parseLiteral(word)
+		switch {
+		case err != nil, a.Is4() == v4 && bound.IsValid():
+			return setting, netip.Addr{}
+		case a.Is4() == v4:
+			bound = a
+		}
+	}
+	if !bound.IsValid() || bound.IsLoopback() {
+		return setting, netip.Addr{}
+	}
+	return policy.Evidence{Name: interfaces, Value: cut(v)}, bound
+}
+
+// parseLiteral reads an address, with or without the brackets that Postfix wants around one of IPv6.
+func parseLiteral(text string) (netip.Addr, error) {
+	a, err := netip.ParseAddr(strings.Trim(strings.TrimSpace(text), "[]"))
+	return a.Unmap(), err
+}
+
 func (e *Exim) sources(of []outward, v4 bool) (all []binding) {
 	if len(of) == 0 {
 		v := e.Settings["disable_ipv6"]
 		return []binding{{setting: policy.Evidence{Name: "disable_ipv6", Value: v}, settles: v == "true" && !v4}}
 	}
 	for _, t := range e.remotes() {
-		v := t.Options["interface"]
-		all = append(all, binding{
-			setting: policy.Evidence{Name: t.Name + " interface", Value: cut(v)},
-			settles: isOneOf(strings.ReplaceAll(strings.TrimPrefix(strings.TrimSpace(v), "<;"), "::::", "::"), of),
-		})
+		b := binding{setting: policy.Evidence{Name: t.Name + " interface", Value: cut(t.Options["interface"])}}
+		addrs := t.interfaces()
+		if i := slices.IndexFunc(addrs, func(a netip.Addr) bool { return a.Is4() == v4 }); i >= 0 {
+			b.settles = isOf(addrs[i], of)
+		}
+		all = append(all, b)
 	}
 	return all
 }
 
-// isOneOf tells whether a setting is one of these addresses, and nothing else.
-func isOneOf(setting string, of []outward) bool {
-	a, err := netip.ParseAddr(strings.Trim(strings.TrimSpace(setting), "[]"))
-	return err == nil && slices.ContainsFunc(of, func(l outward) bool { return l.Addr == a.Unmap() })
+func isOf(a netip.Addr, of []outward) bool {
+	return slices.ContainsFunc(of, func(l outward) bool { return l.Addr == a })
 }
 
 // fixes are the commands of those clients that are set otherwise, for each instance its own.

@@ -47,6 +47,20 @@ func (h *Host) relaysAll() bool {
 	return len(h.Postfix) > 0
 }
 
+// direct gives the addresses from which receivers see this host itself; none where some are guessed, for a guess
+// contradicts nothing.
+func (h *Host) direct() (all []netip.Addr) {
+	for _, e := range h.egresses() {
+		switch {
+		case e.Guessed:
+			return nil
+		case e.Via.IsZero():
+			all = append(all, e.Addresses...)
+		}
+	}
+	return all
+}
+
 // leaves gives every address that receivers see, once.
 func (h *Host) leaves() (all []outward) {
 	for _, e := range h.egresses() {
@@ -81,6 +95,14 @@ const adviceEgress = "name the address that receivers see, in [[egress]] address
 func ofAddress(l outward, f policy.Finding) policy.Finding {
 	f.Subject = l.String()
 	return ofGuess(l.egress.Guessed, f)
+}
+
+// ofSmarthost finishes a finding about an address that is a smarthost's, of which nothing can be mended here.
+func (h *Host) ofSmarthost(l outward, f policy.Finding) policy.Finding {
+	if h.relayed(l.egress) && (f.Grade == policy.Warn || f.Grade == policy.Fail) {
+		f.Fix, f.Advice = "", "tell whoever runs the smarthost: the address is theirs, with its name and what it is known for"
+	}
+	return f
 }
 
 // ofGuess finishes a finding that may rest on guessed addresses.

@@ -64,6 +64,8 @@ evil\;reboot.example.org.  A    203.0.113.31
 four.example.org.           A    203.0.113.25
 away.example.org.           A    198.51.100.1
 txt.example.org.            TXT  "no address"
+dead.example.org.           CNAME gone.example.org.
+web.example.org.            CNAME four.example.org.
 *.wild.example.org.         A    198.51.100.1
 good.example.               A    203.0.113.25
 `
@@ -188,6 +190,11 @@ func TestHelo(t *testing.T) {
 		{"by a wildcard, which is a fact", "mx.wild.example.org", []string{"203.0.113.25"}, "elsewhere/warn", nil},
 		{"nowhere", "nowhere.example.org", []string{"203.0.113.25"}, "no-address/fail",
 			[]string{"nowhere.example.org. IN A 203.0.113.25", "A nowhere.example.org: nxdomain"}},
+		{"an alias that leads nowhere", "dead.example.org", []string{"203.0.113.25"}, "no-address/fail",
+			[]string{"dead.example.org. IN A 203.0.113.25", "dead.example.org is an alias of gone.example.org now, and nothing may stand"}},
+		{"an alias that leads elsewhere, of which one is right", "web.example.org", []string{"203.0.113.25", "203.0.113.26"}, "partly/warn",
+			[]string{"web.example.org. IN A 203.0.113.25\nweb.example.org. IN A 203.0.113.26",
+				"is an alias of four.example.org now, and nothing may stand beside one: put this in its place"}},
 		{"it has other records", "txt.example.org", []string{"203.0.113.25"}, "no-address/fail", nil},
 		{"one label; the address has a better name", "mail", []string{"203.0.113.25"}, "short/fail",
 			[]string{"postconf -e myhostname=mail.example.org"}},

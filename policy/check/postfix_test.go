@@ -3,6 +3,7 @@ package check_test
 import (
 	"errors"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -171,6 +172,7 @@ func TestPostfix(t *testing.T) {
 			"postconf -P 'smtp/unix/smtp_helo_name = mail.example.org'"},
 		{"it sends from another address", []string{"smtp_bind_address=203.0.113.99"}, "bind", policy.Warn, "203.0.113.99", ""},
 		{"so does one transport", []string{"smtp/smtp: smtp_bind_address=203.0.113.99"}, "bind", policy.Warn, "203.0.113.99", ""},
+		{"by inet_interfaces", []string{"inet_interfaces=203.0.113.99"}, "bind", policy.Warn, "203.0.113.99 (inet_interfaces)", ""},
 		{"a smarthost", []string{"relayhost=[relay.example]"}, "relay", policy.Warn, "relayhost = [relay.example]", ""},
 		{"other ways", []string{"transport_maps=hash:/x"}, "ways", policy.Warn, "transport_maps", ""},
 		{"senders are rewritten", []string{"canonical_maps=hash:/x"}, "rewrite", policy.Warn, "canonical_maps", ""},
@@ -271,6 +273,16 @@ func TestPostfixEgressKnown(t *testing.T) {
 	h.Rewrites = policy.Rewrites{{}}
 	if f := one(t, "postfix", h); f.Grade != policy.Pass {
 		t.Errorf("%+v", f)
+	}
+	h = postfixHost(t, goodPostfix("relayhost=[relay.example]", "smtp_helo_name=inside.example.org", "smtp_bind_address=198.51.100.1"))
+	h.Routes[0].Egress.Via, h.Routes[0].Egress.Addresses = domain(t, "spf.relay.example"), []netip.Addr{netip.MustParseAddr("203.0.113.27")}
+	if f := one(t, "postfix", h); f.Grade != policy.Pass {
+		t.Errorf("the smarthost alone sees how this host greets, and from where it sends: %+v", f)
+	}
+	h.Routes = append(h.Routes, policy.Route{Egress: egress(t, "", "203.0.113.25")})
+	h.Postfix[0] = *goodPostfix("smtp_helo_name=inside.example.org", "smtp_bind_address=198.51.100.1")
+	if found := ask(t, t.Context(), "postfix", h); summary(found) != "helo/warn bind/warn" {
+		t.Errorf("some mail leaves without the smarthost: %+v", found)
 	}
 	h = postfixHost(t, goodPostfix("smtp_bind_address=203.0.113.99"))
 	h.Routes[0].Egress.Guessed = true

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -15,7 +16,6 @@ var (
 	throughAnother = []string{
 		"relayhost", "sender_dependent_relayhost_maps", "sender_dependent_default_transport_maps",
 	}
-	bound = []string{"smtp_bind_address", "smtp_bind_address6"}
 	// rewriting changes envelope senders, those with a list of classes only if it holds the class of these.
 	rewriting = []struct{ name, classes string }{
 		{"canonical_maps", "canonical_classes"},
@@ -40,17 +40,11 @@ func PostfixEgress(p *Postfix, routes policy.Routes, rewrites policy.Rewrites) [
 
 // egress looks at the ways by which mail leaves, and at who its sender is then.
 func (j *postfixJudge) egress() {
-	guessed, via := false, false
-	var addresses []netip.Addr
-	for _, r := range j.host.Routes {
-		guessed = guessed || r.Egress.Guessed
-		via = via || !r.Egress.Via.IsZero()
-		addresses = append(addresses, r.Egress.Addresses...)
-	}
+	via := slices.ContainsFunc(j.host.Routes, func(r policy.Route) bool { return !r.Egress.Via.IsZero() })
 	if !via {
 		j.relays()
 	}
-	if !guessed && len(addresses) > 0 {
+	if addresses := j.host.direct(); len(addresses) > 0 && !j.relaysAll() {
 		j.bindings(addresses)
 	}
 	if v := j.Settings["transport_maps"]; v != "" && !via && len(j.host.Routes) == 1 {
@@ -115,17 +109,16 @@ func (j *postfixJudge) relays() {
 // bindings says that Postfix sends from addresses that are not among those of the egresses. A private one is
 // translated on the way, and what the world sees is another.
 func (j *postfixJudge) bindings(addresses []netip.Addr) {
-	said := map[string]bool{}
+	said := map[netip.Addr]bool{}
 	for _, s := range append([]*Service{nil}, j.services("smtp")...) {
-		for _, name := range bound {
-			v := j.of(s, name)
-			a, err := netip.ParseAddr(strings.Trim(v, "[]"))
-			if err != nil || !mail.SeenByWorld(a) || slices.Contains(addresses, a.Unmap()) || said[v] {
+		for _, v4 := range []bool{true, false} {
+			setting, a := j.boundTo(s, v4)
+			if !a.IsValid() || !mail.SeenByWorld(a) || slices.Contains(addresses, a) || said[a] {
 				continue
 			}
-			said[v] = true
-			j.about("bind", policy.Evidence{Name: name, Value: v},
-				"Postfix sends from "+v+" ("+name+"), which no [[egress]] has", "correct [[egress]] addresses")
+			said[a] = true
+			j.about("bind", setting, fmt.Sprintf("Postfix sends from %s (%s), which no [[egress]] has", a, setting.Name),
+				"correct [[egress]] addresses")
 		}
 	}
 }

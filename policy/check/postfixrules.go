@@ -247,10 +247,11 @@ func milterList(list []milterRef) string {
 	return strings.Join(texts, ", ")
 }
 
-// names looks whether Postfix greets others by a name that is known here.
+// names looks whether Postfix greets others by a name that is known here. Where it hands all to a smarthost, that one
+// sees it, and receivers do not.
 func (j *postfixJudge) names() {
 	known := j.host.egressNames()
-	if len(known) == 0 {
+	if len(known) == 0 || j.relaysAll() {
 		return
 	}
 	clients := j.services("smtp")
@@ -279,14 +280,19 @@ func (j *postfixJudge) names() {
 	}
 }
 
-// egressNames gives the names by which mail is to leave.
+// egressNames gives the names by which this host is to greet receivers; none: smarthosts greet them all.
 func (h *Host) egressNames() (names []string) {
-	for _, r := range h.Routes {
-		if n := r.Egress.Hostname.String(); n != "" && !slices.Contains(names, n) {
+	direct := len(h.Routes) == 0
+	for _, e := range h.egresses() {
+		if !e.Via.IsZero() {
+			continue
+		}
+		direct = true
+		if n := e.Hostname.String(); n != "" && !slices.Contains(names, n) {
 			names = append(names, n)
 		}
 	}
-	if n := h.Name.String(); len(names) == 0 && n != "" {
+	if n := h.Name.String(); direct && len(names) == 0 && n != "" {
 		names = append(names, n)
 	}
 	return names

@@ -27,11 +27,7 @@ func itemPTR() Item {
 			reversed := h.reversals(ctx)
 			for _, l := range h.leaves() {
 				r := reversed[l.Addr]
-				f := h.judgeNames(l, &r)
-				if h.relayed(l.egress) && f.Advice != "" && f.Grade != policy.Unknown {
-					f.Fix, f.Advice = "", "tell whoever runs the smarthost: the address and its name are theirs"
-				}
-				f = ofAddress(l, f)
+				f := ofAddress(l, h.ofSmarthost(l, h.judgeNames(l, &r)))
 				f.Evidence = append(reverseEvidence(&r), expect("one name, and "+l.String()+" among its addresses"))
 				all = append(all, f)
 			}
@@ -62,7 +58,7 @@ func (h *Host) judgeNames(l outward, r *iprev.Result) policy.Finding {
 			"or publish the address at its name" + onlyIPv4(l.Addr)
 		if name := h.greets(l); len(r.Names) == 1 && r.Names[0].Name == name {
 			f.Fix = addressLine(name, l.Addr)
-			f.Advice = "publish the address at the name" + onlyIPv4(l.Addr)
+			f.Advice = "publish the address at the name" + noneBeside(name, r.Names[0].Answer) + onlyIPv4(l.Addr)
 		}
 		return f
 	}

@@ -19,6 +19,10 @@ const (
 	Generic = "generic" // its name looks so
 )
 
+// throughProvider is what remains where an address is not one to send mail from.
+const throughProvider = "send through a server of the provider (Postfix: relayhost; Exim: a smarthost), " +
+	"and name its SPF record in [[egress]] via"
+
 // A policy list says of an address what it is, and not what it did.
 type policyCode struct {
 	lists  string // how their ids begin
@@ -35,10 +39,10 @@ func policyCodes() []policyCode {
 	return []policyCode{
 		{lists: "spamhaus-", answer: code(10), result: EndUser, fixed: true,
 			remedy: "the owner of the network put it there, and nobody else can take it out: " +
-				"ask the provider for an address for a mail server, or send through the provider (relayhost)"},
+				"ask the provider for an address for a mail server, or " + throughProvider},
 		{lists: "spamhaus-", answer: code(11), result: EndUser,
-			remedy: "where the address is not static, ask the provider for one that is, or send through the provider " +
-				"(relayhost); where it is: "},
+			remedy: "where the address is not static, ask the provider for one that is, or " + throughProvider +
+				"; where it is: "},
 		{lists: "spamrats-", answer: code(36), result: Dynamic, remedy: rename},
 		{lists: "abusix-", answer: code(11), result: Dynamic, remedy: rename},
 	}
@@ -63,7 +67,7 @@ func itemStatic() Item {
 			for _, l := range h.leaves() {
 				r := reversed[l.Addr]
 				for _, f := range judgeKind(&r, about(dnsbl.Address(l.Addr), results), h.reverseLine(l)) {
-					all = append(all, ofAddress(l, f))
+					all = append(all, ofAddress(l, h.ofSmarthost(l, f)))
 				}
 			}
 			if len(all) == 0 {
@@ -96,7 +100,7 @@ func judgeKind(r *iprev.Result, results []*dnsbl.Result, line string) (all []pol
 			f := finding("static", Generic, policy.Warn,
 				fmt.Sprintf("the name of %s, %s, looks generated: %s", r.Addr, n.Name, why))
 			f.Advice = "have the address called as this host greets, by whoever owns it; " +
-				"if the provider does not do that, send through the provider (relayhost)"
+				"if the provider does not do that, " + throughProvider
 			f.Fix, f.Evidence = line, reverseEvidence(r)
 			all = append(all, f)
 			break

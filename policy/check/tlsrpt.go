@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"net/url"
 	"strings"
@@ -34,12 +35,12 @@ func (h *Host) judgeTLSRPT(ctx context.Context, x *exchange) policy.Finding {
 	mended := spf.ZoneLine(name, version+"; rua="+reportsTo(x.domain))
 	switch f.Result {
 	case None:
-		f.Advice, f.Fix = "ask for reports", mended
+		f.Advice, f.Fix = "ask for reports"+noneBeside(name, a), mended
 	case "published":
 		if uris := fieldOf(announcements(version, a)[0], "rua"); !reportURIs(uris) {
 			f.Result, f.Grade = Invalid, policy.Fail
 			f.Reason = "the TLS-RPT record names no address for reports (rua=mailto: or rua=https:)"
-			f.Advice, f.Fix = "name one", mended
+			f.Advice, f.Fix = "name one", spf.ZoneLine(cmp.Or(a.Name, name), version+"; rua="+reportsTo(x.domain))
 		}
 	}
 	f.Subject, f.Evidence = x.domain.String(), questioned(dns.TXT, name, a)
