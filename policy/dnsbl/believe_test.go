@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"reputed/policy/dns"
 	"reputed/policy/dnsbl"
 )
 
@@ -35,6 +36,49 @@ func TestPitfallLapsesBetweenAnswers(t *testing.T) {
 		}
 		v.want("lapsed", "local", dnsbl.Broken, "broken local")
 	})
+}
+
+// A list that lists the world, and stops just before each test, is found to do so by the next question. What is truly
+// listed is, by that question.
+func TestPitfallRecoversBeforeTest(t *testing.T) {
+	for truly, want := range map[bool]dnsbl.State{false: dnsbl.Clear, true: dnsbl.Listed} {
+		synctest.Test(t, func(t *testing.T) {
+			w, z, wishes := local(t)
+			v := watch(t, w, "", wishes)
+			v.pass(time.Hour)
+			asked, tests := 0, 0
+			w.put(func() {
+				if truly {
+					z.listed[oneReversed] = "127.0.0.2"
+				}
+				w.fault = func(name string) (dns.Answer, bool) {
+					switch {
+					case strings.HasPrefix(name, "reputed-"):
+						tests++
+					case strings.HasPrefix(name, oneReversed) && tests < 2: // lies, but not while it is tested
+						asked++
+						return found("127.0.0.2"), true
+					}
+					return dns.Answer{}, false
+				}
+			})
+			for tests < 2 {
+				v.pass(time.Second)
+				v.want("until its second test", "local", dnsbl.Clear, "")
+			}
+			v.pass(20 * time.Minute)
+			v.want("after it has passed", "local", dnsbl.Clear, "")
+			if asked != 3 { // whether, why, and whether
+				t.Errorf("%d questions are answered with lies", asked)
+			}
+			for range 24 {
+				v.pass(time.Hour)
+				if l := v.at("local"); l.State != want {
+					t.Fatalf("truly listed: %t, and %v", truly, l.State)
+				}
+			}
+		})
+	}
 }
 
 // A list that lists the world on and off passes a test now and then. It is believed when it passes two in a row, and

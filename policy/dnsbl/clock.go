@@ -54,7 +54,7 @@ func (m *Monitor) redate(now time.Time) {
 			if c.doubt != nil {
 				d := *c.doubt
 				c.doubt = &d
-				dates = append(dates, &d.first, &d.second)
+				dates = append(dates, &d.first, &d.second, &d.upheld)
 			}
 		}
 	}

@@ -7,8 +7,9 @@
 // An answer is not yet a listing. Lists answer with error codes when they refuse a resolver, they lapse and then answer
 // with the address of a web server, they are closed and list the world; resolvers rewrite answers. So a list is tested
 // before it is believed: it must list what it says it lists, must not list what it says it does not, and must not list
-// a name that nobody can have put there. And a listing counts when two answers, some time apart, say so, and the list
-// has passed its tests since the second; a list that failed them once must pass them twice before it is believed again.
+// a name that nobody can have put there. And a listing counts when two answers, some time apart, say so, the list then
+// passes its tests, and a third answer says the same; a list that failed them once must pass them twice before it is
+// believed again.
 //
 // # What it never does
 //

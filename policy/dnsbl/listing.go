@@ -8,7 +8,7 @@ import (
 
 // The numbers of the monitor.
 const (
-	confirmAfter = 10 * time.Minute // two answers that agree on a listing are at least so far apart
+	confirmAfter = 10 * time.Minute // the first two answers that agree on a listing are at least so far apart
 	clearAfter   = 2                // answers in a row end a listing
 	staleAfter   = 3                // intervals without an answer, and nothing is known
 )
@@ -52,6 +52,7 @@ type doubt struct {
 	first  time.Time     // the first answer that said so
 	gap    time.Duration // how far apart the second must be
 	second time.Time     // when it came; zero: it has not
+	upheld time.Time     // when the list had passed its tests since; zero: it has not
 	codes  []Match       // of the last of them
 }
 
@@ -61,7 +62,7 @@ type excuse struct{ reason, remedy string }
 // The excuses that are the same for all.
 var (
 	neverAsked = &excuse{reason: "not asked yet"}
-	doubted    = &excuse{reason: "was found to be listed once; a second answer must confirm it"}
+	doubted    = &excuse{reason: "was found to be listed; another answer must confirm it"}
 	relieved   = &excuse{reason: "was found not to be listed any more; a second answer must confirm it"}
 	tooOld     = &excuse{reason: "the last answer is too old"}
 )
@@ -161,30 +162,42 @@ func (c *cell) positive(r Result, now time.Time) {
 	d := doubt{first: now, gap: confirmAfter}
 	if c.doubt != nil {
 		d = *c.doubt
-		if d.second.IsZero() && now.Sub(d.first) >= d.gap {
-			d.second = now
-		}
+	}
+	switch {
+	case !d.upheld.IsZero() && !c.asked.Before(d.upheld):
+		c.confirm(r.Codes)
+		return
+	case d.second.IsZero() && now.Sub(d.first) >= d.gap:
+		d.second = now
 	}
 	d.gap, d.codes = max(d.gap, min(r.TTL, maxTTL)), r.Codes
 	c.doubt = &d
 }
 
-// unsure tells that the list must pass its tests before its last answer that matters is believed. The test after the
-// first one shows soon that a list has gone wrong; that after the second shows that it was right then.
+// unsure tells that the list must pass its tests since its last answer that matters. The test after the first one shows
+// soon that a list has gone wrong; that after the second shows that it is right.
 func (c *cell) unsure(tested time.Time) bool {
 	return c.doubt != nil && tested.Before(later(c.doubt.first, c.doubt.second))
 }
 
-// confirm makes a listing of two answers, if the list has passed its tests since the second.
-func (c *cell) confirm(tested time.Time) {
-	if c.doubt == nil || c.doubt.second.IsZero() || c.unsure(tested) {
+// uphold notes that the list has passed its tests since the second answer. It may have listed the world until just
+// before: so what it said then does not count by itself, but what it says to a question that is asked from now on does.
+func (c *cell) uphold(tested, now time.Time) {
+	if c.doubt == nil || c.doubt.second.IsZero() || !c.doubt.upheld.IsZero() || c.unsure(tested) {
 		return
 	}
+	d := *c.doubt
+	d.upheld = now
+	c.doubt = &d
+}
+
+// confirm makes a listing of a doubt that is none any more.
+func (c *cell) confirm(codes []Match) {
 	if c.told != Listed {
 		c.since = c.doubt.first
 	}
 	c.verdict = Listed
-	c.prove(c.doubt.codes, c.text())
+	c.prove(codes, c.text())
 	c.drop()
 }
 

@@ -68,6 +68,15 @@ func (v *watching) pass(d time.Duration) {
 	synctest.Wait()
 }
 
+// asked lets time pass until list local has answered about the first address anew, and a test that this leads to is over.
+func (v *watching) asked() {
+	v.t.Helper()
+	for was := v.at("local").Asked; v.at("local").Asked.Equal(was); {
+		v.pass(10 * time.Second)
+	}
+	v.pass(10 * time.Second)
+}
+
 // told gives the events since the last call, as "change list subject" with commas between.
 func (v *watching) told() string {
 	v.mu.Lock()

@@ -30,7 +30,9 @@ func (c *cell) recode(codes, fresh []netip.Addr) {
 	l := c.watch.list
 	c.prove(l.recodes(codes), c.text())
 	if again := l.recodes(fresh); c.doubt != nil && len(again) > 0 {
-		c.doubt = &doubt{c.doubt.first, c.doubt.gap, c.doubt.second, again}
+		d := *c.doubt
+		d.codes = again
+		c.doubt = &d
 	} else {
 		c.drop()
 	}

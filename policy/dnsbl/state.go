@@ -58,6 +58,7 @@ type cellMemory struct {
 	First     time.Time     `json:"first,omitzero"`
 	Gap       time.Duration `json:"gap,omitzero"` // nanoseconds
 	Second    time.Time     `json:"second,omitzero"`
+	Upheld    time.Time     `json:"upheld,omitzero"`
 	Fresh     []netip.Addr  `json:"fresh,omitempty"`
 	Told      State         `json:"told,omitzero"`
 	Severity  Severity      `json:"severity,omitzero"`
@@ -140,8 +141,8 @@ func (c *cell) remembered() cellMemory {
 	}
 	return cellMemory{
 		Verdict: c.verdict, Until: c.until, Codes: answers(c.codes()), Text: c.text(), Explained: c.explained,
-		Negatives: int(c.negatives), First: d.first, Gap: d.gap, Second: d.second, Fresh: answers(d.codes),
-		Told: c.told, Severity: c.severity, Since: c.since, Asked: c.asked, Every: c.every, Next: c.next,
+		Negatives: int(c.negatives), First: d.first, Gap: d.gap, Second: d.second, Upheld: d.upheld,
+		Fresh: answers(d.codes), Told: c.told, Severity: c.severity, Since: c.since, Asked: c.asked, Every: c.every, Next: c.next,
 	}
 }
 
@@ -198,7 +199,9 @@ func (m *memory) restoreCell(c *cell, now time.Time) {
 	}
 	if !kept.First.IsZero() {
 		gap := min(max(kept.Gap, confirmAfter), maxTTL)
-		c.doubt = &doubt{first: past(kept.First, now), gap: gap, second: past(kept.Second, now)}
+		c.doubt = &doubt{
+			first: past(kept.First, now), gap: gap, second: past(kept.Second, now), upheld: past(kept.Upheld, now),
+		}
 	}
 	c.recode(kept.Codes, kept.Fresh)
 }

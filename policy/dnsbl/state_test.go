@@ -116,6 +116,24 @@ func TestStateUntrue(t *testing.T) {
 	})
 }
 
+// That a list has passed its test since the second answer is known over a restart: the next answer makes the listing.
+func TestStateBeforeThirdAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "dnsbl.json")
+		w, z, wishes := local(t)
+		v := watch(t, w, path, wishes)
+		v.pass(time.Hour)
+		w.put(func() { z.listed[oneReversed] = "127.0.0.2" })
+		v.asked()
+		v.asked()
+		v.stop()
+		v = watch(t, w, path, wishes)
+		v.want("after two answers, and a restart", "local", dnsbl.Clear, "")
+		v.asked()
+		v.want("after three", "local", dnsbl.Listed, "listed local 203.0.113.25")
+	})
+}
+
 // A state file that cannot be written is said once, and again when it fails again. Nothing is said to be lost.
 func TestStateNotWritable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

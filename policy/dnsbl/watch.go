@@ -233,8 +233,7 @@ func (m *Monitor) turn(w *watch, f finding, now time.Time) {
 	w.reason, w.remedy = "", ""
 	w.tested = w.begun
 	for _, c := range w.cells {
-		c.confirm(w.tested)
-		m.tell(c, now)
+		c.uphold(w.tested, now)
 	}
 	w.queueCells()
 }
