@@ -22,40 +22,59 @@ import (
 // nothing, and knocks at no port of others, but fetches policies of MTA-STS where there is a record of one. It keeps its
 // own pace, whatever env.haste is: nobody waits for it.
 type checklist struct {
-	every func() time.Duration // 0: not now
-	walk  func(context.Context) *live.Checklist
-	last  atomic.Pointer[live.Checklist] // nil: there was none
+	every   func() time.Duration // 0: not now
+	walk    func(context.Context) *live.Checklist
+	changed chan struct{}                  // has one when every may be another
+	last    atomic.Pointer[live.Checklist] // nil: there was none
 }
 
 const (
-	firstWalk   = 3 * time.Minute // after the start, when lists have been asked
-	walkTime    = 5 * time.Minute // what is not known by then is unknown
-	walkAskedIn = time.Hour       // whether it is wished by now
+	firstWalk = 3 * time.Minute // after the start, when lists have been asked
+	walkTime  = 5 * time.Minute // what is not known by then is unknown
 )
 
-// run walks until ctx ends. Each wait is a tenth longer, at random, so that hosts of one kind do not ask all at once.
+// run walks until ctx ends: some minutes after the start, and then every so often. What is wished anew counts from the
+// last walk, or the start.
 func (c *checklist) run(ctx context.Context) {
-	jitter := func(d time.Duration) time.Duration { return d + rand.N(d/10+1) }
-	for wait := firstWalk + rand.N(firstWalk); ; {
+	begin, first := time.Now(), firstWalk+rand.N(firstWalk)
+	var last time.Time // zero: it has not walked yet
+	for {
+		every := c.every()
+		var due <-chan time.Time // nil: never
+		wait := time.Until(begin.Add(first))
+		if !last.IsZero() {
+			wait = time.Until(last.Add(spread(every)))
+		}
+		if every > 0 {
+			due = time.After(wait)
+		} else {
+			c.last.Store(nil)
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(wait):
+		case <-c.changed:
+		case <-due:
+			bounded, cancel := context.WithTimeout(ctx, walkTime)
+			found := c.walk(bounded)
+			cancel()
+			if ctx.Err() != nil {
+				return
+			}
+			c.last.Store(found)
+			last = time.Now()
 		}
-		every := c.every()
-		if every == 0 {
-			c.last.Store(nil)
-			wait = walkAskedIn
-			continue
-		}
-		bounded, cancel := context.WithTimeout(ctx, walkTime)
-		found := c.walk(bounded)
-		cancel()
-		if ctx.Err() != nil {
-			return
-		}
-		c.last.Store(found)
-		wait = jitter(every)
+	}
+}
+
+// spread makes a time up to a tenth longer, at random, so that hosts of one kind do not ask all at once.
+func spread(d time.Duration) time.Duration { return d + rand.N(d/10+1) }
+
+// wish says that every may be another by now.
+func (c *checklist) wish() {
+	select {
+	case c.changed <- struct{}{}:
+	default: // somebody has said so, and it is not heard yet
 	}
 }
 
@@ -70,8 +89,9 @@ func (c *checklist) report() live.Checklist {
 // newChecklist makes the daemon's.
 func (d *daemon) newChecklist(e *env) *checklist {
 	return &checklist{
-		every: func() time.Duration { return time.Duration(d.current.Load().cfg.Check.Every) },
-		walk:  func(ctx context.Context) *live.Checklist { return d.walkChecklist(ctx, e) },
+		changed: make(chan struct{}, 1),
+		every:   func() time.Duration { return time.Duration(d.current.Load().cfg.Check.Every) },
+		walk:    func(ctx context.Context) *live.Checklist { return d.walkChecklist(ctx, e) },
 	}
 }
 

@@ -18,7 +18,8 @@ import (
 	"reputed/policy"
 )
 
-// The daemon walks some minutes after its start, and then as often as is wished by then, a little later each time.
+// The daemon walks some minutes after its start, and then as often as is wished, a little later each time. What is wished
+// anew, by a reload, counts at once.
 func TestChecklistPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -27,7 +28,12 @@ func TestChecklistPace(t *testing.T) {
 		var all []time.Duration // after how long it walked
 		var every atomic.Int64
 		every.Store(int64(24 * time.Hour))
-		c := &checklist{every: func() time.Duration { return time.Duration(every.Load()) }}
+		c := &checklist{every: func() time.Duration { return time.Duration(every.Load()) }, changed: make(chan struct{}, 1)}
+		wish := func(d time.Duration) {
+			every.Store(int64(d))
+			c.wish()
+			synctest.Wait()
+		}
 		pass := func(d time.Duration) []time.Duration {
 			time.Sleep(d)
 			synctest.Wait()
@@ -64,16 +70,27 @@ func TestChecklistPace(t *testing.T) {
 		if c.report().Fail != len(walks) {
 			t.Errorf("%+v", c.report())
 		}
-		every.Store(0)
 		n := len(walks)
-		walks = pass(28 * time.Hour)
-		if len(walks) != n || !c.report().At.IsZero() {
-			t.Errorf("it is not to walk any more: %v, %+v", walks, c.report())
+		if wish(24 * time.Hour); len(pass(0)) != n {
+			t.Error("nothing is wished anew, and it walks")
 		}
-		every.Store(int64(time.Hour))
-		walks = pass(3 * time.Hour)
-		if len(walks) < n+2 {
-			t.Errorf("it is to walk again: %v", walks)
+		if wish(0); !c.report().At.IsZero() {
+			t.Errorf("it is not to walk any more: %+v", c.report())
+		}
+		if walks = pass(28 * time.Hour); len(walks) != n {
+			t.Errorf("it is not to walk any more: %v", walks)
+		}
+		if wish(time.Hour); len(pass(0)) != n+1 { // for the last one was more than a day ago
+			t.Errorf("it is to walk again: %v", pass(0))
+		}
+		if walks = pass(70 * time.Minute); len(walks) != n+2 {
+			t.Errorf("it is to walk every hour: %v", walks)
+		}
+		if wish(10 * time.Hour); len(pass(8*time.Hour)) != n+2 {
+			t.Errorf("it is to walk every ten hours: %v", pass(0))
+		}
+		if wish(time.Hour); len(pass(0)) != n+3 {
+			t.Errorf("it is to walk every hour again, at once: %v", pass(0))
 		}
 		cancel()
 		<-done

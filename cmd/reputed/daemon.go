@@ -166,6 +166,7 @@ func (d *daemon) reload(e *env, cfg *config.Config) error {
 // swap puts a setup in place, and tells the services what they are to do from now on.
 func (d *daemon) swap(s *setup) {
 	d.current.Store(s)
+	d.checks.wish()
 	if err := d.lists.Set(s.wishes); err != nil {
 		d.log.Warn("not everything is watched at block lists", "err", err)
 	}

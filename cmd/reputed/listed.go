@@ -35,10 +35,10 @@ A list is tested before it is believed, and no operator of lists is asked more t
 addresses it takes a while. Interrupted, it says what it knows until then. Since when something is listed, one
 look cannot tell: a daemon that runs here and watches it can, and is asked.
 
-Exit status, the first that holds: 2 listed: on a list that is critical or important, with a code of severity
-block; 1 warn: on another list, or with a lesser code; 3 unknown: a critical list did not answer, or the look
-was interrupted; 0 clear. Praise by allow lists does not count. 64 wrong arguments, or no address is known;
-66 or 78 the configuration cannot be read or has errors.`,
+Exit status, the first that holds: 2 listed: on a critical list, by which large providers refuse mail, with a code
+of severity block; 1 warn: on another list, or with a lesser code; 3 unknown: a critical list did not answer, or
+the look was interrupted; 0 clear. Listings for information, and praise by allow lists, do not count; reputed check
+judges alike. 64 wrong arguments, or no address is known; 66 or 78 the configuration cannot be read or has errors.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, _, err := loadConfig(configFlag(cmd))
 			if err != nil {

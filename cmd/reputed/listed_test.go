@@ -22,7 +22,8 @@ import (
 )
 
 // listedZone is some lists of the catalogue, each with its test entry, and what they say of 203.0.113.25 and
-// 2001:db8::25 (listed), 203.0.113.26 (on no list), 203.0.113.27 (on one that few look at) and 203.0.113.28 (praised).
+// 2001:db8::25 (listed), 203.0.113.26 (on no list), 203.0.113.27 (on one that few look at), 203.0.113.28 (praised),
+// 203.0.113.29 (on one that gateways look at) and 203.0.113.30 (on one that is for information).
 const listedZone = `
 2.0.0.127.zen.spamhaus.org.       A   127.0.0.2
 25.113.0.203.zen.spamhaus.org.    A   127.0.0.4
@@ -32,6 +33,9 @@ const listedZone = `
 25.113.0.203.bl.spamcop.net.      A   127.0.0.2
 2.0.0.127.dnsbl-1.uceprotect.net. A   127.0.0.2
 27.113.0.203.dnsbl-1.uceprotect.net. A 127.0.0.2
+29.113.0.203.bl.spamcop.net.      A   127.0.0.2
+2.0.0.127.dnsbl-3.uceprotect.net. A   127.0.0.2
+30.113.0.203.dnsbl-3.uceprotect.net. A 127.0.0.2
 2.0.0.127.bl.0spam.org.           A   127.0.0.2
 2.0.0.127.list.dnswl.org.         A   127.0.5.2
 28.113.0.203.list.dnswl.org.      A   127.0.5.2
@@ -119,10 +123,12 @@ func TestListedOutput(t *testing.T) {
 	}{
 		{"clear", lists, nil, []string{"203.0.113.26"}, exitOK},
 		{"listed", lists, nil, []string{"203.0.113.26", "203.0.113.25", "2001:db8::25"}, exitListed},
-		{"warn", lists, nil, []string{"203.0.113.27"}, exitWarn}, // few receivers look at that list
+		{"warn", lists, nil, []string{"203.0.113.27"}, exitWarn},                     // few receivers look at that list
+		{"gateways", lists, nil, []string{"203.0.113.29"}, exitWarn},                 // some gateways refuse mail by that list
+		{"info", "spamhaus-zen,uceprotect-3", nil, []string{"203.0.113.30"}, exitOK}, // it is about a whole provider
 		{"praised", lists, nil, []string{"203.0.113.28"}, exitOK},
 		{"domain", "spamhaus-dbl", nil, []string{"bad.example", "good.example"}, exitListed},
-		{"refused", lists, refused, []string{"203.0.113.25", "203.0.113.26"}, exitListed}, // by another list
+		{"refused", lists, refused, []string{"203.0.113.25", "203.0.113.26"}, exitWarn}, // for another list
 		{"unknown", lists, refused, []string{"203.0.113.26"}, exitUnknown},
 		{"silent", lists, fault(dnstest.ServFail, ".zen.spamhaus.org"), []string{"203.0.113.26"}, exitUnknown},
 		{"warnsilent", lists, fault(dnstest.ServFail, ".zen.spamhaus.org"), []string{"203.0.113.27"}, exitWarn},
@@ -191,7 +197,7 @@ func TestListedJSON(t *testing.T) {
 	l := asking("spamhaus-zen,spamcop,dnswl", "203.0.113.26", "203.0.113.25", "203.0.113.28")
 	l.json, l.change = true, refused
 	code, stdout, _ := l.run(t)
-	if code != exitListed || !json.Valid([]byte(stdout)) {
+	if code != exitWarn || !json.Valid([]byte(stdout)) {
 		t.Errorf("exit %d", code)
 	}
 	golden(t, filepath.Join("testdata", "listed", "refused.json"), stdout)

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"reputed/policy"
+	"reputed/policy/check"
 	"reputed/policy/dnsbl"
 )
 
@@ -16,8 +18,8 @@ type standing uint8
 const (
 	standsClear   standing = iota // on no list, of those that answered
 	standsUnknown                 // not known to be listed, and a critical list did not answer
-	standsWarn                    // on a list that few receivers look at, or with a code that is not of severity block
-	standsListed                  // on a list that is critical or important, with a code of severity block
+	standsWarn                    // on a list that large providers do not refuse mail by, or with a lesser code
+	standsListed                  // on a critical list, with a code of severity block
 )
 
 func (s standing) String() string { return [...]string{"clear", "unknown", "warn", "listed"}[s] }
@@ -146,14 +148,10 @@ func (s *subjectAnswer) judge(interrupted bool) standing {
 	return worst
 }
 
+// standing is by the rule that reputed check goes by.
 func (l *onList) standing() standing {
-	switch {
-	case l.Severity == dnsbl.Good:
-		return standsClear
-	case l.Severity == dnsbl.Block && l.Tier >= dnsbl.Important:
-		return standsListed
-	}
-	return standsWarn
+	grade := check.ListingGrade(l.Tier, l.Severity)
+	return map[policy.Grade]standing{policy.Warn: standsWarn, policy.Fail: standsListed}[grade]
 }
 
 // refuse notes that a list which matters refuses the resolver with an error code. Who must register first is another
@@ -269,8 +267,11 @@ func (l *onList) rows() (rows [][]cell) {
 }
 
 func (l *onList) colour() colour {
-	if l.Severity == dnsbl.Good {
+	switch l.Severity {
+	case dnsbl.Good:
 		return green
+	case dnsbl.Info:
+		return plain
 	}
 	return l.standing().colour()
 }

@@ -54,7 +54,7 @@ func standing(rule string, s dnsbl.Subject, results []dnsbl.Result) (all []polic
 		switch {
 		case r.State == dnsbl.Clear:
 			clear = append(clear, r.List.ID)
-		case r.State == dnsbl.Listed && ListingGrade(r.List, r.Severity()) != policy.Pass:
+		case r.State == dnsbl.Listed && ListingGrade(r.List.Tier, r.Severity()) != policy.Pass:
 			all = append(all, listing(rule, r))
 		case r.State == dnsbl.Listed:
 			lesser = append(lesser, r.List.ID)
@@ -113,11 +113,11 @@ func isCritical(r *dnsbl.Result) bool { return r.List.Tier == dnsbl.Critical }
 // ListingGrade says what a listing is worth. It fails where large providers refuse mail for it, which is worth waking
 // somebody: on a critical list, with a code of severity block. On the others some gateways refuse, or filters weigh it:
 // a warning, for the morning. What is for information, or praise, is none.
-func ListingGrade(l *dnsbl.List, severity dnsbl.Severity) policy.Grade {
+func ListingGrade(tier dnsbl.Tier, severity dnsbl.Severity) policy.Grade {
 	switch {
 	case severity < dnsbl.Warn:
 		return policy.Pass
-	case severity == dnsbl.Block && l.Tier == dnsbl.Critical:
+	case severity == dnsbl.Block && tier == dnsbl.Critical:
 		return policy.Fail
 	}
 	return policy.Warn
@@ -125,7 +125,7 @@ func ListingGrade(l *dnsbl.List, severity dnsbl.Severity) policy.Grade {
 
 // listing is the finding about one listing.
 func listing(rule string, r *dnsbl.Result) policy.Finding {
-	f := finding(rule, Listed, ListingGrade(r.List, r.Severity()),
+	f := finding(rule, Listed, ListingGrade(r.List.Tier, r.Severity()),
 		fmt.Sprintf("%s is on %s (%s): %s", r.Subject, r.List.ID, r.List.Tier, meaningOf(r)))
 	f.Subject = r.Subject.String()
 	f.Evidence = append(f.Evidence, listEvidence(r), expect("no listing"))

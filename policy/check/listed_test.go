@@ -397,7 +397,7 @@ func TestListingGrade(t *testing.T) {
 		{dnsbl.Important, dnsbl.Info, policy.Pass},
 		{dnsbl.Critical, dnsbl.Good, policy.Pass},
 	} {
-		if got := check.ListingGrade(&dnsbl.List{Tier: tt.tier}, tt.severity); got != tt.want {
+		if got := check.ListingGrade(tt.tier, tt.severity); got != tt.want {
 			t.Errorf("%v, %v: %v, want %v", tt.tier, tt.severity, got, tt.want)
 		}
 	}
