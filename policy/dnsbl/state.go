@@ -3,6 +3,7 @@ package dnsbl
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"math"
 	"net/netip"
@@ -22,10 +23,10 @@ type memory struct {
 	failing bool // it could not be written last time
 }
 
-// stateFile is the form of the state file: of [listMemory] when it is read, of [listWritten] when it is written.
-type stateFile[L any] struct {
-	Version int          `json:"version"`
-	Lists   map[string]L `json:"lists"`
+// stateFile is the form of the state file. It is written piece by piece: see [memory.encode].
+type stateFile struct {
+	Version int                    `json:"version"`
+	Lists   map[string]*listMemory `json:"lists"`
 }
 
 const stateVersion = 1
@@ -92,7 +93,7 @@ func readState(path string) (map[string]*listMemory, error) {
 
 // parseState reads what a state file holds.
 func parseState(text []byte) (map[string]*listMemory, error) {
-	var file stateFile[*listMemory]
+	var file stateFile
 	if err := json.Unmarshal(text, &file); err != nil {
 		return nil, err
 	}
@@ -243,7 +244,8 @@ func (m *memory) writeSoon(watches []*watch, now time.Time, urgent bool) error {
 
 // write writes the state file.
 func (m *memory) write(watches []*watch, now time.Time) error {
-	err := statefile.Save(m.path, stateFile[listWritten]{stateVersion, m.all(watches, now)})
+	m.forget(now)
+	err := statefile.Write(m.path, func(to io.Writer) error { return m.encode(to, watches) })
 	m.dirty = m.dirty && err != nil
 	return err
 }

@@ -3,61 +3,12 @@ package dnsbl
 import (
 	"bytes"
 	"encoding/json"
-	"maps"
-	"slices"
+	"io"
 	"time"
 )
 
-// listWritten is a list as it is written: its subjects become text one by one, and are not in memory twice.
-type listWritten struct {
-	*listMemory
-	Cells cellsWritten `json:"subjects,omitzero"` // in place of those of listMemory
-}
-
-// cellsWritten is the subjects of a list: those that are kept, and before them those that are watched.
-type cellsWritten struct {
-	kept    map[string]cellMemory
-	watched []*cell
-}
-
-// IsZero tells that there are none.
-func (s cellsWritten) IsZero() bool { return len(s.kept)+len(s.watched) == 0 }
-
-// MarshalJSON writes them as a map of [cellMemory].
-func (s cellsWritten) MarshalJSON() ([]byte, error) {
-	watched := make(map[string]*cell, len(s.watched))
-	for _, c := range s.watched {
-		watched[c.subject.String()] = c
-	}
-	names := slices.AppendSeq(slices.Collect(maps.Keys(watched)), maps.Keys(s.kept))
-	slices.Sort(names)
-	var text bytes.Buffer
-	text.Grow(320 * len(names)) // about what they take: a buffer that grows is in memory twice
-	enc := json.NewEncoder(&text)
-	text.WriteByte('{')
-	for i, name := range slices.Compact(names) {
-		c := s.kept[name]
-		if w := watched[name]; w != nil {
-			c = w.remembered()
-		}
-		if i > 0 {
-			text.WriteByte(',')
-		}
-		if err := enc.Encode(name); err != nil {
-			return nil, err
-		}
-		text.WriteByte(':')
-		if err := enc.Encode(&c); err != nil {
-			return nil, err
-		}
-	}
-	text.WriteByte('}')
-	return text.Bytes(), nil
-}
-
-// all gives what there is to write: what is watched, and what is kept. It forgets what is kept and has had its time.
-func (m *memory) all(watches []*watch, now time.Time) map[string]listWritten {
-	lists := map[string]listWritten{}
+// forget gives up what is kept and has had its time.
+func (m *memory) forget(now time.Time) {
 	for id, kept := range m.lists {
 		for name, c := range kept.Cells {
 			if c.Next.Before(now) {
@@ -66,16 +17,87 @@ func (m *memory) all(watches []*watch, now time.Time) map[string]listWritten {
 		}
 		if len(kept.Cells) == 0 && kept.Next.Before(now) {
 			delete(m.lists, id)
-			continue
 		}
-		lists[id] = listWritten{kept, cellsWritten{kept: kept.Cells}}
 	}
+}
+
+// encode writes what is watched, and what is kept, as a stateFile. Subjects become text one by one: there are tens of
+// thousands, and the text of all of them takes megabytes.
+func (m *memory) encode(to io.Writer, watches []*watch) error {
+	e := &encoder{to: to, json: json.NewEncoder(to)}
+	e.raw(`{"version":`)
+	e.value(stateVersion)
+	e.raw(`,"lists":{`)
+	watched := map[string]bool{}
 	for _, w := range watches {
-		entry := listWritten{w.remembered(), cellsWritten{watched: w.cells}}
-		if kept := m.lists[w.list.ID]; kept != nil && kept.Zone == entry.Zone {
-			entry.Cells.kept = kept.Cells
+		entry, kept := w.remembered(), map[string]cellMemory(nil)
+		if k := m.lists[w.list.ID]; k != nil && k.Zone == entry.Zone {
+			kept = k.Cells
 		}
-		lists[w.list.ID] = entry
+		watched[w.list.ID] = true
+		e.list(w.list.ID, entry, kept, w.cells)
 	}
-	return lists
+	for id, l := range m.lists {
+		if !watched[id] {
+			e.list(id, l, l.Cells, nil)
+		}
+	}
+	e.raw("}}\n")
+	return e.err
+}
+
+// encoder writes JSON piece by piece, until an error.
+type encoder struct {
+	to    io.Writer
+	json  *json.Encoder
+	cell  cellMemory // the one that is written
+	again bool       // what comes next is not the first of its object
+	err   error
+}
+
+func (e *encoder) raw(text string) {
+	if e.err == nil {
+		_, e.err = io.WriteString(e.to, text)
+	}
+}
+
+func (e *encoder) value(v any) {
+	if e.err == nil {
+		e.err = e.json.Encode(v)
+	}
+}
+
+// key begins a member of an object.
+func (e *encoder) key(name string) {
+	if e.again {
+		e.raw(",")
+	}
+	e.again = true
+	e.value(name)
+	e.raw(":")
+}
+
+// list writes a list with its subjects.
+func (e *encoder) list(id string, l *listMemory, kept map[string]cellMemory, cells []*cell) {
+	e.key(id)
+	head := *l
+	head.Cells = nil
+	text, err := json.Marshal(&head)
+	if err != nil && e.err == nil {
+		e.err = err
+	}
+	e.raw(string(bytes.TrimSuffix(text, []byte("}"))) + `,"subjects":{`) // a zone is before it in any case
+	e.again = false
+	for name, c := range kept {
+		e.cell = c
+		e.key(name)
+		e.value(&e.cell)
+	}
+	for _, c := range cells {
+		e.cell = c.remembered()
+		e.key(c.subject.String())
+		e.value(&e.cell)
+	}
+	e.raw("}}")
+	e.again = true
 }

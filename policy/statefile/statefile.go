@@ -1,6 +1,6 @@
 // Package statefile keeps what a service knows over restarts, in a file of JSON of its own.
 //
-// [Load] reads it, [Save] writes it. What such a file holds can be found out again: so one that cannot be read is set
+// [Load] reads it, [Save] writes it, and [Write] what is too large to be in memory twice. What such a file holds can be found out again: so one that cannot be read is set
 // aside, as PATH.broken, and the service begins anew.
 //
 // # What it never does
@@ -14,6 +14,7 @@
 package statefile
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -63,15 +64,17 @@ func Read(path string) ([]byte, error) {
 	return text, err
 }
 
-// Save writes a value as JSON, whole or not at all. The directory is made if it is missing. A path of "" is no file:
-// nothing is done.
+// Save writes a value as JSON, as [Write] does. It is in memory as a whole meanwhile.
 func Save(path string, value any) error {
+	return Write(path, func(to io.Writer) error { return json.NewEncoder(to).Encode(value) })
+}
+
+// Write has a file written, whole or not at all: when write returns an error, the file stays what it was. What it gets
+// keeps a few kilobytes together, so that pieces may be small. The directory is made if it is missing. A path of "" is
+// no file: nothing is done.
+func Write(path string, write func(to io.Writer) error) error {
 	if path == "" {
 		return nil
-	}
-	text, err := json.Marshal(value)
-	if err != nil {
-		return err
 	}
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -82,8 +85,9 @@ func Save(path string, value any) error {
 		return err
 	}
 	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(append(text, '\n'))
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+	text := bufio.NewWriterSize(tmp, 64<<10)
+	err = write(text)
+	if err = errors.Join(err, text.Flush(), tmp.Sync(), tmp.Close()); err != nil {
 		return err
 	}
 	return os.Rename(tmp.Name(), path)

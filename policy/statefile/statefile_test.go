@@ -3,6 +3,7 @@ package statefile_test
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,6 +35,38 @@ func TestSave(t *testing.T) {
 	}
 	if got, _ := os.ReadFile(path); string(got) != "\"second\"\n" {
 		t.Errorf("lost what was there: %q", got)
+	}
+}
+
+// What is written piece by piece takes the place of the file when all of it is there.
+func TestWrite(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state", "x.json")
+	full := errors.New("no more")
+	for _, tt := range []struct {
+		pieces []string
+		err    error
+		want   string
+	}{
+		{[]string{`{"a":`, "1}\n"}, nil, "{\"a\":1}\n"},
+		{[]string{`{"a":`, strings.Repeat(" ", 1<<20)}, full, "{\"a\":1}\n"},
+		{[]string{strings.Repeat("x", 1<<20)}, nil, strings.Repeat("x", 1<<20)},
+	} {
+		err := statefile.Write(path, func(to io.Writer) error {
+			for _, piece := range tt.pieces {
+				if _, err := io.WriteString(to, piece); err != nil {
+					return err
+				}
+			}
+			return tt.err
+		})
+		got, _ := os.ReadFile(path)
+		beside, _ := os.ReadDir(filepath.Dir(path))
+		if !errors.Is(err, tt.err) || string(got) != tt.want || len(beside) != 1 {
+			t.Errorf("%v; %d octets, and %v", err, len(got), beside)
+		}
+	}
+	if err := statefile.Write("", func(io.Writer) error { t.Error("written"); return nil }); err != nil {
+		t.Error(err)
 	}
 }
 
