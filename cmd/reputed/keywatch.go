@@ -135,7 +135,7 @@ func (d *daemon) refresh(e *env, why string) error {
 		}
 	}
 	if before, now := keyNames(was.keys.ring), keyNames(s.keys.ring); before != now {
-		d.log.Info("keys have changed", "why", why, "keys", now)
+		d.log.Info("keys have changed", "why", why, "keys", someKeys(s.keys.ring))
 	}
 	if err := d.lists.Set(s.wishes); err != nil {
 		d.log.Warn("not everything is watched at block lists", "err", err)

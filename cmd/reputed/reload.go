@@ -36,7 +36,7 @@ func (r *reloader) onSignals(ctx context.Context, again <-chan os.Signal) {
 		if err != nil {
 			d.log.Error("reload refused, all goes on as before", "err", err)
 		} else {
-			attrs := append(d.mail.Counts().Attrs(), slog.String("keys", keyNames(d.current.Load().keys.ring)))
+			attrs := append(d.mail.Counts().Attrs(), slog.String("keys", someKeys(d.current.Load().keys.ring)))
 			d.log.LogAttrs(ctx, slog.LevelInfo, "reloaded", attrs...)
 		}
 		sdnotify.SdNotify(false, sdnotify.SdNotifyReady)

@@ -340,6 +340,33 @@ func TestDamagedStateAtStart(t *testing.T) {
 	}
 }
 
+// Of many keys, the lines that a reload and a change of files leave in the log name twenty.
+func TestManyKeysInLog(t *testing.T) {
+	var keys []string
+	for i := range 30 {
+		keys = append(keys, fmt.Sprintf("d%02d.example/s1", i))
+	}
+	r := startRunning(t, "", keys...)
+	again, ended := make(chan os.Signal), make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { defer close(ended); r.onSignals(ctx, again) }()
+	again <- os.Interrupt
+	cancel()
+	<-ended
+	r.key("d99.example/s1")
+	r.must(r.daemon.refresh(r.env, "a test"))
+	for line, end := range map[string]string{"msg=reloaded": ", and 10 more", `msg="keys have changed"`: ", and 11 more"} {
+		found := false
+		for l := range strings.Lines(r.log.String()) {
+			found = found || strings.Contains(l, line) && strings.Contains(l, "d19.example") &&
+				!strings.Contains(l, "d20.example") && strings.Contains(l, end)
+		}
+		if !found {
+			t.Errorf("no line with %s and %q: %s", line, end, r.log)
+		}
+	}
+}
+
 // Changes that cannot take effect are named, and only these.
 func TestUntilRestart(t *testing.T) {
 	r := startRunning(t, "", "example.org/s1")
