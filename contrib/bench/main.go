@@ -121,8 +121,10 @@ func bench(ctx context.Context, o options) error {
 				} else if err != nil { // of another's server it is a result
 					m.Failed = err.Error()
 				}
-				if m.Ratio = 1; s != servers[0] {
-					m.Ratio = m.CPU / measured[servers[0].name][round].CPU
+				m.Ratio, m.RateRatio = 1, 1
+				if s != servers[0] {
+					first := measured[servers[0].name][round]
+					m.Ratio, m.RateRatio = m.CPU/first.CPU, m.Rate/first.Rate
 				}
 				measured[s.name] = append(measured[s.name], m)
 			}

@@ -12,14 +12,15 @@ import (
 
 // result is one cell of one server.
 type result struct {
-	CPU     float64 `json:"cpu_ms_per_message"`
-	Ratio   float64 `json:"cpu_to_first"` // to that of the first server in the same round
-	Rate    float64 `json:"messages_per_s"`
-	P50     float64 `json:"p50_ms"`
-	P99     float64 `json:"p99_ms"`
-	MBPerS  float64 `json:"mb_per_cpu_s"`
-	PeakMiB float64 `json:"peak_mib"`
-	Failed  string  `json:"failed,omitempty"` // why there are no figures
+	CPU       float64 `json:"cpu_ms_per_message"`
+	Ratio     float64 `json:"cpu_to_first"` // to that of the first server in the same round
+	Rate      float64 `json:"messages_per_s"`
+	RateRatio float64 `json:"rate_to_first"` // likewise
+	P50       float64 `json:"p50_ms"`
+	P99       float64 `json:"p99_ms"`
+	MBPerS    float64 `json:"mb_per_cpu_s"`
+	PeakMiB   float64 `json:"peak_mib"`
+	Failed    string  `json:"failed,omitempty"` // why there are no figures
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
@@ -55,13 +56,14 @@ func median(all []result) result {
 	}
 	return result{
 		CPU: of(func(r *result) float64 { return r.CPU }), Ratio: of(func(r *result) float64 { return r.Ratio }),
-		Rate: of(func(r *result) float64 { return r.Rate }),
-		P50:  of(func(r *result) float64 { return r.P50 }), P99: of(func(r *result) float64 { return r.P99 }),
+		Rate: of(func(r *result) float64 { return r.Rate }), RateRatio: of(func(r *result) float64 { return r.RateRatio }),
+		P50: of(func(r *result) float64 { return r.P50 }), P99: of(func(r *result) float64 { return r.P99 }),
 		MBPerS: of(func(r *result) float64 { return r.MBPerS }), PeakMiB: of(func(r *result) float64 { return r.PeakMiB }),
 	}
 }
 
-// print writes a table for each cell. The ratio of each server's CPU time to ours is the median of those of the rounds.
+// print writes a table for each cell. The ratio of each server's CPU time to ours is the median of those of the rounds, and
+// so is that of their messages per second.
 func (r *report) print(w io.Writer, servers []*server) {
 	fmt.Fprintf(w, "%s, %d cores, Linux %s, %s; medians of %d rounds; load %s at the beginning, %s at the end\n%s\n",
 		r.Machine.CPU, r.Machine.Cores, r.Machine.Kernel, r.Machine.Go, r.Rounds, r.Load[0], r.Load[1],
@@ -69,15 +71,15 @@ func (r *report) print(w io.Writer, servers []*server) {
 	for i, name := range r.Cells {
 		fmt.Fprintf(w, "\n%s\n", name)
 		tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-		fmt.Fprintln(tab, "\tCPU ms\tof ours\tmessages/s\tp50 ms\tp99 ms\tMB/CPU s\tpeak MiB\t")
+		fmt.Fprintln(tab, "\tCPU ms\tof ours\tmessages/s\tof ours\tp50 ms\tp99 ms\tMB/CPU s\tpeak MiB\t")
 		for _, s := range servers {
 			m := r.Results[s.name][i]
 			if m.Failed != "" {
-				fmt.Fprintf(tab, "%s\tfails\t\t\t\t\t\t\t\n", s.name)
+				fmt.Fprintf(tab, "%s\tfails\t\t\t\t\t\t\t\t\n", s.name)
 				continue
 			}
-			fmt.Fprintf(tab, "%s\t%.3f\t%.1fx\t%.0f\t%.2f\t%.2f\t%.0f\t%.0f\t\n",
-				s.name, m.CPU, m.Ratio, m.Rate, m.P50, m.P99, m.MBPerS, m.PeakMiB)
+			fmt.Fprintf(tab, "%s\t%.3f\t%.2fx\t%.0f\t%.2fx\t%.2f\t%.2f\t%.0f\t%.0f\t\n",
+				s.name, m.CPU, m.Ratio, m.Rate, m.RateRatio, m.P50, m.P99, m.MBPerS, m.PeakMiB)
 		}
 		tab.Flush()
 		for _, s := range servers {
