@@ -106,6 +106,9 @@ func (q *checkQuestion) readServers(ctx context.Context, h *check.Host) {
 		for _, at := range q.cfg.Milter.Listen {
 			h.Milters = append(h.Milters, at.String())
 		}
+		for _, at := range q.cfg.Exim.Listen {
+			h.Asked = append(h.Asked, at.String())
+		}
 		return
 	}
 	name := ""

@@ -2,14 +2,10 @@ package check
 
 import (
 	"context"
-	"fmt"
-	"net/netip"
 	"regexp"
-	"slices"
 	"strings"
 
 	"reputed/policy"
-	"reputed/policy/mail"
 )
 
 // itemExim looks at what Exim is set to: whether its ACLs ask reputed, and mail passes the filter that has it signed.
@@ -44,6 +40,7 @@ func (h *Host) judgeExim() []policy.Finding {
 	if bridged {
 		j.transports()
 		j.acls()
+		j.questions()
 	}
 	j.names()
 	j.relays()
@@ -114,6 +111,7 @@ func (j *eximJudge) transports() {
 		switch {
 		case filters:
 			j.filter(t)
+			j.handed(t)
 			j.signer(t)
 		case strings.Contains(t.Options["dkim_domain"], eximVariable): // contrib/exim/own-signer.conf
 			j.ownSigner(t)
@@ -145,7 +143,7 @@ func (j *eximJudge) filter(t *EximDriver) {
 		f.Evidence = []policy.Evidence{
 			{Name: t.Name + " headers_add", Value: cut(t.Options["headers_add"])}, expect("Return-path: <$return_path>"),
 		}
-		f.Fix, f.Advice = "headers_add = ${if eq{$acl_m_reputed}{ours}{Return-path: <$return_path>}}", put
+		f.Fix, f.Advice = "headers_add = ${if inlist{$acl_m_reputed}{ours:unasked}{Return-path: <$return_path>}}", put
 	}
 	if t.Options["initgroups"] != "true" {
 		f := j.add("initgroups", policy.Warn, "the filter of the transport "+t.Name+
@@ -249,121 +247,4 @@ func (j *eximJudge) acl(name string) (text string, known bool) {
 		return text
 	}
 	return follow(name), true
-}
-
-// names looks whether Exim greets others by a name, and sends from an address, that is known here. What a smarthost sees
-// of it, receivers do not.
-func (j *eximJudge) names() {
-	relays := j.smarthost() != nil
-	for _, t := range j.remotes() {
-		if !relays {
-			j.greeting(t)
-			j.bindings(t)
-		}
-		if strings.TrimSpace(t.Options["hosts_avoid_tls"]) == "*" {
-			f := j.add("tls", policy.Warn,
-				"mail by the transport "+t.Name+" leaves without TLS, also to receivers who offer it")
-			f.Evidence = []policy.Evidence{{Name: t.Name + " hosts_avoid_tls", Value: "*"}, expect("nothing")}
-			f.Advice = "take hosts_avoid_tls out of the transport " + t.Name
-		}
-	}
-}
-
-// greeting says that a transport greets others by a name that is not one of those of the egresses.
-func (j *eximJudge) greeting(t *EximDriver) {
-	const option = "helo_data"
-	known, v := j.host.egressNames(), t.Options[option]
-	own := v == "" || v == "$primary_hostname"
-	if own {
-		v = j.Settings["primary_hostname"]
-	}
-	if len(known) == 0 || v == "" || strings.Contains(v, "$") ||
-		slices.ContainsFunc(known, func(n string) bool { return strings.EqualFold(n, v) }) {
-		return
-	}
-	f := j.add("helo", policy.Warn, fmt.Sprintf("the transport %s greets others as %s, and reputed knows this host as %s",
-		t.Name, v, strings.Join(known, " and ")))
-	f.Evidence = []policy.Evidence{
-		{Name: "primary_hostname", Value: j.Settings["primary_hostname"]}, expect(strings.Join(known, " or ")),
-	}
-	f.Fix = "primary_hostname = " + known[0]
-	f.Advice = "put it into the main section, or correct hostname in the configuration of reputed"
-	if !own {
-		f.Evidence[0] = policy.Evidence{Name: t.Name + " " + option, Value: cut(v)}
-		f.Fix = option + " = " + known[0]
-		f.Advice = "put it into the transport " + t.Name + ", or correct hostname in the configuration of reputed"
-	}
-}
-
-// bindings says that a transport sends from an address that is not among those of the egresses.
-func (j *eximJudge) bindings(t *EximDriver) {
-	addresses := j.host.direct()
-	for _, a := range t.interfaces() {
-		if len(addresses) > 0 && mail.SeenByWorld(a) && !slices.Contains(addresses, a) {
-			f := j.add("bind", policy.Warn,
-				fmt.Sprintf("the transport %s sends from %s, which no [[egress]] has", t.Name, a))
-			f.Evidence = []policy.Evidence{{Name: t.Name + " interface", Value: cut(t.Options["interface"])}}
-			f.Advice = "correct [[egress]] addresses"
-		}
-	}
-}
-
-// interfaces gives the addresses that a transport is to send from. Of those of a family Exim takes the first. What it
-// works out for each message is not known here.
-func (t *EximDriver) interfaces() (all []netip.Addr) {
-	for _, item := range eximList(t.Options["interface"]) {
-		if a, err := parseLiteral(item); err == nil {
-			all = append(all, a)
-		}
-	}
-	return all
-}
-
-// eximList divides a list of Exim's: at colons, or at what stands behind a "<" at its beginning. Twice in a row it is
-// part of an item.
-func eximList(text string) (items []string) {
-	at := ":"
-	text = strings.TrimSpace(text)
-	if len(text) > 1 && text[0] == '<' {
-		at, text = text[1:2], text[2:]
-	}
-	const twice = "\x00"
-	for _, item := range strings.Split(strings.ReplaceAll(text, at+at, twice), at) {
-		if item = strings.TrimSpace(strings.ReplaceAll(item, twice, at)); item != "" {
-			items = append(items, item)
-		}
-	}
-	return items
-}
-
-// relays says that all mail goes through another host.
-func (j *eximJudge) relays() {
-	for _, r := range j.host.Routes {
-		if !r.Egress.Via.IsZero() {
-			return
-		}
-	}
-	r := j.smarthost()
-	if r == nil {
-		return
-	}
-	f := j.add("relay", policy.Warn, "the router "+r.Name+" sends through another host, whose addresses the world sees")
-	f.Evidence = []policy.Evidence{{Name: r.Name + " route_list", Value: cut(strings.TrimSpace(r.Options["route_list"]))}}
-	f.Advice = adviceVia
-}
-
-// smarthost gives the router that hands all mail to another host; nil: there is none.
-func (e *Exim) smarthost() *EximDriver {
-	for i := range e.Routers {
-		r := &e.Routers[i]
-		list, all := strings.CutPrefix(strings.TrimSpace(r.Options["route_list"]), "* ")
-		if r.Options["driver"] != "manualroute" || !all || here(strings.Split(strings.TrimSpace(list), "::")[0]) {
-			continue
-		}
-		leads := func(t *EximDriver) bool { return t.Name == r.Options["transport"] }
-		if slices.ContainsFunc(e.remotes(), leads) {
-			return r
-		}
-	}
-	return nil
 }

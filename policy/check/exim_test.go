@@ -2,6 +2,8 @@ package check_test
 
 import (
 	"errors"
+	"io/fs"
+	"os"
 	"strings"
 	"testing"
 
@@ -12,7 +14,7 @@ import (
 // goodExim is set up as contrib/exim has it. The changes are "name=value" of the main section, and "name: option=value"
 // of a transport or router.
 func goodExim(changes ...string) *check.Exim {
-	const asks = "  warn set acl_m_reputed = x\n"
+	const asks = "  warn set acl_m_reputed = ${readsocket{/run/reputed/exim.sock}{stage=x\\n\\n}{10s}{}{}}\n"
 	e := &check.Exim{
 		Settings: map[string]string{
 			"primary_hostname": "mail.example.org", "spool_wireformat": "false", "acl_smtp_mail": "acl_check_mail",
@@ -24,8 +26,10 @@ func goodExim(changes ...string) *check.Exim {
 		Transports: []check.EximDriver{
 			{Name: "remote_smtp", Options: map[string]string{
 				"driver": "smtp", "helo_data": "$primary_hostname", "user": "$exim_uid", "initgroups": "true",
-				"transport_filter": "'${if eq{$acl_m_reputed}{ours}{/usr/bin/reputed-filter}}' --milter unix:/run/reputed/milter.sock",
-				"headers_add":      "${if eq{$acl_m_reputed}{ours}{Return-path: <$return_path>}}", "return_path_add": "false",
+				"transport_filter": "'${if inlist{$acl_m_reputed}{ours:unasked}{/usr/bin/reputed-filter}}' " +
+					"--milter unix:/run/reputed/milter.sock $message_exim_id $pipe_addresses",
+				"headers_add":     "${if inlist{$acl_m_reputed}{ours:unasked}{Return-path: <$return_path>}}",
+				"return_path_add": "false",
 			}},
 			{Name: "local_delivery", Options: map[string]string{"driver": "appendfile"}},
 			{Name: "amavis", Options: map[string]string{"driver": "smtp", "hosts": "127.0.0.1", "port": "10024"}},
@@ -42,6 +46,9 @@ func goodExim(changes ...string) *check.Exim {
 		if !of {
 			name, value, _ := strings.Cut(c, "=")
 			e.Settings[name] = value
+			if at, ok := map[string]string{"acl_asks_other": "/run/other.sock", "acl_asks_tcp": "inet:localhost:8890"}[value]; ok {
+				e.ACLs[value] = strings.ReplaceAll(asks, "/run/reputed/exim.sock", at)
+			}
 			continue
 		}
 		option, value, _ := strings.Cut(setting, "=")
@@ -75,7 +82,7 @@ func TestExim(t *testing.T) {
 		{"it passes another's", []string{"remote_smtp: transport_filter=/usr/bin/other"}, "filter", policy.Fail, "remote_smtp",
 			".include /etc/exim4/reputed/transport.conf"},
 		{"the filter does not know the sender", []string{"remote_smtp: headers_add="}, "return-path", policy.Fail, "sender",
-			"headers_add = ${if eq{$acl_m_reputed}{ours}{Return-path: <$return_path>}}"},
+			"headers_add = ${if inlist{$acl_m_reputed}{ours:unasked}{Return-path: <$return_path>}}"},
 		{"it knows him otherwise", []string{"remote_smtp: headers_add=", "remote_smtp: return_path_add=true"}, "good", policy.Pass, "", ""},
 		{"the filter may not reach the socket", []string{"remote_smtp: initgroups=false"}, "initgroups", policy.Warn, "first group",
 			"user = $exim_uid\ngroup = $exim_gid\ninitgroups"},
@@ -87,6 +94,20 @@ func TestExim(t *testing.T) {
 		{"but unsigned rather than late", []string{"remote_smtp: transport_filter=", "remote_smtp: dkim_strict=",
 			"remote_smtp: dkim_domain=${if eq{$acl_m_reputed}{ours}{${lc:${domain:$h_from:}}}}"}, "strict", policy.Fail, "leave unsigned",
 			"dkim_strict = true"},
+		{"the filter is not there", []string{"remote_smtp: transport_filter=/opt/reputed-filter --milter unix:/run/reputed/milter.sock"},
+			"filter", policy.Fail, "no program that can be run, and the mail waits: /opt/reputed-filter",
+			"REPUTED_FILTER == /usr/bin/reputed-filter"},
+		{"it is a file that cannot be run", []string{"remote_smtp: transport_filter=/etc/reputed-filter --milter unix:/run/reputed/milter.sock"},
+			"filter", policy.Fail, "no program", "REPUTED_FILTER == /usr/bin/reputed-filter"},
+		{"the filter knocks where nobody is", []string{"remote_smtp: transport_filter=/usr/bin/reputed-filter --milter unix:/run/other.sock"},
+			"socket", policy.Fail, "hands mail to unix:/run/other.sock, where reputed does not listen",
+			"REPUTED_MILTER_SOCKET == unix:/run/reputed/milter.sock"},
+		{"where, only Exim knows", []string{"remote_smtp: transport_filter=/usr/bin/reputed-filter --milter $acl_m_socket"}, "good", policy.Pass, "", ""},
+		{"the ACLs ask where nobody is", []string{"acl_not_smtp=acl_asks_other"}, "socket", policy.Fail,
+			"asks at /run/other.sock, where reputed does not answer", "REPUTED_EXIM_SOCKET == /run/reputed/exim.sock"},
+		{"over TCP", []string{"acl_not_smtp=acl_asks_tcp"}, "good", policy.Pass, "", ""},
+		{"a sender is rewritten", []string{"remote_smtp: return_path=bounces@example.net"}, "rewrite", policy.Warn, "after reputed saw", ""},
+		{"by SRS", []string{"remote_smtp: return_path=${srs_encode {x}{$sender_address}{example.org}}"}, "rewrite", policy.Warn, "SRS", ""},
 		{"messages as they go over the wire", []string{"spool_wireformat=true"}, "wireformat", policy.Fail, "waits for ever",
 			"spool_wireformat = false"},
 
@@ -119,8 +140,18 @@ func TestExim(t *testing.T) {
 
 func eximHost(t *testing.T, e *check.Exim) *check.Host {
 	return &check.Host{
-		Exim: e, Milters: []string{"unix:/run/reputed/milter.sock"}, Name: domain(t, "mail.example.org"),
-		Routes: policy.Routes{{Egress: egress(t, "", "203.0.113.25")}},
+		Exim: e, Name: domain(t, "mail.example.org"), Routes: policy.Routes{{Egress: egress(t, "", "203.0.113.25")}},
+		Milters: []string{"unix:/run/reputed/milter.sock"},
+		Asked:   []string{"unix:/run/reputed/exim.sock", "inet:127.0.0.1:8890"},
+		Local: check.Local{Stat: func(name string) (check.FileFact, error) {
+			switch name {
+			case "/usr/bin/reputed-filter":
+				return check.FileFact{Mode: 0o755}, nil
+			case "/etc/reputed-filter":
+				return check.FileFact{Mode: 0o644}, nil
+			}
+			return check.FileFact{}, &fs.PathError{Op: "stat", Path: name, Err: fs.ErrNotExist}
+		}},
 	}
 }
 
@@ -151,6 +182,37 @@ func TestEximUnknown(t *testing.T) {
 	}
 	if found := ask(t, t.Context(), "exim", &check.Host{}); len(found) != 0 {
 		t.Errorf("no Exim: %+v", found)
+	}
+}
+
+// The ACLs ask, and nobody is told to answer.
+func TestEximNobodyAnswers(t *testing.T) {
+	h := eximHost(t, goodExim())
+	h.Asked = nil
+	f := one(t, "exim", h)
+	if f.Result != "socket" || f.Grade != policy.Fail || f.Fix != "[exim]\nlisten = \"unix:/run/reputed/exim.sock\"" {
+		t.Errorf("%+v", f)
+	}
+	h.Exim, h.Rewrites = goodExim("remote_smtp: return_path=bounces@example.net"), policy.Rewrites{{}}
+	if f := ask(t, t.Context(), "exim", h)[0]; f.Result == "rewrite" {
+		t.Errorf("what becomes of senders is configured: %+v", f)
+	}
+}
+
+// The lines to paste are those of the snippets.
+func TestEximSnippets(t *testing.T) {
+	text, err := os.ReadFile("../../contrib/exim/transport.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, changes := range [][]string{{"remote_smtp: headers_add="}, {"remote_smtp: initgroups=false"}} {
+		for line := range strings.Lines(one(t, "exim", eximHost(t, goodExim(changes...))).Fix) {
+			words := strings.Fields(line)
+			shipped := strings.Join(strings.Fields(string(text)), " ")
+			if !strings.Contains(shipped, strings.Join(words, " ")) {
+				t.Errorf("%v: not in contrib/exim/transport.conf: %s", changes, line)
+			}
+		}
 	}
 }
 

@@ -37,6 +37,7 @@ type Host struct {
 	Authority *dns.Authority // asks the servers of zones themselves; nil: they are not asked
 
 	Milters []string  // sockets that our milter listens at: "unix:/run/reputed/milter.sock", "inet:127.0.0.1:8891"
+	Asked   []string  // sockets at which Exim's questions are answered
 	Postfix []Postfix // the instances of it on this host
 	Exim    *Exim     // nil: there is none
 

@@ -158,9 +158,16 @@ type said struct {
 }
 
 // check runs the verb.
-func (w *world) check(t *testing.T, args ...string) (s said) {
+func (w *world) check(t *testing.T, args ...string) said {
 	t.Helper()
-	cmd := exec.Command(binary, append([]string{"check", "--config", w.config(), "--json"}, args...)...)
+	return runCheck(t, nil, append([]string{"--config", w.config()}, args...)...)
+}
+
+// runCheck runs the verb with more in its environment.
+func runCheck(t *testing.T, environment []string, args ...string) (s said) {
+	t.Helper()
+	cmd := exec.Command(binary, append([]string{"check", "--json"}, args...)...)
+	cmd.Env = append(os.Environ(), environment...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()

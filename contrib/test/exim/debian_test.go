@@ -3,6 +3,7 @@
 package exim_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -29,6 +30,7 @@ func TestDebian(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			d := newDebian(t, tt.split, tt.install)
+			d.checks(t)
 			d.signs(t)
 			d.refuses(t)
 			d.noPanics(t)
@@ -211,6 +213,25 @@ func editTemplate(t *testing.T, etc string) {
 		template = strings.Replace(template, edit[0], edit[1], 1)
 	}
 	write(t, filepath.Join(etc, "exim4.conf.template"), template)
+}
+
+// checks runs the verb that judges settings: of Debian's transports and ACLs it says only that there is a smarthost.
+func (h *host) checks(t *testing.T) {
+	t.Helper()
+	cmd := exec.Command(program, "check", "--json", "--config", h.daemon.config, "--only", "exim")
+	cmd.Env = append(os.Environ(), "PATH="+h.exim.Program()+":/usr/bin:/bin")
+	out, _ := cmd.Output() // its status tells of what it found
+	var said struct {
+		Items []struct {
+			Findings []struct{ Result, Reason string }
+		}
+	}
+	if err := json.Unmarshal(out, &said); err != nil || len(said.Items) != 1 {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if f := said.Items[0].Findings; len(f) != 1 || f[0].Result != "relay" || !strings.Contains(f[0].Reason, "router smarthost") {
+		t.Errorf("%+v", f)
+	}
 }
 
 func (h *host) signs(t *testing.T) {

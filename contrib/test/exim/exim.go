@@ -69,6 +69,32 @@ func StartWith(t testing.TB, dir, configuration string) *Exim {
 	return e
 }
 
+// Write writes the configuration of an instance that is never started: for those who only read what it is set to.
+func Write(t testing.TB, dir string, o Options) *Exim {
+	t.Helper()
+	e := prepare(t, dir)
+	if err := os.WriteFile(e.config(), []byte(o.text(e)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// Program gives a directory with a program exim4 that runs on the instance, for those who look for one in PATH. The
+// words come before it, such as those of another program that runs it as somebody else.
+func (e *Exim) Program(before ...string) string {
+	e.t.Helper()
+	bin := filepath.Join(e.dir, "bin")
+	script := fmt.Sprintf("#!/bin/sh\nexec %s %s -C %s \"$@\"\n", strings.Join(before, " "), program, e.config())
+	err := os.MkdirAll(bin, 0o755)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(bin, "exim4"), []byte(script), 0o755)
+	}
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return bin
+}
+
 // Check gives what Exim says of a configuration that it does not take, "" of one that it does.
 func Check(t testing.TB, dir string, o Options) string {
 	t.Helper()
