@@ -22,5 +22,6 @@ const (
 	beside         = 200
 	bodySize       = 300 << 20
 	huge           = 8
+	heldBack       = 480 // connections: a few less than there may be
 	soakMessages   = 300_000
 )

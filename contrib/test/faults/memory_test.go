@@ -80,12 +80,11 @@ func TestHeldBack(t *testing.T) {
 	d.start()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	const sessions = 16
 	m := mailing{sender: "ann@example.org"}.bridge(0)
 	for range 90 {
 		m.Header.Add([]byte("X-Much"), []byte(" "+strings.Repeat("x", 10<<10)))
 	}
-	for range sessions {
+	for range heldBack {
 		s := d.dial(ctx) // closed with ctx
 		steps := []func() (bridge.Reply, error){
 			func() (bridge.Reply, error) { return s.Connect(loopback) },
@@ -103,7 +102,8 @@ func TestHeldBack(t *testing.T) {
 	}
 	got := load{socket: d.socket}.count(t.Context(), 20)
 	got.whole(t, "beside them")
-	figure(t, "memory: headers held back", "%d of 900 KB at once, others signed; %v", sessions, d.small("held back"))
+	figure(t, "memory: headers held back", "%d of 900 KB at once; %d of %d others signed; %v", heldBack, got.signed, got.sent,
+		d.small("held back"))
 	cancel()
 	d.stop()
 }

@@ -22,5 +22,6 @@ const (
 	beside         = 60                     // messages while they stall
 	bodySize       = 8 << 20
 	huge           = 4 // messages of each kind
+	heldBack       = 60
 	soakMessages   = 5_000
 )

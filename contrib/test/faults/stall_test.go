@@ -3,6 +3,7 @@
 package faults
 
 import (
+	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -12,9 +13,6 @@ import (
 	"reputed/milter"
 	"reputed/milter/wire"
 )
-
-// descriptors is how many files the daemon may open here.
-const descriptors = "1024"
 
 // staller is a connection that does not go on.
 type staller struct {
@@ -130,32 +128,31 @@ func (c *crowd) leave() {
 
 // A thousand connections stall, and the daemon may open 1,024 files: others are signed all the same, and soon.
 func TestStalled(t *testing.T) {
-	for _, limit := range []string{descriptors, "256"} {
-		if limit != descriptors && !long { // with few descriptors the limit of connections is not reached
-			continue
-		}
-		t.Run(limit+" descriptors", func(t *testing.T) {
+	for _, tt := range []struct{ limit, stalled int }{
+		{1024, stalled}, {256, 300}, // with few descriptors the limit of connections is not reached
+	} {
+		t.Run(fmt.Sprintf("%d descriptors", tt.limit), func(t *testing.T) {
 			d := newDaemon(t, t.TempDir(), "", "example.org")
-			d.wrap = []string{"prlimit", "--nofile=" + limit + ":" + limit}
+			d.wrap = []string{"prlimit", fmt.Sprintf("--nofile=%d:%d", tt.limit, tt.limit)}
 			d.start()
 			before := load{socket: d.socket, clients: 4, fresh: true}.count(t.Context(), beside)
 			before.whole(t, "before")
 			// Of messages in hand there are fewer: nothing tells them from those of slow clients.
 			kinds := stallers()
-			crowd := gather(t, d.socket, stalled, kinds[:4]...)
-			busy := gather(t, d.socket, stalled/20, kinds[4:]...)
+			crowd := gather(t, d.socket, tt.stalled, kinds[:4]...)
+			busy := gather(t, d.socket, tt.stalled/20, kinds[4:]...)
 			during := load{socket: d.socket, clients: 4, fresh: true}.count(t.Context(), beside)
 			during.whole(t, "beside those that stall")
 			u := d.small("beside those that stall")
 			if long { // in a packet that does not end they may stay for 30 s
-				busy.gone(t, kinds[5].name, stalled/20/2, 40*time.Second)
+				busy.gone(t, kinds[5].name, tt.stalled/20/2, 40*time.Second)
 			}
 			gone := crowd.dropped.Load() + busy.dropped.Load()
 			crowd.leave()
 			busy.leave()
 			figure(t, "stalled connections",
-				"%d, at %s descriptors: %d of %d others signed, p99 %v (%v before), %d made way; %v",
-				len(crowd.conns)+len(busy.conns), limit, during.signed, during.sent, during.percentile(99).Round(time.Millisecond),
+				"%d, at %d descriptors: %d of %d others signed, p99 %v (%v before), %d made way; %v",
+				len(crowd.conns)+len(busy.conns), tt.limit, during.signed, during.sent, during.percentile(99).Round(time.Millisecond),
 				before.percentile(99).Round(time.Millisecond), gone, u)
 			d.alive()
 			d.stop()
