@@ -175,7 +175,15 @@ func (h *checkedHost) print(p printer) {
 		}
 		parts = append(parts, strings.Join(names, ", "))
 	}
-	p.table("", [][]cell{{{strings.Join(parts, " · "), bold}}})
+	line := strings.Join(parts, " · ")
+	if p.width > 0 && columns(line) > p.width {
+		line = ""
+		for _, part := range parts {
+			p.table("", [][]cell{{{part, bold}}})
+		}
+		return
+	}
+	p.table("", [][]cell{{{line, bold}}})
 }
 
 // readable adds to a name in A-labels how people read it.

@@ -13,6 +13,7 @@ type findingPrinter struct {
 	printer
 	verbose bool   // with what was asked and answered
 	advised string // last: what is advised again is not told again
+	unknown string // why something was not known, last
 }
 
 // print writes the answer for people: item after item, and what is wrong first in each.
@@ -40,10 +41,11 @@ func (a *checkAnswer) print(to printer, verbose bool) {
 	a.printSummary(to)
 }
 
-// repeats tells that an item knows nothing for the reason that the one before it has.
+// repeats tells that an item knows nothing for the reasons that the one before it has.
 func (i *itemAnswer) repeats(before *itemAnswer) bool {
-	one := func(of *itemAnswer) bool { return len(of.Findings) == 1 && of.Verdict == policy.Unknown }
-	return i.Group == before.Group && one(i) && one(before) && i.Findings[0].Reason == before.Findings[0].Reason
+	return i.Group == before.Group && slices.EqualFunc(i.Findings, before.Findings, func(f, b policy.Finding) bool {
+		return f.Grade == policy.Unknown && b.Grade == policy.Unknown && f.Reason == b.Reason
+	})
 }
 
 // manyPasses is how many findings of an item that are as they should be are shown one by one.
@@ -77,15 +79,17 @@ func (p *findingPrinter) finding(i *itemAnswer, f *policy.Finding) {
 	if reason == "" {
 		reason = f.Result
 	}
-	rows := [][]cell{{i.grade(f.Grade), {i.ID, plain}, {printable(withSubject(f.Subject, reason)), plain}}}
+	if f.Grade == policy.Unknown && !p.verbose {
+		reason, p.unknown = asAbove(reason, p.unknown), reason
+	}
+	p.table("  ", align([][]cell{{i.grade(f.Grade), {i.ID, plain}, {printable(withSubject(f.Subject, reason)), plain}}}))
 	all := p.verbose || f.Grade != policy.Pass
 	if f.Advice != "" && all && (f.Advice != p.advised || f.Fix != "") {
-		rows = append(rows, []cell{{}, {}, {printable(f.Advice), plain}})
+		p.table("  ", align([][]cell{{{}, {}, {"→", plain}, {printable(f.Advice), plain}}}))
 	}
 	if f.Grade != policy.Pass {
 		p.advised = f.Advice
 	}
-	p.table("  ", align(rows))
 	if f.Fix != "" && all {
 		for line := range strings.Lines(f.Fix) {
 			p.printf("%s%s\n", fixIndent, p.paint(bold, printable(strings.TrimRight(line, "\n"))))
@@ -94,6 +98,23 @@ func (p *findingPrinter) finding(i *itemAnswer, f *policy.Finding) {
 	if p.verbose {
 		p.table("  ", align(evidenceRows(f.Evidence)))
 	}
+}
+
+// asAbove leaves out of a reason what the one before it ended in, from a colon on: that a name server fails need be read
+// once.
+func asAbove(reason, before string) string {
+	const least = 20 // what is shorter is no longer to read
+	for at := strings.Index(reason, ": "); at >= 0; {
+		if cause := reason[at:]; len(cause) > least && strings.HasSuffix(before, cause) {
+			return reason[:at] + ": as above"
+		}
+		next := strings.Index(reason[at+1:], ": ")
+		if next < 0 {
+			break
+		}
+		at += 1 + next
+	}
+	return reason
 }
 
 // withSubject puts what a finding is about before its reason, if that does not name it.
@@ -167,7 +188,7 @@ func (i *itemAnswer) provider() []cell {
 		text  string
 		words []string
 	}{
-		{"not met: ", unmet}, {"not met, for who sends 5,000 messages a day: ", bulk}, {"not known: ", unknown}, {"met: ", met},
+		{"not met: ", unmet}, {"not met, from 5,000 messages a day on: ", bulk}, {"not known: ", unknown}, {"met: ", met},
 	} {
 		if len(part.words) > 0 {
 			parts = append(parts, part.text+strings.Join(part.words, ", "))

@@ -135,10 +135,10 @@ func listing(rule string, r *dnsbl.Result) policy.Finding {
 		return f
 	}
 	if at := r.List.LookupURL; at != "" && at != r.List.RemovalURL && r.List.RemovalURL != "" {
-		f.Advice += " (why it is listed: " + at + ")"
+		f.Advice = "see why it is listed: " + at + "; " + f.Advice
 	}
-	if r.List.Expiry != "" {
-		f.Advice += "; entries end: " + r.List.Expiry
+	if r.List.Expiry != "" { // first, so that an address that is to be copied stands at the end
+		f.Advice = "entries end: " + r.List.Expiry + "; " + f.Advice
 	}
 	return f
 }

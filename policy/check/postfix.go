@@ -127,6 +127,9 @@ func (j *postfixJudge) directory() string {
 	return "-c " + shell(j.Dir) + " "
 }
 
+// run is the advice to change a setting by the command that is given.
+func (j *postfixJudge) run() string { return "run this, then " + j.reload() }
+
 // reload is what makes Postfix see the change.
 func (j *postfixJudge) reload() string { return "postfix " + j.directory() + "reload" }
 

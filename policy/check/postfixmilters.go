@@ -132,7 +132,7 @@ func (j *postfixJudge) unsigned() {
 			"each service has settings of its own"
 		return
 	}
-	f.Fix, f.Advice = j.set(name, j.with(j.Settings[name])), j.reload()
+	f.Fix, f.Advice = j.set(name, j.with(j.Settings[name])), j.run()
 }
 
 // unsignedOf says that a service does not have mail of users signed.
@@ -143,7 +143,7 @@ func (j *postfixJudge) unsignedOf(s *Service) {
 	f.Evidence = []policy.Evidence{
 		{Name: s.title() + " " + name, Value: value}, {Name: s.title() + " " + override, Value: options}, expect(j.name()),
 	}
-	f.Fix, f.Advice = j.setOf(s, name, j.with(value)), j.reload()
+	f.Fix, f.Advice = j.setOf(s, name, j.with(value)), j.run()
 	if j.ours(parseMilters(value), s.Chroot) >= 0 { // it would, but for the override
 		words := strings.FieldsFunc(options, isListBlank)
 		words = slices.DeleteFunc(words, func(w string) bool { return w == "no_milters" })
@@ -164,7 +164,7 @@ func (j *postfixJudge) programs() {
 	f := j.add("programs", policy.Fail,
 		"mail of programs on this host, by sendmail(1), does not pass reputed, and leaves unsigned")
 	f.Evidence = append(j.read("non_smtpd_milters"), expect(j.name()))
-	f.Fix, f.Advice = j.set("non_smtpd_milters", j.with(value)), j.reload()
+	f.Fix, f.Advice = j.set("non_smtpd_milters", j.with(value)), j.run()
 }
 
 // unreachable tells whether the list names our socket so that a service does not find it, and says so, once for those
@@ -174,7 +174,7 @@ func (j *postfixJudge) unreachable(setting string, s *Service, list []milterRef,
 	if at < 0 {
 		return false
 	}
-	who, why, name, advice := "cleanup", "it is outside of its chroot", j.name(), j.reload()
+	who, why, name, advice := "cleanup", "it is outside of its chroot", j.name(), j.run()
 	if s != nil {
 		who = s.title()
 	}
@@ -183,7 +183,7 @@ func (j *postfixJudge) unreachable(setting string, s *Service, list []milterRef,
 	}
 	if strings.HasPrefix(name, "unix:/") { // outside of the queue directory
 		name = "unix:" + chrootedName
-		advice = fmt.Sprintf("have reputed listen in the chroot: in [milter], listen = [%q]; then %s",
+		advice = fmt.Sprintf("have reputed listen in the chroot: in [milter], listen = [%q]; and %s",
 			"unix:"+path.Join(j.Settings["queue_directory"], chrootedName), advice)
 	}
 	text := list[at].text

@@ -88,7 +88,7 @@ func (j *postfixJudge) defaultAction() {
 		said[fix] = true
 		f := j.add("default-action", actionGrade[action], actionWhy[action])
 		f.Evidence = []policy.Evidence{evidence, expect("tempfail")}
-		f.Fix, f.Advice = fix, j.reload()
+		f.Fix, f.Advice = fix, j.run()
 	}
 }
 
@@ -101,7 +101,7 @@ func (j *postfixJudge) bounces() {
 	}
 	f := j.add("bounces", policy.Warn, "bounces of this host pass no milter, and leave unsigned")
 	f.Evidence = append(j.read(name), expect("bounce"))
-	f.Fix, f.Advice = j.set(name, strings.TrimPrefix(v+", bounce", ", ")), j.reload()
+	f.Fix, f.Advice = j.set(name, strings.TrimPrefix(v+", bounce", ", ")), j.run()
 }
 
 // conversion looks whether Postfix recodes bodies after they were signed.
@@ -113,7 +113,7 @@ func (j *postfixJudge) conversion() {
 	f := j.add("conversion", policy.Warn,
 		"mail that declares 8bit is recoded for receivers without 8BITMIME after it was signed, which breaks the signature")
 	f.Evidence = append(j.read(name), expect("yes"))
-	f.Fix, f.Advice = j.set(name, "yes"), j.reload()
+	f.Fix, f.Advice = j.set(name, "yes"), j.run()
 }
 
 // afterMilters are settings that change mail when all milters have seen it.
@@ -153,7 +153,7 @@ func (j *postfixJudge) transport() {
 		j.Settings["smtp_enforce_tls"] != "yes" {
 		f := j.add("tls", policy.Warn, "mail leaves without TLS, also to receivers who offer it; some take none without")
 		f.Evidence = append(j.read(level), expect("may, or dane"))
-		f.Fix, f.Advice = j.set(level, "may"), j.reload()
+		f.Fix, f.Advice = j.set(level, "may"), j.run()
 	}
 	const bare = "smtpd_forbid_bare_newline"
 	v, known := j.Settings[bare]
@@ -163,7 +163,7 @@ func (j *postfixJudge) transport() {
 	f := j.add("smuggling", policy.Warn, "lines that end in a bare LF are taken (CVE-2023-51764): a client can smuggle "+
 		"mail in, with a sender of yours, past what looks at senders, and it is signed")
 	f.Evidence = append(j.read(bare, "mail_version"), expect("yes"))
-	f.Fix, f.Advice = j.set(bare, "yes"), j.reload()
+	f.Fix, f.Advice = j.set(bare, "yes"), j.run()
 	if !known {
 		f.Fix, f.Advice = "", "this Postfix does not know "+bare+": update it"
 	}

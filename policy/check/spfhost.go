@@ -152,7 +152,7 @@ func (a *audit) passes() policy.Finding {
 	case policy.Unknown:
 		f.Advice = adviceDNS
 	default:
-		f.Advice, f.Fix = a.Advice.Reason, a.Advice.ZoneLine()
+		f.Advice, f.Fix = editOf(&a.Advice), a.Advice.ZoneLine()
 	}
 	return ofGuess(a.guessed(), f)
 }
@@ -196,8 +196,19 @@ func (a *audit) recordEvidence() []policy.Evidence {
 // mend says what to publish where there is not one record. Guessed addresses are nothing to publish.
 func (a *audit) mend(f *policy.Finding) {
 	if f.Advice = adviceGuessed; !a.guessed() {
-		f.Advice, f.Fix = a.Advice.Reason, a.Advice.ZoneLine()
+		f.Advice, f.Fix = editOf(&a.Advice), a.Advice.ZoneLine()
 	}
+}
+
+// editOf says what to do with the record of an advice, and why.
+func editOf(a *spf.Advice) string {
+	switch {
+	case a.New == "":
+		return a.Reason
+	case len(a.Old) == 0:
+		return "publish this: " + a.Reason
+	}
+	return "put this in its place: " + a.Reason
 }
 
 // owner is the name at which the record stands: the subject, or where its aliases lead.
