@@ -342,6 +342,7 @@ func TestDKIMWildcard(t *testing.T) {
 // Whatever goes wrong at the servers, a key that is there is never said to be missing, nor one that is missing to be
 // there, and it does not take long.
 func TestDKIMUnderFaults(t *testing.T) {
+	t.Parallel()
 	key := check.Key{Want: dkim.Want{Public: rsaKey(t, 2048)}, State: "active"}
 	own := dkim.Want{Public: key.Public}.Text()
 	for _, text := range []string{own, ""} {

@@ -175,6 +175,7 @@ func TestDMARCReports(t *testing.T) {
 }
 
 func TestDMARCUnderFaults(t *testing.T) {
+	t.Parallel()
 	neverWrong(t, "dmarc", dmarcZone, func(r dns.Resolver) []policy.Finding {
 		return ask(t, t.Context(), "dmarc", sender(t, r, "mail.good.example", egress(t, "")))
 	}, "_dmarc.good.example", "_dmarc.mail.good.example", "_dmarc.example", ".")
@@ -256,6 +257,7 @@ func TestAlignOfBounces(t *testing.T) {
 }
 
 func TestAlignUnderFaults(t *testing.T) {
+	t.Parallel()
 	neverWrong(t, "align", `_dmarc.example.org. TXT "v=DMARC1; p=none"`, func(r dns.Resolver) []policy.Finding {
 		h := sender(t, r, "mail.example.org", egress(t, "", "203.0.113.25"))
 		h.Keys = []check.Key{key(t, "example.org", "active", true)}

@@ -12,6 +12,7 @@ import (
 )
 
 func TestTLSRPT(t *testing.T) {
+	t.Parallel()
 	_, r := zone(t, `
 good.example.   MX 10 mx.example.
 mx.example.     A 198.51.100.7
@@ -87,6 +88,7 @@ tlsa.unsigned.example. TLSA 3 1 1 ` + strings.Repeat("ab", 32) + `
 `
 
 func TestDANE(t *testing.T) {
+	t.Parallel()
 	_, r := zone(t, daneZone)
 	for _, tt := range []struct {
 		domain, result string
@@ -127,6 +129,7 @@ func TestDANE(t *testing.T) {
 }
 
 func TestDNSSEC(t *testing.T) {
+	t.Parallel()
 	text := `
 signed.example. MX 10 mx.signed.example.
 mx.signed.example. A 198.51.100.7

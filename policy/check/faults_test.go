@@ -17,7 +17,7 @@ import (
 	"reputed/policy/spf"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(check.Unasked{M: m}) }
 
 const faultZone = `
 good.example.      TXT "v=spf1 include:_spf.good.example mx -all"

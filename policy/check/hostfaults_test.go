@@ -44,6 +44,7 @@ func withFaults(prepare func(name string, fault dnstest.Fault) func()) {
 // Whatever goes wrong in the DNS, a good record never fails, one that forbids never passes, and what is not known says
 // why.
 func TestSPFItemsUnderFaults(t *testing.T) {
+	t.Parallel()
 	items := []string{"spf", "spfsingle", "spfcost", "spfall", "spfptr"}
 	withFaults(func(name string, fault dnstest.Fault) func() {
 		server, resolver := zone(t, spfZone)

@@ -44,6 +44,7 @@ mail.example.org.           A   203.0.113.25
 32.113.0.203.list.dnswl.org.   A   127.0.5.2
 33.113.0.203.dnsbl-3.uceprotect.net. A 127.0.0.2
 bad.example.dbl.spamhaus.org.  A   127.0.1.2
+used.example.dbl.spamhaus.org. A   127.0.1.102
 `
 
 // lists gives some of the catalogue.
@@ -213,7 +214,10 @@ func TestListsNotKnown(t *testing.T) {
 
 func TestDomainListed(t *testing.T) {
 	server, _ := zone(t, listZone)
-	for name, want := range map[string]string{"bad.example": "listed/fail", "good.example": "clear/pass"} {
+	for name, want := range map[string]string{
+		"bad.example": "listed/fail", "good.example": "clear/pass",
+		"used.example": "listed/warn", // by others, to its harm
+	} {
 		h := &check.Host{Domains: []mail.Domain{domain(t, name)}, Lists: lists(t, "spamhaus-dbl")}
 		found := listed(t, server, "domainlisted", h)
 		if got := summary(found); got != want {

@@ -82,6 +82,7 @@ func text(s string) func(http.ResponseWriter, *http.Request) {
 func (w *stsWorld) ask(t *testing.T) policy.Finding {
 	t.Helper()
 	found := itemMTASTS(w.roots).Ask(t.Context(), w.host)
+	NoteAsked("mtasts", found)
 	if len(found) != 1 {
 		t.Fatalf("%+v", found)
 	}
@@ -193,6 +194,7 @@ func TestMTASTSIsBounded(t *testing.T) {
 	defer cancel()
 	begin := time.Now()
 	found := itemMTASTS(w.roots).Ask(ctx, w.host)
+	NoteAsked("mtasts", found)
 	if len(found) != 1 || found[0].Grade != policy.Unknown || time.Since(begin) > 5*time.Second {
 		t.Errorf("after %v: %+v", time.Since(begin), found)
 	}

@@ -166,6 +166,7 @@ func neverWrong(t *testing.T, id, text string, look func(dns.Resolver) []policy.
 }
 
 func TestMXUnderFaults(t *testing.T) {
+	t.Parallel()
 	neverWrong(t, "mx", mxZone, func(r dns.Resolver) []policy.Finding {
 		return ask(t, t.Context(), "mx", sender(t, r, "here.example", egress(t, "", "203.0.113.25")))
 	}, "here.example", "mail.here.example", ".")

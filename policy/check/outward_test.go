@@ -249,6 +249,7 @@ func TestHeloOfEachEgress(t *testing.T) {
 // Whatever goes wrong in the DNS: what is well never fails, what is not never passes, and nobody waits for ever. A
 // resolver that answers with an address where there is none makes no name of it.
 func TestNamesUnderFaults(t *testing.T) {
+	t.Parallel()
 	kinds := map[string]dnstest.Kind{
 		"silent": dnstest.Drop, "SERVFAIL": dnstest.ServFail, "REFUSED": dnstest.Refused, "no EDNS": dnstest.NoEDNS,
 		"truncated over UDP": dnstest.Truncate, "truncated over TCP too": dnstest.TruncateAll,

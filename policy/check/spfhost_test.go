@@ -31,6 +31,7 @@ func ask(t testing.TB, ctx context.Context, id string, h *check.Host) []policy.F
 	t.Helper()
 	i := item(t, id)
 	found := i.Ask(ctx, h)
+	check.NoteAsked(id, found)
 	for _, f := range found {
 		if f.Rule != id || f.Result == "" || f.Reason == "" {
 			t.Errorf("%s: a finding without rule, result or reason: %+v", id, f)
