@@ -141,6 +141,7 @@ func neverWrong(t *testing.T, id, text string, look func(dns.Resolver) []policy.
 	t.Helper()
 	server, resolver := zone(t, text)
 	good := look(resolver)
+	resolver = client(server)
 	for fault, kind := range badDNS {
 		for _, name := range names {
 			server.Heal()
