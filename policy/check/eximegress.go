@@ -58,8 +58,9 @@ func (j *eximJudge) greeting(t *EximDriver) {
 // bindings says that a transport sends from an address that is not among those of the egresses.
 func (j *eximJudge) bindings(t *EximDriver) {
 	addresses := j.host.direct()
-	for _, a := range t.interfaces() {
-		if len(addresses) > 0 && mail.SeenByWorld(a) && !slices.Contains(addresses, a) {
+	for _, v4 := range []bool{true, false} {
+		a := t.boundTo(v4)
+		if j.uses(v4) && a.IsValid() && len(addresses) > 0 && mail.SeenByWorld(a) && !slices.Contains(addresses, a) {
 			f := j.add("bind", policy.Warn,
 				fmt.Sprintf("the transport %s sends from %s, which no [[egress]] has", t.Name, a))
 			f.Evidence = []policy.Evidence{{Name: t.Name + " interface", Value: cut(t.Options["interface"])}}
@@ -68,15 +69,15 @@ func (j *eximJudge) bindings(t *EximDriver) {
 	}
 }
 
-// interfaces gives the addresses that a transport is to send from. Of those of a family Exim takes the first. What it
-// works out for each message is not known here.
-func (t *EximDriver) interfaces() (all []netip.Addr) {
+// boundTo gives the address of a family that a transport binds to; zero: to none, as far as is known. Of several Exim
+// takes the first. What it works out for each message is not known here, nor whether it takes what stands behind that.
+func (t *EximDriver) boundTo(v4 bool) netip.Addr {
 	for _, item := range eximList(t.Options["interface"]) {
-		if a, err := parseLiteral(item); err == nil {
-			all = append(all, a)
+		if a, err := parseLiteral(item); err != nil || a.Is4() == v4 {
+			return a
 		}
 	}
-	return all
+	return netip.Addr{}
 }
 
 // eximList divides a list of Exim's: at colons, or at what stands behind a "<" at its beginning. Twice in a row it is

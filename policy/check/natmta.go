@@ -45,21 +45,14 @@ func settled(all []binding) (evidence []policy.Evidence, so bool) {
 }
 
 func (j *postfixJudge) sources(of []outward, v4 bool) (all []binding) {
-	protocol, name := "ipv4", "smtp_bind_address"
+	name := "smtp_bind_address"
 	if !v4 {
-		protocol, name = "ipv6", "smtp_bind_address6"
+		name += "6"
 	}
-	clients := j.services("smtp")
-	if len(clients) == 0 {
-		clients = []*Service{nil}
-	}
-	for _, s := range clients {
+	for _, s := range j.clients() {
 		if len(of) == 0 {
-			v := strings.ToLower(j.of(s, "inet_protocols"))
-			used := v == "" || slices.ContainsFunc(strings.FieldsFunc(v, isListBlank), func(w string) bool {
-				return w == "all" || w == protocol
-			})
-			all = append(all, binding{setting: policy.Evidence{Name: "inet_protocols", Value: cut(v)}, settles: !used})
+			setting, used := j.uses(s, v4)
+			all = append(all, binding{setting: setting, settles: !used})
 			continue
 		}
 		setting, from := j.boundTo(s, v4)
@@ -70,6 +63,28 @@ func (j *postfixJudge) sources(of []outward, v4 bool) (all []binding) {
 		all = append(all, b)
 	}
 	return all
+}
+
+// clients gives the services that send mail; nil stands for one that is set to what main.cf says.
+func (j *postfixJudge) clients() []*Service {
+	if all := j.services("smtp"); len(all) > 0 {
+		return all
+	}
+	return []*Service{nil}
+}
+
+// uses tells whether a client sends over a family at all, with the setting that says so.
+func (j *postfixJudge) uses(s *Service, v4 bool) (setting policy.Evidence, used bool) {
+	const name = "inet_protocols"
+	protocol := "ipv4"
+	if !v4 {
+		protocol = "ipv6"
+	}
+	v := strings.ToLower(j.of(s, name))
+	used = v == "" || slices.ContainsFunc(strings.FieldsFunc(v, isListBlank), func(w string) bool {
+		return w == "all" || w == protocol
+	})
+	return policy.Evidence{Name: name, Value: cut(v)}, used
 }
 
 // boundTo gives the address of a family that a client binds to, with the setting that says so; zero: to none, as far as
@@ -112,18 +127,18 @@ func parseLiteral(text string) (netip.Addr, error) {
 func (e *Exim) sources(of []outward, v4 bool) (all []binding) {
 	if len(of) == 0 {
 		v := e.Settings["disable_ipv6"]
-		return []binding{{setting: policy.Evidence{Name: "disable_ipv6", Value: v}, settles: v == "true" && !v4}}
+		return []binding{{setting: policy.Evidence{Name: "disable_ipv6", Value: v}, settles: !e.uses(v4)}}
 	}
 	for _, t := range e.remotes() {
 		b := binding{setting: policy.Evidence{Name: t.Name + " interface", Value: cut(t.Options["interface"])}}
-		addrs := t.interfaces()
-		if i := slices.IndexFunc(addrs, func(a netip.Addr) bool { return a.Is4() == v4 }); i >= 0 {
-			b.settles = isOf(addrs[i], of)
-		}
+		b.settles = isOf(t.boundTo(v4), of)
 		all = append(all, b)
 	}
 	return all
 }
+
+// uses tells whether Exim sends over a family at all.
+func (e *Exim) uses(v4 bool) bool { return v4 || e.Settings["disable_ipv6"] != "true" }
 
 func isOf(a netip.Addr, of []outward) bool {
 	return slices.ContainsFunc(of, func(l outward) bool { return l.Addr == a })

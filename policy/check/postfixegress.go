@@ -110,10 +110,10 @@ func (j *postfixJudge) relays() {
 // translated on the way, and what the world sees is another.
 func (j *postfixJudge) bindings(addresses []netip.Addr) {
 	said := map[netip.Addr]bool{}
-	for _, s := range append([]*Service{nil}, j.services("smtp")...) {
+	for _, s := range j.clients() {
 		for _, v4 := range []bool{true, false} {
 			setting, a := j.boundTo(s, v4)
-			if !a.IsValid() || !mail.SeenByWorld(a) || slices.Contains(addresses, a) || said[a] {
+			if _, used := j.uses(s, v4); !used || !a.IsValid() || !mail.SeenByWorld(a) || slices.Contains(addresses, a) || said[a] {
 				continue
 			}
 			said[a] = true
