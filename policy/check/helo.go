@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -114,8 +115,10 @@ func (h *Host) judgeForward(ctx context.Context, g *greeting, forward *iprev.For
 		return unknown("helo", name, "the address of "+name, answer)
 	case iprev.No:
 		f := finding("helo", NoAddress, policy.Fail, fmt.Sprintf("this host greets as %s, which has no address", name))
-		f.Advice = "publish the addresses that mail leaves from" + noneBeside(name, forward.A)
-		f.Fix = addressLines(name, g.from)
+		f.Advice = "publish the addresses that mail leaves from"
+		if f.Fix = addressLines(name, g.from); f.Fix != "" {
+			f.Advice += noneBeside(name, forward.A)
+		}
 		return f
 	}
 	var missing []netip.Addr
@@ -161,8 +164,10 @@ func (h *Host) judgeMissing(ctx context.Context, g *greeting, forward *iprev.For
 			name, joined(forward.Addrs()), joined(missing))
 	}
 	f.Advice, f.Fix = "publish the addresses that mail leaves from", addressLines(name, missing)
-	if beside := noneBeside(name, forward.A); beside != "" {
-		f.Advice, f.Fix = f.Advice+beside, addressLines(name, g.from)
+	if at := cmp.Or(aliasOf(name, forward.A), aliasOf(name, forward.AAAA)); at != "" {
+		// What the alias leads to is there for others, and a record in its place would take it from them.
+		f.Advice, f.Fix = fmt.Sprintf("have them published at %s, of which %s is an alias; or greet by another name, "+
+			"which leads to them (Postfix: smtp_helo_name; Exim: helo_data)", at, name), ""
 	}
 	return f
 }

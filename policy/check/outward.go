@@ -97,10 +97,14 @@ func ofAddress(l outward, f policy.Finding) policy.Finding {
 	return ofGuess(l.egress.Guessed, f)
 }
 
-// ofSmarthost finishes a finding about an address that is a smarthost's, of which nothing can be mended here.
+// ofSmarthost finishes a finding about an address that is a smarthost's, of which nothing can be mended here. A guessed
+// one is of this host, and receivers do not see it: there is nobody to tell.
 func (h *Host) ofSmarthost(l outward, f policy.Finding) policy.Finding {
-	if h.relayed(l.egress) && (f.Grade == policy.Warn || f.Grade == policy.Fail) {
-		f.Fix, f.Advice = "", "tell whoever runs the smarthost: the address is theirs, with its name and what it is known for"
+	if !h.relayed(l.egress) || f.Grade != policy.Warn && f.Grade != policy.Fail {
+		return f
+	}
+	if f.Fix, f.Advice = "", ""; !l.egress.Guessed {
+		f.Advice = "tell whoever runs the smarthost: the address is theirs, with its name and what it is known for"
 	}
 	return f
 }
@@ -112,7 +116,10 @@ func ofGuess(guessed bool, f policy.Finding) policy.Finding {
 	}
 	f.Reason += " (guessed from the interfaces of this host)"
 	if f.Grade != policy.Pass {
-		f.Grade, f.Fix = policy.Warn, ""
+		f.Grade = policy.Warn
+		if f.Fix != "" { // the advice is to publish it
+			f.Advice, f.Fix = "", ""
+		}
 		f.Advice = strings.TrimPrefix(f.Advice+"; "+adviceGuessed, "; ")
 	}
 	return f

@@ -66,6 +66,8 @@ away.example.org.           A    198.51.100.1
 txt.example.org.            TXT  "no address"
 dead.example.org.           CNAME gone.example.org.
 web.example.org.            CNAME four.example.org.
+six.example.org.            CNAME only6.example.org.
+only6.example.org.          AAAA 2001:db8::6
 *.wild.example.org.         A    198.51.100.1
 good.example.               A    203.0.113.25
 `
@@ -119,7 +121,7 @@ func TestPTRGuess(t *testing.T) {
 	h := sending(t, "2001:db8::99")
 	h.Resolver, h.Routes[0].Egress.Guessed = resolver, true
 	f := one(t, "ptr", h)
-	if f.Grade != policy.Warn || f.Fix != "" {
+	if f.Grade != policy.Warn || f.Fix != "" || !strings.HasPrefix(f.Advice, "these addresses are guessed") {
 		t.Errorf("%+v", f)
 	}
 	tells(t, f, "guessed")
@@ -193,8 +195,11 @@ func TestHelo(t *testing.T) {
 		{"an alias that leads nowhere", "dead.example.org", []string{"203.0.113.25"}, "no-address/fail",
 			[]string{"dead.example.org. IN A 203.0.113.25", "dead.example.org is an alias of gone.example.org now, and nothing may stand"}},
 		{"an alias that leads elsewhere, of which one is right", "web.example.org", []string{"203.0.113.25", "203.0.113.26"}, "partly/warn",
-			[]string{"web.example.org. IN A 203.0.113.25\nweb.example.org. IN A 203.0.113.26",
-				"is an alias of four.example.org now, and nothing may stand beside one: put this in its place"}},
+			[]string{"published at four.example.org, of which web.example.org is an alias; or greet by another name"}},
+		{"an alias to a host of one family, and mail leaves over the other", "six.example.org", []string{"203.0.113.25"}, "elsewhere/warn",
+			[]string{"published at only6.example.org, of which six.example.org is an alias"}},
+		{"an alias that leads nowhere, and from where mail leaves is not known", "dead.example.org", nil, "no-address/fail",
+			[]string{"publish the addresses"}},
 		{"it has other records", "txt.example.org", []string{"203.0.113.25"}, "no-address/fail", nil},
 		{"one label; the address has a better name", "mail", []string{"203.0.113.25"}, "short/fail",
 			[]string{"postconf -e myhostname=mail.example.org"}},
@@ -222,6 +227,12 @@ func TestHelo(t *testing.T) {
 			tells(t, f, tt.told...)
 			if strings.Contains(f.Fix, "reboot") {
 				t.Errorf("fix: %s", f.Fix)
+			}
+			if strings.Contains(f.Advice, "put this in its place") && f.Fix == "" {
+				t.Errorf("nothing to put there: %s", f.Advice)
+			}
+			if strings.Contains(f.Advice, "of which "+tt.name+" is an alias") && f.Fix != "" {
+				t.Errorf("it takes away what the alias leads to: %s", f.Fix)
 			}
 		})
 	}
@@ -381,10 +392,25 @@ func TestSmarthost(t *testing.T) {
 				}
 			}
 			for _, f := range ask(t, t.Context(), "ptr", h) {
+				if tt.silent && len(tt.addrs) > 0 && !strings.HasPrefix(f.Advice, "tell whoever runs the smarthost") {
+					t.Errorf("%+v", f)
+				}
 				if (f.Fix == "") != tt.silent || len(tt.addrs) > 0 && f.Grade != policy.Fail {
 					t.Errorf("%+v", f)
 				}
 			}
 		})
+	}
+}
+
+// What is guessed is an address of this host, which is not the smarthost's, so that nobody there can mend it.
+func TestSmarthostGuess(t *testing.T) {
+	_, resolver := zone(t, nameZone)
+	h := sending(t, "203.0.113.27")
+	h.Resolver, h.Routes[0].Egress.Guessed = resolver, true
+	h.Postfix = []check.Postfix{*goodPostfix("relayhost=[relay.example]:587")}
+	f := one(t, "ptr", h)
+	if f.Grade != policy.Warn || f.Fix != "" || !strings.HasPrefix(f.Advice, "these addresses are guessed") {
+		t.Errorf("%+v", f)
 	}
 }
