@@ -72,7 +72,7 @@ func (q *checkQuestion) host(ctx context.Context, e *env) (*check.Host, error) {
 		return nil, status{exitUsage, err}
 	}
 	client := newResolver(&q.cfg.DNS)
-	q.cache = dns.NewCache(client, dns.CacheOptions{})
+	q.cache = dns.NewCache(client, dns.CacheOptions{Silence: patience})
 	h.Resolver, h.Uncached = q.cache, client
 	h.Authority = newLookerVia(e, q.cfg).Authority
 	return h, nil

@@ -165,6 +165,7 @@ func (d *daemon) reload(e *env, cfg *config.Config) error {
 
 // swap puts a setup in place, and tells the services what they are to do from now on.
 func (d *daemon) swap(s *setup) {
+	spareMemory(len(s.keys.ring.Keys()))
 	d.current.Store(s)
 	d.checks.wish()
 	if err := d.lists.Set(s.wishes); err != nil {

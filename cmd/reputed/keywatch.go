@@ -122,6 +122,7 @@ func (d *daemon) refresh(e *env, why string) error {
 		return err
 	}
 	s.keyWishes.Publisher, s.keys.secrets = was.keyWishes.Publisher, was.keys.secrets
+	spareMemory(len(s.keys.ring.Keys()))
 	d.current.Store(s)
 	for _, p := range s.keys.broken {
 		if !slices.ContainsFunc(was.keys.broken, func(old error) bool { return old.Error() == p.Error() }) {

@@ -73,7 +73,7 @@ func TestSpareMemory(t *testing.T) {
 	}
 	t.Setenv("GOMEMLIMIT", "")
 	spareMemory(100)
-	if got := debug.SetMemoryLimit(-1); got != 40<<20+100*16<<10 {
+	if got := debug.SetMemoryLimit(-1); got != enough+100*keyTakes {
 		t.Errorf("the limit is %d", got)
 	}
 }

@@ -84,6 +84,10 @@ func newResolver(cfg *config.DNS) *dns.Client {
 	return dns.NewClient(dns.Options{Servers: cfg.Servers, Timeout: time.Duration(cfg.Timeout)})
 }
 
+// patience is how many questions must time out in a row before who asks for one person, not for mail that waits, does not
+// wait for others: see [dns.CacheOptions].
+const patience = 5
+
 // lookupTXT asks as go-msgauth wants it: what is not there and what is not known are errors of package net.
 func lookupTXT(ctx context.Context, r dns.Resolver) func(string) ([]string, error) {
 	return func(name string) ([]string, error) {

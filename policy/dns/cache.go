@@ -122,7 +122,7 @@ func (c *Cache) Resolve(ctx context.Context, name string, t Type) Answer {
 		}
 	case now.Before(e.retry):
 		c.counts.again(a)
-	case a.Stale && (e.failures > 0 || c.silence.holds()):
+	case a.Stale && (e.failures > 0 || c.silence.holds(now)):
 		c.counts.again(a)
 		c.fly(k, e, true)
 	default:
@@ -170,9 +170,9 @@ func (c *Cache) await(ctx context.Context, k key, known *entry) (Answer, error) 
 			return f.answer, nil
 		case <-ctx.Done():
 			return Answer{}, fmt.Errorf("%w: %w", ErrTimeout, context.Cause(ctx))
-		case <-c.silence.begins():
+		case <-c.silence.begins(c.now()):
 		}
-		if enough := time.NewTimer(c.silence.glance(c.now())); !f.lands(ctx, enough) && c.silence.holds() {
+		if enough := time.NewTimer(c.silence.glance(c.now())); !f.lands(ctx, enough) && c.silence.holds(c.now()) {
 			return Answer{}, fmt.Errorf("%w: %w", ErrTimeout, errSilent)
 		}
 	}

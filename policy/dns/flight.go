@@ -71,11 +71,7 @@ func (c *Cache) ask(k key, f *flight) {
 		now := c.now()
 		before, _ := c.entries.GetIfPresent(k)
 		e := before.renew(f.answer, now)
-		if f.answer.Status != Failed {
-			c.silence.heard()
-		} else if e.failures == 1 && errors.Is(f.answer.Err, ErrTimeout) { // a name of bad servers counts once
-			c.silence.missed(f.since, now)
-		}
+		c.listen(f, e.failures, now)
 		f.answer = e.at(now)
 		c.entries.Set(k, e)
 	}
@@ -83,6 +79,20 @@ func (c *Cache) ask(k key, f *flight) {
 	delete(c.flights, k)
 	c.mu.Unlock()
 	close(f.landed)
+}
+
+// listen tells from an answer whether the servers are silent. Of several, one may have said that it fails while another
+// timed out: that is neither.
+func (c *Cache) listen(f *flight, failures int, now time.Time) {
+	err := f.answer.Err
+	said := errors.Is(err, ErrServFail) || errors.Is(err, ErrRefused)
+	late := errors.Is(err, ErrTimeout)
+	switch {
+	case f.answer.Status != Failed, said && !late:
+		c.silence.heard()
+	case late && !said:
+		c.silence.missed(f.since, failures > 1, now)
+	}
 }
 
 // resolve asks what the cache is of. A panic there is a fault of ours; it costs the answer, not the process.

@@ -49,7 +49,7 @@ func TestCacheSilence(t *testing.T) {
 			if w := waited(c, "example.org"); w != 0 {
 				t.Errorf("what is known from before waited %v", w)
 			}
-			time.Sleep(time.Minute)
+			time.Sleep(10 * time.Second)
 			u.say(found("x", time.Minute), time.Second)
 			if w := waited(c, "new.example.org"); w != 20*time.Millisecond {
 				t.Errorf("the first after the black-out waited %v", w)
@@ -134,5 +134,61 @@ func TestCacheNoSilence(t *testing.T) {
 			}
 		}
 		all.Wait()
+	})
+}
+
+// A resolver that says that it fails is not silent.
+func TestCacheFailureIsHeard(t *testing.T) {
+	for name, tt := range map[string]struct {
+		err  error
+		want time.Duration // that the next question waits, whose answer takes 60 ms
+	}{
+		"SERVFAIL":                       {dns.ErrServFail, 60 * time.Millisecond},
+		"REFUSED":                        {dns.ErrRefused, 60 * time.Millisecond},
+		"one of two servers timed out":   {errors.Join(dns.ErrServFail, dns.ErrTimeout), 20 * time.Millisecond},
+		"another time-out: silent still": {dns.ErrTimeout, 20 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cached(t, dns.CacheOptions{}, func(t *testing.T, c *dns.Cache, u *upstream) {
+				u.say(failed(dns.ErrTimeout), time.Second)
+				waited(c, "lame.example.org")
+				time.Sleep(time.Second)
+				u.say(failed(tt.err), 0)
+				waited(c, "next.example.org")
+				time.Sleep(time.Second)
+				u.say(found("x", time.Minute), 60*time.Millisecond)
+				if w := waited(c, "good.example.org"); w != tt.want {
+					t.Errorf("waited %v, want %v", w, tt.want)
+				}
+			})
+		})
+	}
+}
+
+// A time-out tells nothing of the hours after it; while questions time out, silence goes on, be they of names that did so
+// before.
+func TestCacheSilenceEnds(t *testing.T) {
+	cached(t, dns.CacheOptions{}, func(t *testing.T, c *dns.Cache, u *upstream) {
+		u.say(failed(dns.ErrTimeout), time.Second)
+		waited(c, "lame.example.org")
+		time.Sleep(20 * time.Second)
+		waited(c, "lame.example.org")
+		time.Sleep(20 * time.Second)
+		if w := waited(c, "other.example.org"); w > 20*time.Millisecond {
+			t.Errorf("20 s after the last time-out: waited %v", w)
+		}
+		time.Sleep(time.Minute)
+		u.say(found("x", time.Minute), 60*time.Millisecond)
+		if w := waited(c, "good.example.org"); w != 60*time.Millisecond {
+			t.Errorf("a minute after the last time-out: waited %v", w)
+		}
+	})
+	cached(t, dns.CacheOptions{}, func(t *testing.T, c *dns.Cache, u *upstream) {
+		u.say(failed(dns.ErrTimeout), time.Second)
+		waited(c, "lame.example.org")
+		time.Sleep(time.Minute)
+		if w := waited(c, "lame.example.org"); w != time.Second { // who comes first
+			t.Errorf("a minute after the last time-out: waited %v", w)
+		}
 	})
 }
