@@ -59,6 +59,7 @@ func (b backend) Body(*gomilter.Modifier) (gomilter.Response, error) {
 	if !b.finish("end of message", b.session.end) && !b.finish("failure", b.session.fail) {
 		b.finish("failure", b.session.giveUp)
 	}
+	b.guard("abort", b.session.forget)
 	return nil, nil
 }
 

@@ -75,6 +75,33 @@ func TestCrowded(t *testing.T) {
 	}
 }
 
+// What is answered is kept no more, though its connection stays and says nothing: Postfix sends no ABORT behind the end of
+// a message.
+func TestAnsweredKeepsNothing(t *testing.T) {
+	r := newRig(t, milter.Limits{Kept: 128 << 10}, nil)
+	for range 3 {
+		m := r.postfix()
+		begin(m)
+		if ps := m.content(large(90), "x"); len(ps) != 2 {
+			t.Errorf("outcome %v", ps)
+		}
+	}
+	for range 3 { // a stranger's, which is answered at MAIL
+		m := r.postfix()
+		m.connect("203.0.113.9", 4000)
+		for i := range 12 {
+			m.macros(wire.CmdRcpt, "{x"+string(rune('a'+i))+"}", strings.Repeat("x", 8000))
+		}
+		m.send(wire.CmdMail, "<x@example.org>")
+		m.want(wire.ReplyAccept)
+	}
+	m := r.postfix()
+	begin(m)
+	if ps := m.content(large(90), "x"); len(ps) != 2 {
+		t.Errorf("one more: %v", ps)
+	}
+}
+
 // Where there is no room for the macros of a MAIL, the login in them is known all the same: without it the message would
 // pass for a stranger's. A stranger's passes.
 func TestCrowdedMacros(t *testing.T) {

@@ -65,6 +65,14 @@ func (s *session) reset() {
 	s.message = message{macros: s.macros, Judgement: s.Judgement}
 }
 
+// forget gives up what is kept of a message that is answered, for nothing need come before the next one: Postfix sends no
+// ABORT then. What comes all the same is out of order, and still known to belong to a message of that class.
+func (s *session) forget() {
+	site, class, why := s.Site, s.Class, s.Why
+	s.reset()
+	s.begun, s.Site, s.Class, s.Why = true, site, class, why
+}
+
 // release gives the seal back. What it was for is over, so a panic costs no message: the seal is forgotten first, and the
 // next message begins without it.
 func (s *session) release() {
@@ -140,6 +148,7 @@ func (s *session) mail(path string) reply {
 	s.Begin()
 	if s.Class == policy.Foreign {
 		s.done(nil, nil)
+		s.forget()
 		return accept
 	}
 	return proceed
