@@ -116,3 +116,39 @@ func TestPitfallListsTheWorldOnAndOff(t *testing.T) {
 		v.want("after two", "local", dnsbl.Clear, "healthy local")
 	})
 }
+
+// A list that has passed its test is not believed when it says something worse than before it: it may have gone wrong
+// since. What it said before counts.
+func TestPitfallWorseAfterTest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, z, wishes := local(t, "codes", map[string]any{
+			"127.0.0.2": map[string]any{"meaning": "spam source", "severity": "block"},
+			"127.0.0.3": map[string]any{"meaning": "no reverse DNS", "severity": "info"},
+		})
+		v := watch(t, w, "", wishes)
+		v.pass(time.Minute)
+		tests := 0
+		w.put(func() {
+			z.listed[oneReversed] = "127.0.0.3"
+			w.fault = func(name string) (dns.Answer, bool) {
+				if strings.HasPrefix(name, "reputed-") {
+					tests++
+				}
+				return dns.Answer{}, false
+			}
+		})
+		for tests < 2 {
+			v.pass(time.Second)
+		}
+		v.pass(time.Second)
+		w.put(func() { z.listed[oneReversed] = "127.0.0.2" })
+		v.asked()
+		if l := v.at("local"); l.State != dnsbl.Listed || l.Severity != dnsbl.Info || len(l.Pending) != 1 {
+			t.Errorf("after the answer that is worse: %v, %v, pending %v", l.State, l.Severity, l.Pending)
+		}
+		v.pass(3 * time.Hour)
+		if l := v.at("local"); l.State != dnsbl.Listed || l.Severity != dnsbl.Block {
+			t.Errorf("when it has said so again: %v, %v", l.State, l.Severity)
+		}
+	})
+}

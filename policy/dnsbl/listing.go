@@ -164,6 +164,9 @@ func (c *cell) positive(r Result, now time.Time) {
 		d = *c.doubt
 	}
 	switch {
+	case !d.upheld.IsZero() && !c.asked.Before(d.upheld) && r.Severity() > greatest(d.codes):
+		c.confirm(d.codes)
+		d = doubt{first: now, gap: confirmAfter} // what is worse was not tested: the list may have gone wrong since
 	case !d.upheld.IsZero() && !c.asked.Before(d.upheld):
 		c.confirm(r.Codes)
 		return
