@@ -17,8 +17,12 @@ func pathSize(path string) int { return 3 * len(path) } // as it came, and its p
 func recipientSize(r *mail.Recipient) int { return 150 + pathSize(r.Path) + len(r.Mailer) }
 
 const (
-	ordinaryMacros = 8   // there are no more where the MTA sends those that we ask for; the memory of more is not kept
-	smallMacros    = 256 // octets of macros that are taken of a message for which there is no room: its id is for the log
+	ordinaryMacros = 8 // there are no more where the MTA sends those that we ask for; the memory of more is not kept
+
+	// Of a message for which there is no room macros are taken in packets of so many octets, while there are so few: its
+	// id is for the log, and they are not counted.
+	smallMacros   = 256
+	crowdedMacros = 16
 )
 
 // errCrowded is why a message failed for which there was no room.
@@ -38,6 +42,13 @@ func (s *session) keep(n int) bool {
 		s.crowd()
 	}
 	return !s.crowded
+}
+
+// drop counts octets that are kept no more. While the message is crowded none are counted, see lasting.
+func (s *session) drop(n int) {
+	if !s.crowded {
+		s.share.Drop(n)
+	}
 }
 
 // crowd gives up a message for which there is no room, which comes later again. What was kept of it makes room for others;
@@ -62,17 +73,18 @@ func (s *session) takeMacros(data []byte) error {
 		switch data[0] {
 		case wire.CmdConnect, wire.CmdHelo:
 			n, err := s.connMacros.Merge(data)
-			if s.connSize += n; !s.keep(n) {
+			if s.connSize += n; !s.share.Keep(n) {
+				s.server.makeRoom()
 				return errCrowded // they are wanted for all messages of the connection
 			}
 			return err
 		case wire.CmdMail:
 			s.reset() // some MTAs send no ABORT between messages
 		case wire.CmdRcpt:
-			s.share.Drop(-s.macros.Forget("{rcpt_mailer}")) // the last recipient's
+			s.drop(-s.macros.Forget("{rcpt_mailer}")) // the last recipient's
 		}
 	}
-	if s.crowded && len(data) > smallMacros {
+	if s.crowded && (len(data) > smallMacros || len(s.macros) >= crowdedMacros) {
 		return nil
 	}
 	n, err := s.macros.Merge(data)

@@ -135,6 +135,46 @@ func TestCrowdedConnection(t *testing.T) {
 	begin(r.postfix())
 }
 
+// A connection whose message is given up goes on, whatever macros of its own come before the message is answered; and
+// what the message repeats meanwhile, which is not counted, makes no room for them.
+func TestCrowdedMessageInConnection(t *testing.T) {
+	small := strings.Repeat("x", 200)
+	for name, tt := range map[string]struct {
+		repeat func(*mta)
+		macros int // of 7000 octets
+		ends   bool
+	}{
+		"few macros":                   {func(*mta) {}, 1, false},
+		"too many":                     {func(*mta) {}, 4, true},
+		"too many, and many mailers":   {func(m *mta) { m.macros(wire.CmdRcpt, "{rcpt_mailer}", small) }, 4, true},
+		"too many, and many greetings": {func(m *mta) { m.send(wire.CmdHelo, small) }, 4, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, milter.Limits{Kept: 1}, nil)
+			m := r.postfix()
+			begin(m)
+			m.send(wire.CmdHeader, "X-Much", strings.Repeat("x", 20<<10))
+			for range 200 {
+				tt.repeat(m)
+			}
+			for i := range tt.macros {
+				m.macros(wire.CmdHelo, "{x"+string(rune('a'+i))+"}", strings.Repeat("x", 7000))
+			}
+			if tt.ends {
+				if p := m.reply(); p.code != 0 {
+					t.Errorf("got %v", p)
+				}
+				return
+			}
+			wantCrowded(t, m.content(plain, "x"))
+			begin(m)
+			if ps := m.content(plain, "x"); len(ps) != 2 {
+				t.Errorf("the next one: %v", ps)
+			}
+		})
+	}
+}
+
 // What many keep and give back at once is never more than there is, and in the end all of it is there.
 func TestBudget(t *testing.T) {
 	const octets, allowance = 200 << 10, 16 << 10

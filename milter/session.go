@@ -117,7 +117,7 @@ func (s *session) connect(p wire.Peer) reply {
 }
 
 func (s *session) helo(name string) reply {
-	s.share.Drop(len(s.client.Helo))
+	s.drop(len(s.client.Helo))
 	s.client.Helo = name
 	s.keep(len(name))
 	return proceed
