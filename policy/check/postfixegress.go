@@ -113,7 +113,8 @@ func (j *postfixJudge) bindings(addresses []netip.Addr) {
 	for _, s := range j.clients() {
 		for _, v4 := range []bool{true, false} {
 			setting, a := j.boundTo(s, v4)
-			if _, used := j.uses(s, v4); !used || !a.IsValid() || !mail.SeenByWorld(a) || slices.Contains(addresses, a) || said[a] {
+			_, used := j.uses(s, v4)
+			if !used || !a.IsValid() || !mail.SeenByWorld(a) || slices.Contains(addresses, a) || said[a] {
 				continue
 			}
 			said[a] = true
