@@ -208,13 +208,37 @@ func (j *eximJudge) acls() {
 		case !strings.Contains(text, eximVariable):
 			f := j.add("acl", a.grade, a.option+" does not ask reputed: "+a.without)
 			f.Evidence = evidence
-			if name == "" {
+			switch {
+			case name == "" && a.option == "acl_smtp_rcpt":
+				f.Fix = j.ownRcpt()
+				f.Advice = "put the first line into the main section, and the ACL behind \"begin acl\": without it Exim relays " +
+					"for nobody, and with acl_reputed_rcpt alone it would for everybody; see contrib/exim"
+			case name == "":
 				f.Fix, f.Advice = a.option+" = "+a.acl, "put it into the main section, and see contrib/exim"
-			} else {
+			default:
 				f.Fix, f.Advice = "require acl = "+a.acl, "make it the first line of the ACL "+cut(name)+", and see contrib/exim"
 			}
 		}
 	}
+}
+
+// ownRcpt gives an ACL for RCPT to those who have none: what it takes from strangers is for this host alone.
+func (j *eximJudge) ownRcpt() string {
+	name := "acl_check_rcpt"
+	for {
+		if _, taken := j.ACLs[name]; !taken {
+			break
+		}
+		name += "_own"
+	}
+	return "acl_smtp_rcpt = " + name + `
+
+` + name + `:
+  require acl           = acl_reputed_rcpt
+  accept  hosts         = : +relay_from_hosts
+  accept  authenticated = *
+  accept  domains       = +local_domains : +relay_to_domains
+  deny    message       = relay not permitted`
 }
 
 var aclCall = regexp.MustCompile(`(?m)\bacl\s*=\s*([A-Za-z0-9_]+)`)

@@ -223,6 +223,25 @@ func TestEximSnippets(t *testing.T) {
 	}
 }
 
+// A site without an ACL for RCPT, from which Exim relays for nobody, does not become an open relay: what takes mail of
+// strangers is for this host.
+func TestEximNoACLForRcpt(t *testing.T) {
+	h := eximHost(t, goodExim("acl_smtp_rcpt="))
+	want := "acl_smtp_rcpt = acl_check_rcpt_own\n\nacl_check_rcpt_own:\n" + // the name acl_check_rcpt is taken
+		"  require acl           = acl_reputed_rcpt\n" +
+		"  accept  hosts         = : +relay_from_hosts\n" +
+		"  accept  authenticated = *\n" +
+		"  accept  domains       = +local_domains : +relay_to_domains\n" +
+		"  deny    message       = relay not permitted"
+	if f := one(t, "exim", h); f.Result != "acl" || f.Grade != policy.Warn || f.Fix != want {
+		t.Errorf("%+v\n%s", f, f.Fix)
+	}
+	delete(h.Exim.ACLs, "acl_check_rcpt")
+	if f := one(t, "exim", h); f.Fix != strings.ReplaceAll(want, "_own", "") {
+		t.Errorf("%s", f.Fix)
+	}
+}
+
 // Mail that is delivered while it comes in passes no filter.
 func TestEximCutthrough(t *testing.T) {
 	h := eximHost(t, goodExim("remote_smtp: transport_filter="))

@@ -5,6 +5,7 @@ package check
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -134,7 +135,7 @@ func TestCheckExim(t *testing.T) {
 			h.options.ACL = include(t, "acl.conf") + "check_mail:\n  accept\n"
 		}, 2, []string{
 			"filter transport remote_smtp passes no filter", "acl acl_smtp_mail does not ask", "acl acl_not_smtp = acl_reputed_local",
-			"acl acl_smtp_rcpt = acl_reputed_rcpt", "acl acl_smtp_data = acl_reputed_data",
+			"acl acl_smtp_rcpt = acl_check_rcpt\n\nacl_check_rcpt:\n", "acl acl_smtp_data = acl_reputed_data",
 		}},
 		"wired, and wrong": {func(t *testing.T, h *eximHost) {
 			h.options.Main = edited(t, "main.conf", "spool_wireformat = false", "spool_wireformat = true") + h.paths() + eximChecks +
@@ -184,6 +185,54 @@ func TestCheckExim(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A site without an ACL for RCPT takes the one that is advised: then reputed is asked, and strangers get through to
+// this host as before, and no further.
+func TestCheckEximRelaysForNobody(t *testing.T) {
+	h := newEximHost(t)
+	h.options.Main = include(t, "main.conf") + h.paths() + "acl_smtp_mail = check_mail\nacl_smtp_data = check_data\n"
+	got := h.judged("--config", h.config(), "--only", "exim")
+	if len(got.Items) != 1 || len(got.Items[0].Findings) != 1 || got.Items[0].Findings[0].Result != "acl" {
+		t.Fatalf("%+v", got)
+	}
+	fix := got.Items[0].Findings[0].Fix
+	main, acl, _ := strings.Cut(fix, "\n")
+	_, readme := snippet(t, "README.md")
+	if !strings.Contains(strings.ReplaceAll(readme, "\n    ", "\n"), "\n"+fix+"\n") {
+		t.Errorf("not in contrib/exim/README.md:\n%s", fix)
+	}
+	before := h.hears("198.51.100.7")
+	h.options.Main += main + "\n"
+	h.options.ACL += acl + "\n"
+	if got := h.judged("--config", h.config(), "--only", "exim"); got.code != 0 {
+		t.Errorf("exit %d: %+v", got.code, got)
+	}
+	for _, tt := range []struct{ client, outside, inside string }{
+		{"198.51.100.7", "550 relay not permitted", "250 Accepted"},
+		{"127.0.0.1", "451 4.3.0 mail system trouble, please try again later", "250 Accepted"}, // reputed does not run
+	} {
+		replies := h.hears(tt.client)
+		if !strings.Contains(replies, "\n"+tt.outside) || !strings.Contains(replies, "\n"+tt.inside) {
+			t.Errorf("%s hears:\n%s", tt.client, replies)
+		}
+	}
+	if strings.Count(before, "\n550 ") != 2 {
+		t.Errorf("without an ACL a stranger hears:\n%s", before)
+	}
+}
+
+// hears gives what a client hears that sends to others, and to this host. Nothing is sent.
+func (h *eximHost) hears(client string) string {
+	h.t.Helper()
+	cmd := exec.Command(filepath.Join(exim.Write(h.t, h.dir, h.options).Program(), "exim4"), "-bh", client)
+	cmd.Stdin = strings.NewReader("EHLO client.example\r\nMAIL FROM:<ann@example.org>\r\n" +
+		"RCPT TO:<friend@world.example>\r\nRCPT TO:<user@local.example>\r\nQUIT\r\n")
+	out, err := cmd.Output()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return strings.ReplaceAll(string(out), "\r", "")
 }
 
 // edited gives a file of contrib/exim with something else in the place of something.
