@@ -2,6 +2,7 @@ package exim
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -64,7 +65,7 @@ func ReadRequest(from io.Reader, most int) (*Request, error) {
 		if domain, ok := strings.CutPrefix(in.Text(), "selector "); ok && len(values) == 0 {
 			r.Selects, r.Domain = true, domain
 		} else if err := r.line(values, in.Text()); err != nil {
-			return r, err
+			return r, cmp.Or(in.Err(), err) // a line that was cut off is not to blame
 		}
 	}
 	r.octets = most + 1 - int(limited.N)

@@ -74,9 +74,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 // ahead lets go on what is asked about an envelope, until the answers are there. They are wanted again at RCPT, where
 // they come from a cache. When too many are asked ahead, the last ones are asked when they are wanted; and so are those
-// whose question is large, for it is kept meanwhile.
+// whose question is large, for it is kept meanwhile, and not counted any more.
 func (s *Server) ahead(q *asking) {
-	const large = 16 << 10
+	const large = 4 << 10
 	if q.request.octets > large {
 		q.End()
 		return
@@ -105,29 +105,40 @@ func (v *visit) Run() {
 	defer v.Close()
 	s := v.server
 	v.SetDeadline(time.Now().Add(s.opt.Limits.Timeout))
+	stage, text, err := v.hear()
+	if err == io.EOF {
+		return // somebody looked whether we are there
+	}
+	v.SetDeadline(time.Now().Add(s.opt.Limits.Timeout))
+	if _, err := io.WriteString(v, text+"\n"); err != nil {
+		s.log.Warn("exim did not wait for the answer", "stage", string(stage), "err", err)
+		return
+	}
+	v.leave()
+}
+
+// hear reads the question and gives the answer. Nothing of the question is kept when it returns: the other side takes as
+// long as it likes to read. io.EOF means that there was none.
+func (v *visit) hear() (stage Stage, text string, err error) {
+	s := v.server
 	share := s.budget.Share()
 	defer share.Restart(0)
 	r, err := ReadRequest(counted{v, share}, s.opt.Limits.Request)
 	if err == io.EOF {
-		return // somebody looked whether we are there
+		return "", "", err
 	}
 	s.asked.count(r, err)
-	text := r.Stage.trouble()
+	stage, text = Stage(short(string(r.Stage))), r.Stage.trouble() // whatever stands there is not kept whole
 	switch {
 	case errors.Is(err, errCrowded):
-		s.log.Error("exim's question must wait", "stage", string(r.Stage), "err", err)
+		s.log.Error("exim's question must wait", "stage", string(stage), "err", err)
 	case err != nil:
-		s.log.Error("exim asks what cannot be answered", "stage", string(r.Stage), "err", err,
+		s.log.Error("exim asks what cannot be answered", "stage", string(stage), "err", err,
 			"remedy", "compare its ACLs with those that came with this release")
 	default:
 		text = s.answer(r)
 	}
-	v.SetDeadline(time.Now().Add(s.opt.Limits.Timeout))
-	if _, err := io.WriteString(v, text+"\n"); err != nil {
-		s.log.Warn("exim did not wait for the answer", "stage", string(r.Stage), "err", err)
-		return
-	}
-	v.leave()
+	return stage, text, nil
 }
 
 // counted reads a question, as far as there is room for it.

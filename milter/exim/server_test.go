@@ -246,3 +246,43 @@ func TestCrowded(t *testing.T) {
 		t.Error(log)
 	}
 }
+
+// Where there is no room for the rest of a quoted value, that is told, and not that Exim's ACLs cannot quote.
+func TestCrowdedInValue(t *testing.T) {
+	r := newRig(t, "pass", func(o *exim.Options, _ *milter.Site) { o.Limits.Kept = 1 })
+	if got := r.ask("stage=mail\nhelo=\"" + strings.Repeat("x", 100<<10) + "\"\n\n"); !strings.HasPrefix(got, "451 4.3.0 ") {
+		t.Errorf("%q", got)
+	}
+	if log := r.log.String(); !strings.Contains(log, "exim's question must wait") || strings.Contains(log, "cannot be answered") {
+		t.Error(log)
+	}
+}
+
+// What is answered takes no room from others, even if the other side does not leave.
+func TestAnsweredKeepsNothing(t *testing.T) {
+	r := newRig(t, "pass", func(o *exim.Options, _ *milter.Site) { o.Limits.Kept = 200 << 10 })
+	medium := "stage=mail\nclient=127.0.0.1\nsender=a@example.org\nhelo=" + strings.Repeat("x", 30<<10) + "\n\n"
+	for range 5 {
+		conn := r.dial() // until the test ends
+		io.WriteString(conn, medium)
+		want(t, conn, "OK ours\n")
+	}
+}
+
+// An envelope is not asked about ahead where the question is larger than what every connection may keep.
+func TestLargeIsNotAskedAhead(t *testing.T) {
+	let, ended := slow{make(chan struct{})}, atomic.Int32{}
+	r := newRig(t, "", func(o *exim.Options, s *milter.Site) {
+		s.Inquire = func(ctx context.Context, _ *mail.Transaction) milter.Inquiry {
+			context.AfterFunc(ctx, func() { ended.Add(1) })
+			return let.inquiry()
+		}
+	})
+	t.Cleanup(func() { close(let.let) })
+	for _, size := range []int{3 << 10, 5 << 10} {
+		if got := r.ask("helo=" + strings.Repeat("x", size) + "\n" + fine); got != "OK ours\n" {
+			t.Fatalf("%q", got)
+		}
+	}
+	eventually(t, "the large one ends", func() bool { return ended.Load() == 1 })
+}
