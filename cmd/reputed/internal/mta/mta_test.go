@@ -126,13 +126,15 @@ func TestExim(t *testing.T) {
 	if text := e.ACLs["acl_check_mail"]; strings.Join(strings.Fields(text), " ") != "require acl = acl_reputed_mail accept" {
 		t.Errorf("acl %q", text)
 	}
-	h := &check.Host{Exim: e, Milters: []string{"unix:/run/reputed/milter.sock"}}
+	h := &check.Host{
+		Exim: e, Milters: []string{"unix:/run/reputed/milter.sock"}, Asked: []string{"unix:/run/reputed/exim.sock"},
+	}
 	if found := item(t, "exim", h); len(found) != 1 || found[0].Grade != policy.Pass {
 		t.Errorf("%+v", found)
 	}
 
 	says["exim4 -bP config"] = "!exim: permission denied"
-	h = &check.Host{Exim: host(says).Exim(t.Context()), Milters: h.Milters}
+	h = &check.Host{Exim: host(says).Exim(t.Context()), Milters: h.Milters, Asked: h.Asked}
 	if h.Exim.ACLs != nil {
 		t.Errorf("they could not be read: %v", h.Exim.ACLs)
 	}
