@@ -83,23 +83,12 @@ func (j *eximJudge) bridged() bool {
 func (e *Exim) remotes() (all []*EximDriver) {
 	for i := range e.Transports {
 		t := &e.Transports[i]
-		if t.Options["driver"] != "smtp" || t.Options["protocol"] == "lmtp" || t.local() {
+		if t.Options["driver"] != "smtp" || t.Options["protocol"] == "lmtp" || e.local(t) {
 			continue
 		}
 		all = append(all, t)
 	}
 	return all
-}
-
-// local tells a transport to a filter on this host, or another program here.
-func (t *EximDriver) local() bool {
-	hosts := strings.Fields(strings.NewReplacer(";", " ", "<", " ").Replace(t.Options["hosts"]))
-	for _, h := range hosts {
-		if h = strings.Trim(h, ":"); h != "" && !here(strings.Split(h, "::")[0]) {
-			return false
-		}
-	}
-	return len(hosts) > 0
 }
 
 // transports sees that mail is signed on its way out, once.

@@ -57,10 +57,14 @@ func goodExim(changes ...string) *check.Exim {
 				e.Transports[i].Options[option] = value
 			}
 		}
-		if name == "smarthost" {
-			e.Routers = append(e.Routers, check.EximDriver{Name: name, Options: map[string]string{
-				"driver": "manualroute", "transport": "remote_smtp", option: value,
-			}})
+		if name == "smarthost" { // in the place of the router that looks for MX
+			r := &e.Routers[0]
+			if r.Name != name {
+				*r = check.EximDriver{Name: name, Options: map[string]string{
+					"driver": "manualroute", "transport": "remote_smtp", "domains": "! +local_domains",
+				}}
+			}
+			r.Options[option] = value
 		}
 	}
 	return e
@@ -134,6 +138,14 @@ func TestExim(t *testing.T) {
 			policy.Pass, "", ""},
 		{"no TLS", []string{"remote_smtp: hosts_avoid_tls=*"}, "tls", policy.Warn, "without TLS", ""},
 		{"a smarthost", []string{"smarthost: route_list=* relay.example byname"}, "relay", policy.Warn, "router smarthost", ""},
+		{"with a port", []string{"smarthost: route_list=* relay.example::587 byname"}, "relay", policy.Warn, "router smarthost", ""},
+		{"for all mail that comes to the router", []string{"smarthost: route_list=* relay.example", "smarthost: domains="},
+			"relay", policy.Warn, "router smarthost", ""},
+		{"for some domains", []string{"smarthost: route_list=* relay.example", "smarthost: domains=+bulk_domains"}, "good", policy.Pass, "", ""},
+		{"for some mail", []string{"smarthost: route_list=* relay.example", "smarthost: condition=${if eq{$h_list-id:}{}{no}{yes}}"},
+			"good", policy.Pass, "", ""},
+		{"for some senders", []string{"smarthost: route_list=* relay.example", "smarthost: senders=*@news.example.org"},
+			"good", policy.Pass, "", ""},
 		{"for one domain only", []string{"smarthost: route_list=intern.example relay.example"}, "good", policy.Pass, "", ""},
 	} {
 		t.Run(tt.why, func(t *testing.T) {
@@ -220,6 +232,43 @@ func TestEximSnippets(t *testing.T) {
 				t.Errorf("%v: not in contrib/exim/transport.conf: %s", changes, line)
 			}
 		}
+	}
+}
+
+// A content filter on this host, as it is usually wired: mail passes it first, and then leaves by MX.
+func TestEximFilterHere(t *testing.T) {
+	for _, tt := range []struct {
+		hosts string
+		here  bool
+	}{
+		{"localhost byname", true}, {"127.0.0.1", true}, {"127.0.0.1::10024 byname", true},
+		{`"<,[::1]:10024,127.0.0.1"`, true}, {"filter.example.org byname", false}, {"localhost::10024:filter.example.org", false},
+	} {
+		h := eximHost(t, goodExim())
+		for i := range h.Exim.Transports {
+			if t := &h.Exim.Transports[i]; t.Name == "amavis" {
+				delete(t.Options, "hosts")
+			}
+		}
+		h.Exim.Routers = append([]check.EximDriver{{Name: "amavis", Options: map[string]string{
+			"driver": "manualroute", "transport": "amavis", "self": "send", "route_list": "* " + tt.hosts,
+			"condition": "${if !eq{$received_protocol}{scanned-ok}}",
+		}}}, h.Exim.Routers...)
+		f := one(t, "exim", h)
+		if (f.Result == "good") != tt.here || !tt.here && !strings.Contains(f.Reason, "transport amavis passes no filter") {
+			t.Errorf("%s: %+v", tt.hosts, f)
+		}
+	}
+}
+
+// Where some mail leaves by MX, the addresses of this host are seen, and no router hands on all.
+func TestEximSmarthostAndMX(t *testing.T) {
+	h := eximHost(t, goodExim("smarthost: route_list=* relay.example"))
+	h.Exim.Routers = append([]check.EximDriver{{Name: "direct", Options: map[string]string{
+		"driver": "dnslookup", "transport": "remote_smtp", "domains": "+direct_domains",
+	}}}, h.Exim.Routers...)
+	if f := one(t, "exim", h); f.Result != "good" {
+		t.Errorf("%+v", f)
 	}
 }
 

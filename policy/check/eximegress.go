@@ -129,19 +129,3 @@ func (j *eximJudge) relays() {
 	f.Evidence = []policy.Evidence{{Name: r.Name + " route_list", Value: cut(strings.TrimSpace(r.Options["route_list"]))}}
 	f.Advice = adviceVia
 }
-
-// smarthost gives the router that hands all mail to another host; nil: there is none.
-func (e *Exim) smarthost() *EximDriver {
-	for i := range e.Routers {
-		r := &e.Routers[i]
-		list, all := strings.CutPrefix(strings.TrimSpace(r.Options["route_list"]), "* ")
-		if r.Options["driver"] != "manualroute" || !all || here(strings.Split(strings.TrimSpace(list), "::")[0]) {
-			continue
-		}
-		leads := func(t *EximDriver) bool { return t.Name == r.Options["transport"] }
-		if slices.ContainsFunc(e.remotes(), leads) {
-			return r
-		}
-	}
-	return nil
-}

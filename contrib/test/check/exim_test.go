@@ -129,6 +129,11 @@ func TestCheckExim(t *testing.T) {
 			h.options.Transport = include(t, "own-signer.conf") + "  interface = " + egress + "\n" +
 				"amavis:\n  driver = smtp\n  hosts = 127.0.0.1\n"
 		}, 0, []string{"good"}},
+		"a content filter on this host": {func(t *testing.T, h *eximHost) {
+			h.options.Routers = "amavis:\n  driver = manualroute\n  condition = ${if !eq{$received_protocol}{scanned-ok}}\n" +
+				"  route_list = \"* localhost byname\"\n  self = send\n  transport = amavis\n" + h.options.Routers
+			h.options.Transport += "amavis:\n  driver = smtp\n  port = 10024\n  allow_localhost\n"
+		}, 0, []string{"good"}},
 		"nothing is wired": {func(t *testing.T, h *eximHost) {
 			h.options.Transport = ""
 			h.options.Main = edited(t, "main.conf", "acl_not_smtp", "# acl_not_smtp") + h.paths() + "acl_smtp_mail = check_mail\n"
@@ -160,6 +165,10 @@ func TestCheckExim(t *testing.T) {
 			"helo helo_data = mail.example.org",
 		}},
 		"a smarthost": {func(t *testing.T, h *eximHost) { h.options.Sink, h.options.Routers = "198.51.100.25:25", "" }, 1, []string{"relay set via"}},
+		"a smarthost for some mail": {func(t *testing.T, h *eximHost) {
+			h.options.Routers = "some:\n  driver = manualroute\n  senders = *@news.example.org\n  transport = remote_smtp\n" +
+				"  route_list = * 198.51.100.25\n" + h.options.Routers
+		}, 0, []string{"good"}},
 		"it is configured, and sees alone how this host greets": {func(t *testing.T, h *eximHost) {
 			h.options.Sink, h.options.Routers = "198.51.100.25:25", ""
 			h.options.Transport += "  helo_data = inside.example.org\n"
