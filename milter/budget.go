@@ -23,11 +23,15 @@ func NewBudget(octets int) *Budget {
 }
 
 func (b *Budget) take(n int64) bool {
-	if b.left.Add(-n) >= 0 {
-		return true
+	for {
+		left := b.left.Load()
+		if left < n {
+			return false
+		}
+		if b.left.CompareAndSwap(left, left-n) {
+			return true
+		}
 	}
-	b.left.Add(n)
-	return false
 }
 
 // Share is what one connection has of a [Budget]. But for Taken it belongs to one goroutine.

@@ -219,6 +219,40 @@ func TestBudget(t *testing.T) {
 	}
 }
 
+// Who wants more than there is does not stand in the way of who wants what there is, not for a moment either.
+func TestBudgetRefusal(t *testing.T) {
+	const octets = 64 << 10
+	b := milter.NewBudget(octets)
+	over := make(chan struct{})
+	var group sync.WaitGroup
+	group.Go(func() {
+		for s := b.Share(); ; {
+			select {
+			case <-over:
+				return
+			default:
+			}
+			if s.Keep(1 << 30) {
+				t.Error("there is more than there is")
+				return
+			}
+		}
+	})
+	refused := 0
+	s := b.Share()
+	for range 200_000 {
+		if !s.Keep(octets) {
+			refused++
+		}
+		s.Restart(0)
+	}
+	close(over)
+	group.Wait()
+	if refused > 0 {
+		t.Errorf("%d times there was no room", refused)
+	}
+}
+
 // Who keeps most, and has done so for half a minute, is cut off when there is no room for others: so they get on.
 func TestHoarderMakesRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

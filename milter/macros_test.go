@@ -30,3 +30,18 @@ func TestCrowdedMacrosAreFew(t *testing.T) {
 		t.Errorf("id %q, %d octets", s.macro("i"), octets)
 	}
 }
+
+// The memory of more macros than are asked for goes with the message, for a map never becomes smaller; that of few stays.
+func TestMemoryOfMacros(t *testing.T) {
+	for n, stays := range map[int]bool{ordinaryMacros: true, ordinaryMacros + 1: false} {
+		s := newSession(New(Options{}))
+		for i := range n {
+			s.macros[fmt.Sprintf("{x%d}", i)] = "x"
+		}
+		before := s.macros
+		s.reset()
+		if s.macros["i"] = "x"; len(s.macros) != 1 || (before["i"] == "x") != stays {
+			t.Errorf("after %d macros: %v, before %v", n, s.macros, before)
+		}
+	}
+}

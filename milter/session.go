@@ -57,10 +57,14 @@ func newSession(s *Server) *session {
 // reset forgets the message in hand. Memory that the next one can use is kept.
 func (s *session) reset() {
 	s.release()
-	clear(s.macros)
-	if s.share.Restart(s.lasting()) || len(s.macros) > ordinaryMacros {
-		s.macros, s.Tx.Header, s.Tx.Recipients = wire.Macros{}, new(mail.Header), nil
+	large := s.share.Restart(s.lasting())
+	if large {
+		s.Tx.Header, s.Tx.Recipients = new(mail.Header), nil
 	}
+	if large || len(s.macros) > ordinaryMacros {
+		s.macros = wire.Macros{}
+	}
+	clear(s.macros)
 	s.Judgement.reset(&s.client)
 	s.message = message{macros: s.macros, Judgement: s.Judgement}
 }
