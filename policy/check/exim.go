@@ -2,7 +2,6 @@ package check
 
 import (
 	"context"
-	"regexp"
 	"strings"
 
 	"reputed/policy"
@@ -188,26 +187,50 @@ func (j *eximJudge) acls() {
 		{"acl_smtp_data", "acl_reputed_data", policy.Warn, "mail that cannot be signed is taken, and waits in the queue"},
 	} {
 		name := j.Settings[a.option]
-		text, known := j.acl(name)
 		evidence := []policy.Evidence{{Name: a.option, Value: cut(name)}, expect("an ACL that asks reputed")}
+		silent, late, known := j.asking(name)
 		switch {
+		case a.option == "acl_smtp_rcpt" && name == a.acl:
+			f := j.add("open", policy.Fail, "this host relays for everybody: "+a.acl+" leaves strangers to the ACL that calls it")
+			f.Evidence = evidence
+			f.Fix = j.ownRcpt()
+			f.Advice = "put the first line in the place of what stands there, and the ACL behind \"begin acl\""
 		case !known:
 			f := j.add("unknown", policy.Unknown, "whether "+a.option+" asks reputed is not known: the ACLs may not be read")
 			f.Evidence, f.Advice = evidence, "run reputed check as root"
-		case !strings.Contains(text, eximVariable):
+			if j.ACLs != nil {
+				f.Reason = "whether " + a.option + " asks reputed is not known: Exim works out its ACL for each client"
+				f.Advice = "see that each of its ACLs begins with: require acl = " + a.acl
+			}
+		case len(silent) > 0:
 			f := j.add("acl", a.grade, a.option+" does not ask reputed: "+a.without)
 			f.Evidence = evidence
-			switch {
-			case name == "" && a.option == "acl_smtp_rcpt":
-				f.Fix = j.ownRcpt()
-				f.Advice = "put the first line into the main section, and the ACL behind \"begin acl\": without it Exim relays " +
-					"for nobody, and with acl_reputed_rcpt alone it would for everybody; see contrib/exim"
-			case name == "":
-				f.Fix, f.Advice = a.option+" = "+a.acl, "put it into the main section, and see contrib/exim"
-			default:
-				f.Fix, f.Advice = "require acl = "+a.acl, "make it the first line of the ACL "+cut(name)+", and see contrib/exim"
-			}
+			j.adviseACL(f, a.option, a.acl, silent)
+		case len(late) > 0:
+			f := j.add("late", policy.Warn, a.option+" asks reputed too late: not about what an accept before it takes")
+			f.Evidence = evidence
+			f.Advice = "move the line of " + a.acl + " before the first accept of the ACL " + strings.Join(late, " and ")
 		}
+	}
+}
+
+// adviseACL says how an option comes to ask.
+func (j *eximJudge) adviseACL(f *policy.Finding, option, acl string, silent []string) {
+	name := j.Settings[option]
+	_, named := j.ACLs[silent[0]]
+	switch {
+	case name == "" && option == "acl_smtp_rcpt":
+		f.Fix = j.ownRcpt()
+		f.Advice = "put the first line into the main section, and the ACL behind \"begin acl\": without it Exim relays " +
+			"for nobody, and with acl_reputed_rcpt alone it would for everybody; see contrib/exim"
+	case name == "":
+		f.Fix, f.Advice = option+" = "+acl, "put it into the main section, and see contrib/exim"
+	case !named:
+		f.Fix = "require acl = " + acl
+		f.Advice = "make it the first line of an ACL behind \"begin acl\", which " + option + " names, and see contrib/exim"
+	default:
+		f.Fix = "require acl = " + acl
+		f.Advice = "make it the first line of the ACL " + strings.Join(silent, " and ") + ", and see contrib/exim"
 	}
 }
 
@@ -228,36 +251,4 @@ func (j *eximJudge) ownRcpt() string {
   accept  authenticated = *
   accept  domains       = +local_domains : +relay_to_domains
   deny    message       = relay not permitted`
-}
-
-var aclCall = regexp.MustCompile(`(?m)\bacl\s*=\s*([A-Za-z0-9_]+)`)
-
-// acl gives the text of an ACL and of those that it calls; false: it is not known. What names none is itself an ACL.
-func (j *eximJudge) acl(name string) (text string, known bool) {
-	if name == "" {
-		return "", true
-	}
-	if j.ACLs == nil && strings.HasPrefix(name, "acl_reputed_") { // ours, by its name
-		return eximVariable, true
-	}
-	if j.ACLs == nil {
-		return "", false
-	}
-	seen := map[string]bool{}
-	var follow func(name string) string
-	follow = func(name string) string {
-		if seen[name] {
-			return ""
-		}
-		seen[name] = true
-		text, ok := j.ACLs[name]
-		if !ok {
-			return name
-		}
-		for _, call := range aclCall.FindAllStringSubmatch(text, -1) {
-			text += "\n" + follow(call[1])
-		}
-		return text
-	}
-	return follow(name), true
 }

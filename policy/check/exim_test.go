@@ -14,7 +14,7 @@ import (
 // goodExim is set up as contrib/exim has it. The changes are "name=value" of the main section, and "name: option=value"
 // of a transport or router.
 func goodExim(changes ...string) *check.Exim {
-	const asks = "  warn set acl_m_reputed = ${readsocket{/run/reputed/exim.sock}{stage=x\\n\\n}{10s}{}{}}\n"
+	const asks = "  warn set acl_m_reputed_answer = ${sg{${readsocket{/run/reputed/exim.sock}{stage=x\\n\\n}{10s}{}{}}\n"
 	e := &check.Exim{
 		Settings: map[string]string{
 			"primary_hostname": "mail.example.org", "spool_wireformat": "false", "acl_smtp_mail": "acl_check_mail",
@@ -39,6 +39,10 @@ func goodExim(changes ...string) *check.Exim {
 			"acl_check_mail": "  require acl = acl_reputed_mail\n", "acl_check_rcpt": "  require acl=acl_reputed_rcpt\n",
 			"acl_check_data": "  require acl = acl_reputed_data\n", "acl_reputed_mail": asks, "acl_reputed_rcpt": asks,
 			"acl_reputed_data": asks, "acl_reputed_local": asks, "acl_loop": "accept acl = acl_loop\n", "acl_plain": "accept\n",
+			"acl_late":   "  accept hosts = +friends\n  require acl = acl_reputed_mail\n",
+			"acl_unused": "  warn set acl_m_reputed_answer = ${readsocket{/run/unused.sock}{x}{10s}{}{}}\n",
+			"acl_scanned": "  require acl = acl_reputed_data\n" +
+				"  warn condition = ${if eq{$acl_m_reputed}{ours}}\n  condition = ${readsocket{/run/scanner.sock}{scan}{10s}{}{}}\n",
 		},
 	}
 	for _, c := range changes {
@@ -69,6 +73,14 @@ func goodExim(changes ...string) *check.Exim {
 	}
 	return e
 }
+
+// ownRcpt is the ACL that is advised to who has none, but for one of the name acl_check_rcpt.
+const ownRcpt = "acl_smtp_rcpt = acl_check_rcpt_own\n\nacl_check_rcpt_own:\n" +
+	"  require acl           = acl_reputed_rcpt\n" +
+	"  accept  hosts         = : +relay_from_hosts\n" +
+	"  accept  authenticated = *\n" +
+	"  accept  domains       = +local_domains : +relay_to_domains\n" +
+	"  deny    message       = relay not permitted"
 
 // What settings of Exim come to, one after another, and the lines to paste.
 func TestExim(t *testing.T) {
@@ -118,6 +130,19 @@ func TestExim(t *testing.T) {
 		{"nobody is asked at MAIL", []string{"acl_smtp_mail=acl_plain"}, "acl", policy.Fail, "acl_smtp_mail", "require acl = acl_reputed_mail"},
 		{"there is no ACL for MAIL", []string{"acl_smtp_mail="}, "acl", policy.Fail, "leaves unsigned", "acl_smtp_mail = acl_reputed_mail"},
 		{"an ACL that leads to itself", []string{"acl_smtp_mail=acl_loop"}, "acl", policy.Fail, "acl_smtp_mail", "require acl = acl_reputed_mail"},
+		{"an expression, whose ACLs ask", []string{"acl_smtp_mail=${if ={25}{$interface_port}{acl_check_mail}{acl_reputed_mail}}"},
+			"good", policy.Pass, "", ""},
+		{"one of them does not", []string{"acl_smtp_mail=${if ={25}{$interface_port}{acl_check_mail}{acl_plain}}"},
+			"acl", policy.Fail, "acl_smtp_mail", "require acl = acl_reputed_mail"},
+		{"an expression that names none", []string{"acl_smtp_mail=${lookup{$interface_port}lsearch{/etc/exim4/ports}}"},
+			"unknown", policy.Unknown, "for each client", ""},
+		{"a file", []string{"acl_smtp_mail=/etc/exim4/acl_check_mail"}, "unknown", policy.Unknown, "acl_smtp_mail", ""},
+		{"an ACL in the option", []string{"acl_smtp_mail=require acl = acl_reputed_mail"}, "good", policy.Pass, "", ""},
+		{"it does not ask", []string{"acl_smtp_mail=accept"}, "acl", policy.Fail, "leaves unsigned", "require acl = acl_reputed_mail"},
+		{"some mail is taken before", []string{"acl_smtp_mail=acl_late"}, "late", policy.Warn, "acl_smtp_mail asks reputed too late", ""},
+		{"another program is asked as well", []string{"acl_smtp_data=acl_scanned"}, "good", policy.Pass, "", ""},
+		{"the ACL of reputed alone, which takes all of strangers", []string{"acl_smtp_rcpt=acl_reputed_rcpt"},
+			"open", policy.Fail, "relays for everybody", ownRcpt},
 		{"nobody is asked of programs", []string{"acl_not_smtp="}, "acl", policy.Fail, "programs", "acl_not_smtp = acl_reputed_local"},
 		{"nobody is asked at RCPT", []string{"acl_smtp_rcpt=acl_plain"}, "acl", policy.Warn, "nobody is told", "require acl = acl_reputed_rcpt"},
 		{"nobody is asked at DATA", []string{"acl_smtp_data=acl_plain"}, "acl", policy.Warn, "waits in the queue", "require acl = acl_reputed_data"},
@@ -276,17 +301,11 @@ func TestEximSmarthostAndMX(t *testing.T) {
 // strangers is for this host.
 func TestEximNoACLForRcpt(t *testing.T) {
 	h := eximHost(t, goodExim("acl_smtp_rcpt="))
-	want := "acl_smtp_rcpt = acl_check_rcpt_own\n\nacl_check_rcpt_own:\n" + // the name acl_check_rcpt is taken
-		"  require acl           = acl_reputed_rcpt\n" +
-		"  accept  hosts         = : +relay_from_hosts\n" +
-		"  accept  authenticated = *\n" +
-		"  accept  domains       = +local_domains : +relay_to_domains\n" +
-		"  deny    message       = relay not permitted"
-	if f := one(t, "exim", h); f.Result != "acl" || f.Grade != policy.Warn || f.Fix != want {
+	if f := one(t, "exim", h); f.Result != "acl" || f.Grade != policy.Warn || f.Fix != ownRcpt {
 		t.Errorf("%+v\n%s", f, f.Fix)
 	}
 	delete(h.Exim.ACLs, "acl_check_rcpt")
-	if f := one(t, "exim", h); f.Fix != strings.ReplaceAll(want, "_own", "") {
+	if f := one(t, "exim", h); f.Fix != strings.ReplaceAll(ownRcpt, "_own", "") {
 		t.Errorf("%s", f.Fix)
 	}
 }

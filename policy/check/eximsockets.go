@@ -16,7 +16,7 @@ const behindMain = "put it into the main section, behind main.conf of contrib/ex
 var (
 	filterProgram = regexp.MustCompile(`/[\w./-]*reputed[\w.-]*`)
 	filterSocket  = regexp.MustCompile(`--milter[ =]+'?([^\s'{}]+)`)
-	askedSocket   = regexp.MustCompile(`\breadsocket\{\s*([^\s{}]+)\s*\}`)
+	askedSocket   = regexp.MustCompile(eximVariable + `_answer\s*=[^\n]*?\breadsocket\{\s*([^\s{}]+)\s*\}`)
 )
 
 // handed looks whether the filter of a transport is there, and hands mail to where reputed is a milter. What Exim works
@@ -46,15 +46,7 @@ func (j *eximJudge) handed(t *EximDriver) {
 
 // questions looks whether the ACLs ask where reputed answers.
 func (j *eximJudge) questions() {
-	var asked []string
-	for _, name := range sortedKeys(j.ACLs) {
-		for _, m := range askedSocket.FindAllStringSubmatch(j.ACLs[name], -1) {
-			if strings.Contains(j.ACLs[name], eximVariable) && !slices.Contains(asked, m[1]) {
-				asked = append(asked, m[1])
-			}
-		}
-	}
-	for _, at := range asked {
+	for _, at := range j.asked() {
 		name := at
 		if strings.HasPrefix(name, "/") {
 			name = "unix:" + name
@@ -72,6 +64,26 @@ func (j *eximJudge) questions() {
 			f.Fix, f.Advice = "REPUTED_EXIM_SOCKET == "+strings.TrimPrefix(j.host.Asked[0], "unix:"), behindMain
 		}
 	}
+}
+
+// asked gives the sockets that the ACLs in use ask about mail, each once.
+func (j *eximJudge) asked() (all []string) {
+	seen := map[string]bool{}
+	for _, option := range sortedKeys(j.Settings) {
+		if !strings.HasPrefix(option, "acl_") {
+			continue
+		}
+		for _, name := range j.entries(j.Settings[option]) {
+			for _, text := range j.reached(j.ACLs[name], seen) {
+				for _, m := range askedSocket.FindAllStringSubmatch(text, -1) {
+					if !slices.Contains(all, m[1]) {
+						all = append(all, m[1])
+					}
+				}
+			}
+		}
+	}
+	return all
 }
 
 // reaches tells whether a socket is one of ours, or not to be told: it has a variable in it, or ours are not known.

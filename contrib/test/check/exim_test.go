@@ -134,6 +134,17 @@ func TestCheckExim(t *testing.T) {
 				"  route_list = \"* localhost byname\"\n  self = send\n  transport = amavis\n" + h.options.Routers
 			h.options.Transport += "amavis:\n  driver = smtp\n  port = 10024\n  allow_localhost\n"
 		}, 0, []string{"good"}},
+		"an ACL for each port": {func(t *testing.T, h *eximHost) {
+			h.options.Main = strings.Replace(h.options.Main, "acl_smtp_mail = check_mail",
+				"acl_smtp_mail = ${if ={25}{$interface_port}{check_mail}{check_submit}}", 1)
+			h.options.ACL += "check_submit:\n  require acl = acl_reputed_mail\n  accept\n"
+		}, 0, []string{"good"}},
+		"one of them asks late, another is in a file": {func(t *testing.T, h *eximHost) {
+			h.options.Main = strings.NewReplacer("acl_smtp_mail = check_mail",
+				"acl_smtp_mail = ${if ={25}{$interface_port}{check_mail}{check_submit}}",
+				"acl_smtp_data = check_data", "acl_smtp_data = /etc/exim4/check_data").Replace(h.options.Main)
+			h.options.ACL += "check_submit:\n  accept hosts = :\n  require acl = acl_reputed_mail\n  accept\n"
+		}, 1, []string{"late before the first accept of the ACL check_submit", "unknown acl_smtp_data"}},
 		"nothing is wired": {func(t *testing.T, h *eximHost) {
 			h.options.Transport = ""
 			h.options.Main = edited(t, "main.conf", "acl_not_smtp", "# acl_not_smtp") + h.paths() + "acl_smtp_mail = check_mail\n"
