@@ -110,15 +110,32 @@ func (j *eximJudge) transports() {
 				{Name: t.Name + " transport_filter", Value: cut(t.Options["transport_filter"])}, expect("reputed-filter"),
 			}
 			f.Fix = ".include /etc/exim4/reputed/transport.conf"
-			f.Advice = "put it into the transport " + t.Name + ", and see contrib/exim"
+			f.Advice = "put it into the transport " + t.Name + t.replaced() + ", and see contrib/exim"
 		}
 	}
 	if filtered && j.Settings["spool_wireformat"] == "true" {
 		f := j.add("wireformat", policy.Fail,
 			"Exim cannot give a filter what came in by BDAT and is kept with the line ends of the network: it waits for ever")
 		f.Evidence = []policy.Evidence{{Name: "spool_wireformat", Value: "true"}, expect("false")}
-		f.Fix, f.Advice = "spool_wireformat = false", "put it into the main section"
+		f.Fix, f.Advice = "spool_wireformat = false", "put it into the main section, "+inPlace
 	}
+}
+
+// inPlace is said of options that may be set already: Exim refuses a configuration that sets one twice.
+const inPlace = "in the place of what may stand there"
+
+// replaced names the options of a transport that the snippet sets, and it has already.
+func (t *EximDriver) replaced() string {
+	var set []string
+	for _, option := range []string{"transport_filter", "user", "group", "initgroups"} {
+		if v := t.Options[option]; v != "" && v != "false" {
+			set = append(set, option)
+		}
+	}
+	if len(set) == 0 {
+		return ""
+	}
+	return ", in the place of its " + strings.Join(set, ", ")
 }
 
 // filter looks at a transport whose mail passes the filter.
@@ -137,7 +154,7 @@ func (j *eximJudge) filter(t *EximDriver) {
 		f := j.add("initgroups", policy.Warn, "the filter of the transport "+t.Name+
 			" runs with the first group of its user only, and may not reach the socket of reputed")
 		f.Evidence = []policy.Evidence{{Name: t.Name + " initgroups", Value: t.Options["initgroups"]}, expect("true")}
-		f.Fix, f.Advice = "user = $exim_uid\ngroup = $exim_gid\ninitgroups", put
+		f.Fix, f.Advice = "user = $exim_uid\ngroup = $exim_gid\ninitgroups", put+", "+inPlace
 	}
 }
 
@@ -160,7 +177,7 @@ func (j *eximJudge) ownSigner(t *EximDriver) {
 	f := j.add("strict", policy.Fail,
 		"the transport "+t.Name+" lets mail leave unsigned while reputed does not name a selector")
 	f.Evidence = []policy.Evidence{{Name: t.Name + " dkim_strict", Value: t.Options["dkim_strict"]}, expect("true")}
-	f.Fix, f.Advice = "dkim_strict = true", "put it into the transport "+t.Name
+	f.Fix, f.Advice = "dkim_strict = true", "put it into the transport "+t.Name+", "+inPlace
 }
 
 // early tells of mail that is delivered while it comes in. Exim gives that up where a transport has a filter.
@@ -191,7 +208,8 @@ func (j *eximJudge) acls() {
 		silent, late, known := j.asking(name)
 		switch {
 		case a.option == "acl_smtp_rcpt" && name == a.acl:
-			f := j.add("open", policy.Fail, "this host relays for everybody: "+a.acl+" leaves strangers to the ACL that calls it")
+			f := j.add("open", policy.Fail,
+				"this host relays for everybody: "+a.acl+" leaves strangers to the ACL that calls it")
 			f.Evidence = evidence
 			f.Fix = j.ownRcpt()
 			f.Advice = "put the first line in the place of what stands there, and the ACL behind \"begin acl\""

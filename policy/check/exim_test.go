@@ -310,6 +310,30 @@ func TestEximNoACLForRcpt(t *testing.T) {
 	}
 }
 
+// Exim refuses a configuration that sets an option twice: what may be set already is to be replaced.
+func TestEximInPlace(t *testing.T) {
+	const place = "in the place of what may stand there"
+	for change, want := range map[string]string{
+		"spool_wireformat=true":                        place,
+		"primary_hostname=web1.example.org":            place,
+		"remote_smtp: helo_data=web1.example.org":      place,
+		"remote_smtp: initgroups=false":                place,
+		"remote_smtp: transport_filter=/usr/bin/other": "in the place of its transport_filter, user, initgroups, and",
+		"remote_smtp: dkim_domain=acl_m_reputed":       place,
+		"remote_smtp: transport_filter=/opt/reputed-filter --milter unix:/run/reputed/milter.sock": "the path itself, change it there",
+		"remote_smtp: transport_filter=/usr/bin/reputed-filter --milter unix:/run/other.sock":      "the path itself, change it there",
+		"acl_not_smtp=acl_asks_other": "the path itself, change it there",
+	} {
+		changes := []string{change}
+		if strings.Contains(change, "dkim_domain") {
+			changes = append(changes, "remote_smtp: transport_filter=", "remote_smtp: dkim_strict=false")
+		}
+		if f := one(t, "exim", eximHost(t, goodExim(changes...))); !strings.Contains(f.Advice, want) {
+			t.Errorf("%s: %s", change, f.Advice)
+		}
+	}
+}
+
 // Mail that is delivered while it comes in passes no filter.
 func TestEximCutthrough(t *testing.T) {
 	h := eximHost(t, goodExim("remote_smtp: transport_filter="))

@@ -11,8 +11,8 @@ var (
 	aclAccept = regexp.MustCompile(`(?m)^\s*accept\b`)
 )
 
-// asking tells which of the ACLs that an option may lead to never ask reputed, and which only after they took some mail;
-// false: it is not known.
+// asking tells which of the ACLs that an option may lead to never ask reputed, and which only after they took some
+// mail; false: it is not known.
 func (j *eximJudge) asking(option string) (silent, late []string, known bool) {
 	if option == "" {
 		return []string{""}, nil, true

@@ -10,8 +10,8 @@ import (
 	"reputed/policy/mail"
 )
 
-// names looks whether Exim greets others by a name, and sends from an address, that is known here. What a smarthost sees
-// of it, receivers do not.
+// names looks whether Exim greets others by a name, and sends from an address, that is known here. What a smarthost
+// sees of it, receivers do not.
 func (j *eximJudge) names() {
 	relays := j.smarthost() != nil
 	for _, t := range j.remotes() {
@@ -47,11 +47,12 @@ func (j *eximJudge) greeting(t *EximDriver) {
 		{Name: "primary_hostname", Value: j.Settings["primary_hostname"]}, expect(strings.Join(known, " or ")),
 	}
 	f.Fix = "primary_hostname = " + known[0]
-	f.Advice = "put it into the main section, or correct hostname in the configuration of reputed"
+	f.Advice = "put it into the main section, " + inPlace + ", or correct hostname in the configuration of reputed"
 	if !own {
 		f.Evidence[0] = policy.Evidence{Name: t.Name + " " + option, Value: cut(v)}
 		f.Fix = option + " = " + known[0]
-		f.Advice = "put it into the transport " + t.Name + ", or correct hostname in the configuration of reputed"
+		f.Advice = "put it into the transport " + t.Name + ", " + inPlace +
+			", or correct hostname in the configuration of reputed"
 	}
 }
 

@@ -11,7 +11,8 @@ import (
 )
 
 // behindMain is where a macro of the snippets gets another value.
-const behindMain = "put it into the main section, behind main.conf of contrib/exim"
+const behindMain = "put it into the main section, behind main.conf of contrib/exim, or, where the option has the " +
+	"path itself, change it there"
 
 var (
 	filterProgram = regexp.MustCompile(`/[\w./-]*reputed[\w.-]*`)
