@@ -81,7 +81,7 @@ addresses = ["203.0.113.25"]
 name = "example.org"
 [dns]
 servers = [%q]
-timeout = "150ms"
+timeout = "2s"
 [policy.dnsbl]
 watch = ["spamhaus-zen", "spamhaus-dbl"]
 `
@@ -245,7 +245,7 @@ addresses = ["203.0.113.25"]
 name = "例え.テスト"
 [dns]
 servers = [%q]
-timeout = "150ms"
+timeout = "2s"
 [policy.dnsbl]
 watch = ["spamhaus-zen", "spamhaus-dbl"]
 `

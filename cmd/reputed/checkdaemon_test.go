@@ -131,6 +131,10 @@ func TestDaemonWalksChecklist(t *testing.T) {
 	if found.Fail < 2 || found.Pass < 5 || len(found.Findings) != found.Fail+found.Warn+found.Unknown {
 		t.Errorf("%+v", found)
 	}
+	w.must(d.reload(e, w.cfg))
+	if len(d.checks.changed) != 1 {
+		t.Error("a reload does not say that it may be another pace")
+	}
 	d.checks.last.Store(found)
 	r := d.report()
 	problems, _ := r.Problems()

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"reputed/cmd/reputed/internal/config"
 	"reputed/policy"
 	"reputed/policy/check"
 	"reputed/policy/dns/dnstest"
@@ -59,6 +60,7 @@ func TestCheckUnderFaults(t *testing.T) {
 	world := func(zone string) *checkWorld {
 		w := newCheckWorld(t, zone)
 		w.cfg.Policy.DNSBL.Watch = []string{"spamhaus-zen"}
+		w.cfg.DNS.Timeout = config.Duration(150 * time.Millisecond) // servers are silent
 		return w
 	}
 	var running sync.WaitGroup

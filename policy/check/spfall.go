@@ -26,6 +26,7 @@ func (a *audit) all() policy.Finding {
 		f.Reason = "how the record ends is not known: " + end.Error
 		if a.Cost.Wrong != nil {
 			f.Result, f.Grade, f.Advice = "broken", policy.Warn, "mend the record"
+			f.Reason = "receivers do not come to the end of the record: " + end.Error
 		}
 		return f
 	case term == "":

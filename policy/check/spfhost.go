@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"reputed/policy"
+	"reputed/policy/iprev"
 	"reputed/policy/mail"
 	"reputed/policy/spf"
 )
@@ -82,14 +83,23 @@ func (h *Host) spfSubjects() (all []audit) {
 		add(sender.Domain.String(), false, h.Routes.Of(sender))
 	}
 	for _, r := range h.Routes {
-		if name := r.Egress.Hostname; !name.IsZero() && !h.relayed(r.Egress) {
+		if name := r.Egress.Hostname; isPublic(name) && !h.relayed(r.Egress) {
 			add(name.String(), true, []*mail.Egress{r.Egress})
 		}
 	}
-	if len(h.Routes) == 0 && !h.Name.IsZero() && !h.relaysAll() {
+	if len(h.Routes) == 0 && isPublic(h.Name) && !h.relaysAll() {
 		add(h.Name.String(), true, nil)
 	}
 	return all
+}
+
+// isPublic tells whether receivers can look a name up. That they cannot, the item about names in EHLO says.
+func isPublic(name mail.Domain) bool {
+	switch iprev.FlawOf(name.String()) {
+	case "", iprev.NoSuffix, iprev.Invalid:
+		return !name.IsZero()
+	}
+	return false
 }
 
 func itemSPF() Item {

@@ -337,3 +337,24 @@ expected = at most 10 look-ups, of which 2 bring nothing`
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
 }
+
+// Of a name that receivers cannot look up no record is asked: what is wrong with it, another item says.
+func TestSPFOfPrivateName(t *testing.T) {
+	server, r := zone(t, spfZone)
+	for _, name := range []string{"box", "localhost", "mail.lan"} {
+		h := sender(t, r, "good.example", egress(t, "", "203.0.113.25"))
+		h.Routes[0].Egress.Hostname = domain(t, name)
+		if f := one(t, "spf", h); f.Subject != "good.example" || server.Queries(name) != 0 {
+			t.Errorf("%s: %+v", name, f)
+		}
+	}
+}
+
+// A record that is wrong in the middle is not read to its end.
+func TestSPFAllOfBrokenRecord(t *testing.T) {
+	_, r := zone(t, spfZone)
+	f := one(t, "spfall", sender(t, r, "syntax.example", egress(t, "", "203.0.113.25")))
+	if f.Result != "broken" || f.Grade != policy.Warn || !strings.Contains(f.Reason, "do not come to the end") {
+		t.Errorf("%+v", f)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -300,7 +301,8 @@ func TestCheckPostfix(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(postfix.Spool(w.dir), "reputed"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	postfix.Start(t, w.dir, postfix.Options{Sink: sink.Start(t).Addr(), Main: []string{
+	receiver := sink.Start(t)
+	p := postfix.Start(t, w.dir, postfix.Options{Sink: receiver.Addr(), Main: []string{
 		string(recipe), "myhostname = mail.example.org", "smtpd_forbid_bare_newline = yes", "relayhost =", "smtp_tls_security_level = may",
 	}})
 	set := func(lines ...string) func() {
@@ -331,6 +333,60 @@ func TestCheckPostfix(t *testing.T) {
 		}[s.what]
 		if told := strings.Join(changes, " "); got.code != s.code || told != want {
 			t.Errorf("%s: exit %d, want %d: %q, want %q: %+v", s.what, got.code, s.code, told, want, got)
+		}
+	}
+	host, port, _ := net.SplitHostPort(receiver.Addr())
+	p.Set("relayhost = [" + host + "]:" + port)
+	w.probe(t, receiver)
+}
+
+// probe mails a probe by this Postfix, past the daemon, and reads back what came of it.
+func (w *world) probe(t *testing.T, receiver *sink.Sink) {
+	t.Helper()
+	daemon := exec.Command(binary, "serve", "--config", w.config())
+	var log bytes.Buffer
+	daemon.Stderr = &log
+	if err := daemon.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		daemon.Process.Signal(os.Interrupt)
+		daemon.Wait()
+		if t.Failed() {
+			t.Logf("the daemon's log:\n%s", &log)
+		}
+	})
+	postfix.Eventually(t, "the daemon listens", func() bool {
+		conn, err := net.Dial("unix", filepath.Join(postfix.Spool(w.dir), "reputed", "milter.sock"))
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	})
+	script := fmt.Sprintf("#!/bin/sh\nexec /usr/sbin/sendmail -C %s/etc \"$@\"\n", w.dir)
+	if err := os.WriteFile(filepath.Join(w.dir, "sendmail"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(binary, "check", "--config", w.config(), "--send", "me@provider.example")
+	cmd.Env = append(os.Environ(), "PATH="+w.dir+":"+os.Getenv("PATH"))
+	out, err := cmd.CombinedOutput()
+	subject := regexp.MustCompile(`with the subject "(reputed check [a-z2-7]+)"`).FindSubmatch(out)
+	if err != nil || subject == nil || !strings.Contains(string(out), "dkim=pass   header.d=example.org header.s=s1") {
+		t.Fatalf("%v: %s", err, out)
+	}
+	message := receiver.Subject(t, string(subject[1]))
+	for grade, said := range map[string]string{
+		"pass": "spf=pass smtp.mailfrom=example.org; dkim=pass header.d=example.org header.s=s1; dmarc=pass header.from=example.org",
+		"fail": "spf=pass smtp.mailfrom=example.org; dkim=fail header.d=example.org header.s=s1; dmarc=pass header.from=example.org",
+	} {
+		read := filepath.Join(w.dir, "probe.eml")
+		text := "Authentication-Results: mx.provider.example; " + said + "\r\nReceived: from mail.example.org (mail.example.org [" +
+			egress + "])\r\n by mx.provider.example; Tue, 24 Nov 2026 12:00:00 +0000\r\n" + string(message.Data)
+		if err := os.WriteFile(read, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.check(t, "--received", read); got.Verdict != grade || len(got.Items) != 4 {
+			t.Errorf("%s: %+v", said, got)
 		}
 	}
 }
