@@ -3,6 +3,7 @@ package dnsbl_test
 import (
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,7 +47,7 @@ func TestPitfallRecoversBeforeTest(t *testing.T) {
 			w, z, wishes := local(t)
 			v := watch(t, w, "", wishes)
 			v.pass(time.Hour)
-			asked, tests := 0, 0
+			var asked, tests atomic.Int32
 			w.put(func() {
 				if truly {
 					z.listed[oneReversed] = "127.0.0.2"
@@ -54,22 +55,22 @@ func TestPitfallRecoversBeforeTest(t *testing.T) {
 				w.fault = func(name string) (dns.Answer, bool) {
 					switch {
 					case strings.HasPrefix(name, "reputed-"):
-						tests++
-					case strings.HasPrefix(name, oneReversed) && tests < 2: // lies, but not while it is tested
-						asked++
+						tests.Add(1)
+					case strings.HasPrefix(name, oneReversed) && tests.Load() < 2: // lies, but not while it is tested
+						asked.Add(1)
 						return found("127.0.0.2"), true
 					}
 					return dns.Answer{}, false
 				}
 			})
-			for tests < 2 {
+			for tests.Load() < 2 {
 				v.pass(time.Second)
 				v.want("until its second test", "local", dnsbl.Clear, "")
 			}
 			v.pass(20 * time.Minute)
 			v.want("after it has passed", "local", dnsbl.Clear, "")
-			if asked != 3 { // whether, why, and whether
-				t.Errorf("%d questions are answered with lies", asked)
+			if n := asked.Load(); n != 3 { // whether, why, and whether
+				t.Errorf("%d questions are answered with lies", n)
 			}
 			for range 24 {
 				v.pass(time.Hour)
@@ -127,17 +128,17 @@ func TestPitfallWorseAfterTest(t *testing.T) {
 		})
 		v := watch(t, w, "", wishes)
 		v.pass(time.Minute)
-		tests := 0
+		var tests atomic.Int32
 		w.put(func() {
 			z.listed[oneReversed] = "127.0.0.3"
 			w.fault = func(name string) (dns.Answer, bool) {
 				if strings.HasPrefix(name, "reputed-") {
-					tests++
+					tests.Add(1)
 				}
 				return dns.Answer{}, false
 			}
 		})
-		for tests < 2 {
+		for tests.Load() < 2 {
 			v.pass(time.Second)
 		}
 		v.pass(time.Second)
