@@ -190,7 +190,11 @@ func (q *checkQuestion) walk(ctx context.Context, e *env, h *check.Host, items [
 	waiting := ids(items)
 	outcomes := h.Walk(ctx, items, func(o check.Outcome) {
 		waiting = slices.DeleteFunc(waiting, func(id string) bool { return id == o.Item.ID })
-		line.show(fmt.Sprintf("%d of %d; waiting for %s", len(items)-len(waiting), len(items), strings.Join(waiting, " ")))
+		told := fmt.Sprintf("%d of %d", len(items)-len(waiting), len(items))
+		if len(waiting) > 0 {
+			told += "; waiting for " + strings.Join(waiting, " ")
+		}
+		line.show(told)
 	})
 	line.clear()
 	a := newCheckAnswer(h, outcomes, e.now())

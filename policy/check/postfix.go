@@ -32,6 +32,9 @@ func (h *Host) judgePostfix(p *Postfix) []policy.Finding {
 	if p.Err != nil {
 		f := j.add("unreadable", policy.Unknown, "what Postfix is set to is not known: "+p.Err.Error())
 		f.Advice = "run reputed check as a user who may read the configuration of Postfix"
+		if strings.Contains(p.Err.Error(), "No such file or directory") {
+			f.Advice = "name the directory that its main.cf is in"
+		}
 		return j.all
 	}
 	for _, m := range h.Milters {

@@ -231,6 +231,19 @@ func TestPostfixInstances(t *testing.T) {
 	}
 }
 
+// What is not there is not read by another user either.
+func TestPostfixElsewhere(t *testing.T) {
+	for text, want := range map[string]string{
+		"postconf: fatal: open /etc/x/main.cf: No such file or directory": "name the directory that its main.cf is in",
+		"postconf: fatal: open /etc/x/main.cf: Permission denied":         "run reputed check as a user who may read the configuration of Postfix",
+	} {
+		h := &check.Host{Postfix: []check.Postfix{{Dir: "/etc/x", Err: errors.New(text)}}}
+		if f := one(t, "postfix", h); f.Grade != policy.Unknown || f.Advice != want {
+			t.Errorf("%+v", f)
+		}
+	}
+}
+
 // Where the sockets of reputed are, and how Postfix names them.
 func TestPostfixSockets(t *testing.T) {
 	for _, tt := range []struct {

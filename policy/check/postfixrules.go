@@ -231,7 +231,7 @@ func (j *postfixJudge) twice(s, back *Service, filter string) {
 		{Name: back.title() + " smtpd_milters", Value: j.of(back, "smtpd_milters")},
 	}
 	f.Fix = j.setOf(back, override, strings.TrimPrefix(j.of(back, override)+",no_milters", ","))
-	f.Advice = "or, if the filter changes what it passes, have it signed on the way back only; then " + j.reload()
+	f.Advice = "run this, or, if the filter changes what it passes, have it signed on the way back only; then " + j.reload()
 }
 
 // without gives a list without our milter.
@@ -268,7 +268,7 @@ func (j *postfixJudge) names() {
 		f := j.add("helo", policy.Warn,
 			"Postfix greets others as "+v+", and reputed knows this host as "+strings.Join(known, " and "))
 		f.Evidence = append(j.read("myhostname", "smtp_helo_name"), expect(strings.Join(known, " or ")))
-		f.Advice = "or correct hostname in the configuration of reputed; then " + j.reload()
+		f.Advice = "run this, or correct hostname in the configuration of reputed; then " + j.reload()
 		switch _, own := optionsOf(s)["smtp_helo_name"]; {
 		case own:
 			f.Fix = j.setOf(s, "smtp_helo_name", known[0])
