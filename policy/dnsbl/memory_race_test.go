@@ -1,6 +1,6 @@
 //go:build race
 
-package dnsbl_test
+package dnsbl
 
 // copies of a file may be taken of memory while it is written, all in all. With the race detector, pools of memory
 // forget at random, so that more is taken.
