@@ -101,7 +101,7 @@ func (n *standCount) summary(blamed string) (string, colour) {
 // listingCells says how something stands at a list that says that it is there.
 func listingCells(l *live.Listing) []cell {
 	if l.State != dnsbl.Listed {
-		const unsure = "one answer says that it is listed; a second must confirm it"
+		const unsure = "one answer says that it is listed; another must confirm it"
 		return []cell{{l.List, amber}, {"unsure", amber}, {unsure, plain}}
 	}
 	c := plain
