@@ -269,6 +269,7 @@ func edited(t *testing.T, name string, edits ...string) string {
 
 // Who may not read the configuration of Exim is told that it is not known, and what to do.
 func TestCheckEximAsNobody(t *testing.T) {
+	t.Parallel()
 	h := newEximHost(t)
 	e := exim.Write(t, h.dir, h.options)
 	at := e.Program("setpriv --reuid=nobody --regid=nogroup --clear-groups")
@@ -283,6 +284,7 @@ func TestCheckEximAsNobody(t *testing.T) {
 
 // Without a configuration of reputed, Exim says how this host greets; and that must be in the DNS.
 func TestCheckEximName(t *testing.T) {
+	t.Parallel()
 	h := newEximHost(t)
 	look := func() said {
 		return h.judged("--server", h.names.Addr(), "--egress", egress, "--only", "helo,exim",
