@@ -112,17 +112,19 @@ func TestOutages(t *testing.T) {
 	r.stop()
 }
 
-// outage tells whether the messages are nearly as fast as without it, by a control; when it must be so it is an error
-// if they are not.
+// outage tells whether the messages are nearly as fast as before it and after it; when it must be so it is an error if
+// they are not.
 func (r *resolving) outage(t *testing.T, name string, fault dnstest.Fault, must bool) bool {
 	r.settle()
-	usual := r.load(outage / 2)
-	usual.whole(t, "before")
+	usual := r.load(outage / 4)
 	r.server.Fault(".", fault)
 	first := r.mail().count(t.Context(), 16)
 	first.whole(t, "at first")
 	got := r.load(outage)
 	got.whole(t, "after it")
+	r.settle()
+	usual.add(r.load(outage / 4))
+	usual.whole(t, "before, and when it is over")
 	more := got.percentile(99) - usual.percentile(99)
 	if more > added && !must {
 		return false
