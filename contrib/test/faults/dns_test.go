@@ -107,7 +107,7 @@ func TestOutages(t *testing.T) {
 		})
 	}
 	r.alive()
-	t.Log(r.small("after all outages"))
+	figure(t, "DNS: after all outages", "%v", r.within(maxCached, "after all outages"))
 	r.stop()
 }
 
