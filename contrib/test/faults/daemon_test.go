@@ -300,23 +300,14 @@ func usageOf(pid int) (u usage, err error) {
 	return u, errors.Join(err)
 }
 
-// How much memory the daemon may hold, in KiB, whatever it is sent.
-const (
-	maxRSS    = 64 << 10
-	maxCached = 80 << 10 // with as many answers of the DNS besides as it keeps
-)
+// maxRSS is how much memory the daemon may hold, whatever it is sent.
+const maxRSS = 64 << 10 // KiB
 
-// small wants the daemon to have stayed so.
+// small wants the daemon to have stayed so. The race detector needs several times as much.
 func (d *daemon) small(what string) usage {
 	d.t.Helper()
-	return d.within(maxRSS, what)
-}
-
-// within wants the daemon not to have held more. The race detector needs several times as much.
-func (d *daemon) within(limit int, what string) usage {
-	d.t.Helper()
 	u := d.usage()
-	if u.peak > limit && d.program != raced {
+	if u.peak > maxRSS && d.program != raced {
 		d.t.Errorf("%s: %v", what, u)
 	}
 	return u

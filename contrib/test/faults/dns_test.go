@@ -107,7 +107,7 @@ func TestOutages(t *testing.T) {
 		})
 	}
 	r.alive()
-	figure(t, "DNS: after all outages", "%v", r.within(maxCached, "after all outages"))
+	t.Log(r.small("after all outages"))
 	r.stop()
 }
 
