@@ -28,7 +28,7 @@ const drainTime = 30 * time.Second
 const (
 	manyKeys = 5000 // from here on the collector runs twice as often
 
-	enough   = 48 << 20 // octets that the Go runtime has when peers have us keep all that they can, less garbage
+	enough   = 40 << 20 // octets that the Go runtime has when peers have us keep all that they can, less garbage
 	keyTakes = 16 << 10 // and for each key, at most
 	maxNamed = 20       // keys in one line of the log
 )
