@@ -57,29 +57,13 @@ watch = []
 	}
 	h.options = exim.Options{
 		Sink:      "127.0.0.1:25", // no smarthost: it is this host
-		Main:      include(t, "main.conf") + h.paths() + eximChecks,
-		ACL:       include(t, "acl.conf") + eximHooks,
+		Main:      include(t, "main.conf") + h.paths() + exim.AsksMain,
+		ACL:       include(t, "acl.conf") + exim.AsksACL,
 		Routers:   "dns:\n  driver = dnslookup\n  domains = ! +local_domains\n  transport = remote_smtp\n",
 		Transport: include(t, "transport.conf"),
 	}
 	return h
 }
-
-// The lines that contrib/exim/README.md wants in the ACLs of a site.
-const (
-	eximChecks = "acl_smtp_mail = check_mail\nacl_smtp_rcpt = check_rcpt\nacl_smtp_data = check_data\n"
-	eximHooks  = `
-check_mail:
-  require acl = acl_reputed_mail
-  accept
-check_rcpt:
-  require acl = acl_reputed_rcpt
-  accept
-check_data:
-  require acl = acl_reputed_data
-  accept
-`
-)
 
 // snippet gives a file of contrib/exim.
 func snippet(t *testing.T, name string) (path, text string) {
@@ -154,7 +138,7 @@ func TestCheckExim(t *testing.T) {
 			"acl acl_smtp_rcpt = acl_check_rcpt\n\nacl_check_rcpt:\n", "acl acl_smtp_data = acl_reputed_data",
 		}},
 		"wired, and wrong": {func(t *testing.T, h *eximHost) {
-			h.options.Main = edited(t, "main.conf", "spool_wireformat = false", "spool_wireformat = true") + h.paths() + eximChecks +
+			h.options.Main = edited(t, "main.conf", "spool_wireformat = false", "spool_wireformat = true") + h.paths() + exim.AsksMain +
 				"REPUTED_FILTER == /usr/bin/reputed-gone\nREPUTED_MILTER_SOCKET == inet:127.0.0.1:8891\nREPUTED_EXIM_SOCKET == /run/other.sock\n"
 			h.options.Transport = edited(t, "transport.conf", "  headers_add", "#  headers_add", "  initgroups", "") +
 				"  dkim_domain = example.org\n  dkim_selector = s1\n  dkim_private_key = /etc/exim4/dkim.key\nbulk:\n  driver = smtp\n"

@@ -45,11 +45,6 @@ check_data:
   accept
 `
 
-const checks = `acl_smtp_mail = check_mail
-acl_smtp_rcpt = check_rcpt
-acl_smtp_data = check_data
-`
-
 // logins are authenticators: one tells the name of the user, one does not.
 const logins = `named:
   driver = plaintext
@@ -76,7 +71,7 @@ func plain(t testing.TB, dir, sink, filter string) exim.Options {
 	t.Helper()
 	return exim.Options{
 		Sink:      sink,
-		Main:      include(t, "main.conf") + paths(dir, filter) + checks,
+		Main:      include(t, "main.conf") + paths(dir, filter) + exim.AsksMain,
 		Routers:   later,
 		ACL:       include(t, "acl.conf") + hooks,
 		Transport: include(t, "transport.conf"),

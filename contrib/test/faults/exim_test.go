@@ -17,27 +17,11 @@ import (
 	"reputed/contrib/test/sink"
 )
 
-// acls are those of a site that does no more than ask.
-const acls = `
-check_mail:
-  require acl = acl_reputed_mail
-  accept
-check_rcpt:
-  require acl = acl_reputed_rcpt
-  accept
-check_data:
-  require acl = acl_reputed_data
-  accept
-`
-
 // mainSection is what such a site has in the main section, with a few paths.
 const mainSection = `
 REPUTED_EXIM_SOCKET == DIR/exim.sock
 REPUTED_MILTER_SOCKET == unix:DIR/milter.sock
 REPUTED_FILTER == PROGRAM
-acl_smtp_mail = check_mail
-acl_smtp_rcpt = check_rcpt
-acl_smtp_data = check_data
 `
 
 // newExim starts an Exim that is set up by contrib/exim, and prepares the daemon beside it, which the test starts.
@@ -58,7 +42,7 @@ func newExim(t *testing.T) (*daemon, *exim.Exim, *sink.Sink) {
 		text[section] = string(recipe) + "\n"
 	}
 	e := exim.Start(t, dir, exim.Options{
-		Sink: s.Addr(), Main: text["main"] + in.Replace(mainSection), ACL: text["acl"] + acls, Transport: text["transport"],
+		Sink: s.Addr(), Main: text["main"] + in.Replace(mainSection) + exim.AsksMain, ACL: text["acl"] + exim.AsksACL, Transport: text["transport"],
 	})
 	return d, e, s
 }

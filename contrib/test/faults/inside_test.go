@@ -122,14 +122,21 @@ func (s *inside) done(r *policy.Record) {
 // start serves until what it gives is called.
 func (s *inside) start(t testing.TB) (stop func()) {
 	t.Helper()
+	_, stop = s.serve(t)
+	return stop
+}
+
+// serve does so too, and gives the server, which counts panics.
+func (s *inside) serve(t testing.TB) (server *milter.Server, stop func()) {
+	t.Helper()
 	ln, err := milter.Listen(wire.Endpoint{Network: "unix", Address: s.socket}, milter.Access{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := milter.New(s.opt)
+	server = milter.New(s.opt)
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(ln) }()
-	return func() {
+	return server, func() {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()

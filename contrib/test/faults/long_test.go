@@ -16,7 +16,6 @@ const (
 	killPause      = 60 * time.Millisecond
 	restarts       = 50
 	reloads        = 1_000
-	added          = 50 * time.Millisecond // to 99 of 100 messages
 	outage         = time.Minute
 	stalled        = 1_000
 	beside         = 200

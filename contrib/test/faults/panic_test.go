@@ -7,11 +7,9 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"reputed/milter"
 	"reputed/milter/bridge"
-	"reputed/milter/wire"
 	"reputed/policy"
 	"reputed/policy/mail"
 )
@@ -86,29 +84,6 @@ func (b *bomb) plant(s *inside) {
 	}
 }
 
-// serveCounted serves as start does, and gives the server, which counts panics.
-func (s *inside) serveCounted(t testing.TB) *milter.Server {
-	t.Helper()
-	ln, err := milter.Listen(wire.Endpoint{Network: "unix", Address: s.socket}, milter.Access{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := milter.New(s.opt)
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(ln) }()
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-		defer cancel()
-		if err := server.Shutdown(ctx); err != nil {
-			t.Errorf("shutdown: %v", err)
-		}
-		if err := <-ended; err != nil {
-			t.Errorf("serve: %v", err)
-		}
-	})
-	return server
-}
-
 // counted gives how many panics a server has counted.
 func counted(s *milter.Server) (n int) {
 	for _, of := range s.Panics() {
@@ -123,7 +98,8 @@ func TestPanics(t *testing.T) {
 	var b bomb
 	s := newInside(t, nil)
 	b.plant(s)
-	server := s.serveCounted(t)
+	server, stop := s.serve(t)
+	defer stop()
 	for _, stage := range strings.Fields("inquiry egress findings check seal body signature record release") {
 		t.Run(stage, func(t *testing.T) {
 			b.stage.Store(stage)

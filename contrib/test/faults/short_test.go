@@ -16,7 +16,6 @@ const (
 	killPause      = 20 * time.Millisecond // between messages of each of eight clients
 	restarts       = 5
 	reloads        = 60
-	added          = time.Hour              // by an outage, to a message: the machine does other things as well
 	outage         = 600 * time.Millisecond // of each kind, measured
 	stalled        = 600                    // a few more than there is room for
 	beside         = 60                     // messages while they stall
