@@ -66,15 +66,18 @@ func TestBulk(t *testing.T) {
 			t.Errorf("planned %d times for %d answers", got, many)
 		}
 		perSecond := map[int64]int{}
+		w.mu.Lock()
+		looks := len(w.looks)
 		for _, l := range w.looks {
 			perSecond[l.at.Unix()]++
 		}
+		w.mu.Unlock()
 		most := 0
 		for _, n := range perSecond {
 			most = max(most, n)
 		}
-		if len(w.looks) != many || most > 40 {
-			t.Errorf("%d looks, at most %d in a second", len(w.looks), most)
+		if looks != many || most > 40 {
+			t.Errorf("%d looks, at most %d in a second", looks, most)
 		}
 		if got := h.Snapshot(); len(got.Keys) != many || got.Looks != many || got.Blind != 0 {
 			t.Errorf("%d keys, %+v", len(got.Keys), got.Counts)
@@ -100,9 +103,11 @@ func TestBulk(t *testing.T) {
 		if got := plans.Load(); got > 100*fresh {
 			t.Errorf("planned %d times for %d steps", got, 2*fresh)
 		}
+		h.mu.Lock()
 		if h.reads == 0 || h.reads > fresh {
 			t.Errorf("told %d times to read all keys, for %d steps", h.reads, 2*fresh)
 		}
+		h.mu.Unlock()
 		if id := ident(t, "s2@d00000.example"); !slices.ContainsFunc(h.Snapshot().Keys, func(k watch.Standing) bool {
 			return k.Life.ID == id && k.Life.State == signer.Active
 		}) {

@@ -65,7 +65,7 @@ func TestHeldBack(t *testing.T) {
 		if k, _ := h.Snapshot().Key(id); !slices.Equal(h.told(), want) || !k.Held || h.states() != "s1=active s2=created" {
 			t.Fatalf("%q, %s, %+v", h.told(), h.states(), k)
 		}
-		if got := h.events[0].String(); !strings.Contains(got, "of ns2 nothing is known (look again later; or, if it is to "+
+		if got := h.happened()[0].String(); !strings.Contains(got, "of ns2 nothing is known (look again later; or, if it is to "+
 			"sign all the same: reputed keys activate example.org s2)") {
 			t.Error(got)
 		}
@@ -121,7 +121,7 @@ func TestLaggingHolds(t *testing.T) {
 			if got := h.told(watch.HeldBack); !slices.Equal(got, []string{"held s2 created " + tt.says}) {
 				t.Fatalf("%s: %q", tt.why, got)
 			}
-			for _, e := range h.events {
+			for _, e := range h.happened() {
 				if got := e.String(); e.Change == watch.HeldBack && !strings.HasSuffix(got,
 					"not seen everywhere: ns1 shows the key; ns2 does not (have ns2 transfer the zone)") {
 					t.Errorf("%s: %s", tt.why, got)
@@ -206,7 +206,7 @@ func TestTakenAway(t *testing.T) {
 			t.Fatalf("%q", h.told())
 		}
 		const says = "publish this record, which was there and is gone, if the key is to sign: s2._domainkey.example.org"
-		if got := h.events[0].String(); !strings.Contains(got, says) {
+		if got := h.happened()[0].String(); !strings.Contains(got, says) {
 			t.Error(got)
 		}
 		pass(day)

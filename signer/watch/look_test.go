@@ -52,7 +52,7 @@ func TestResults(t *testing.T) {
 				if got := h.told(); !slices.Equal(got, want) {
 					t.Errorf("%s: %s: %q", result, tt.why, got)
 				}
-				for _, e := range h.events {
+				for _, e := range h.happened() {
 					if !strings.Contains(e.String(), "the reason (the advice)") {
 						t.Error(e)
 					}

@@ -136,7 +136,8 @@ func TestRotationEvents(t *testing.T) {
 		if got := h.told(); !slices.Equal(got, want) {
 			t.Errorf("%s", strings.Join(got, "\n"))
 		}
-		at := func(i int) time.Duration { return h.events[i].At.Sub(began) }
+		events := h.happened()
+		at := func(i int) time.Duration { return events[i].At.Sub(began) }
 		for i, bounds := range [][2]time.Duration{
 			{day, day + 10*time.Minute},
 			{day, day + 10*time.Minute},
@@ -152,7 +153,7 @@ func TestRotationEvents(t *testing.T) {
 				t.Errorf("%s after %v", h.told()[i], at(i))
 			}
 		}
-		for _, e := range h.events {
+		for _, e := range events {
 			if strings.HasSuffix(e.String(), ": ") {
 				t.Errorf("no reason: %s", e)
 			}
@@ -180,7 +181,7 @@ func TestByHand(t *testing.T) {
 			if got := h.told(); !slices.Equal(got, first) {
 				t.Fatalf("%q", got)
 			}
-			e := h.events[1]
+			e := h.happened()[1]
 			if text := e.String(); !strings.Contains(text, `publish this record: n1._domainkey.example.org TXT "v=DKIM1; k=ed`) {
 				t.Error(text)
 			}
@@ -189,9 +190,10 @@ func TestByHand(t *testing.T) {
 			if got := h.states(); got != "s1=revoked n1=active" {
 				t.Fatal(got)
 			}
-			if last := h.events[len(h.events)-1]; last.Change != watch.Stepped || h.events[len(h.events)-2].String() !=
+			events := h.happened()
+			if last := len(events) - 1; events[last].Change != watch.Stepped || events[last-1].String() !=
 				`key s1._domainkey.example.org: replace its record, as it is revoked: s1._domainkey.example.org TXT "v=DKIM1; p="` {
-				t.Errorf("%v", h.events)
+				t.Errorf("%v", events)
 			}
 			if publisher != "none" { // from here on it is the same
 				return

@@ -123,8 +123,8 @@ func TestStateDamaged(t *testing.T) {
 				}
 				h.start()
 				pass(time.Hour)
-				if got := h.told(); len(got) != 1 || h.events[0].Change != watch.LostMemory ||
-					!strings.Contains(h.events[0].String(), h.state+".broken") {
+				if got := h.happened(); len(got) != 1 || got[0].Change != watch.LostMemory ||
+					!strings.Contains(got[0].String(), h.state+".broken") {
 					t.Errorf("%q", got)
 				}
 				if kept, err := os.ReadFile(h.state + ".broken"); err != nil || string(kept) != text {

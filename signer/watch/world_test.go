@@ -335,11 +335,16 @@ func (h *host) until(most time.Duration, what string, is func() bool) {
 	}
 }
 
-// told gives the events as lines, without those that were taken before.
-func (h *host) told(changes ...watch.Change) (lines []string) {
+// happened gives the events, without those that were taken before.
+func (h *host) happened() []watch.Event {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, e := range h.events {
+	return slices.Clone(h.events)
+}
+
+// told gives them as lines.
+func (h *host) told(changes ...watch.Change) (lines []string) {
+	for _, e := range h.happened() {
 		if len(changes) == 0 || slices.Contains(changes, e.Change) {
 			lines = append(lines, fmt.Sprintf("%s %s %s %s", e.Change, e.ID.Selector, e.State, e.Look.Result))
 		}
