@@ -24,13 +24,12 @@ import (
 var times = regexp.MustCompile(`\bt=(\d+);\s*x=(\d+);`)
 
 // stamp gives when a message was signed, and until when that holds.
-func stamp(t *testing.T, socket string, sender string) (at, until time.Time) {
+func stamp(t *testing.T, s *inside) (at, until time.Time) {
 	t.Helper()
-	l := load{socket: socket, message: func(int) mailing { return mailing{sender: sender} }}
-	c := client{load: l, ctx: t.Context()}
+	c := client{load: load{socket: s.socket, keys: s.keys}, ctx: t.Context()}
 	defer c.hangUp()
-	r, err := c.play(0)
-	if err != nil || !hasSignature(r) {
+	r, err := c.play(0, c.mailing(0))
+	if err := errors.Join(err, c.astray(c.mailing(0), r)); err != nil {
 		t.Fatalf("%v, %v", r, err)
 	}
 	m := times.FindStringSubmatch(r.Changes[0].Value)
@@ -68,10 +67,10 @@ func TestClock(t *testing.T) {
 	n := 0
 	for _, jump := range []time.Duration{0, 24 * time.Hour, -24 * time.Hour, 48 * time.Hour, -48 * time.Hour} {
 		ahead.Store(int64(jump))
-		got := load{socket: s.socket, clients: 4}.count(t.Context(), 100)
+		got := load{socket: s.socket, keys: s.keys, clients: 4}.count(t.Context(), 100)
 		got.whole(t, fmt.Sprintf("with the clock %v ahead", jump))
-		at, until := stamp(t, s.socket, "ann@example.org")
-		if off := now().Sub(at); off < -time.Minute || off > time.Minute || until.Sub(at) != 24*time.Hour {
+		at, until := stamp(t, s)
+		if off := now().Sub(at); off < -time.Minute || off > time.Minute || until.Sub(at) != expire {
 			t.Errorf("with the clock %v ahead: signed at %v, until %v", jump, at, until)
 		}
 		n += got.signed

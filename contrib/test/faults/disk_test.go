@@ -49,7 +49,7 @@ codes = { "127.0.0.2" = { meaning = "spam source", severity = "block" } }
 
 // unknown is mail from domains that nobody has asked about yet.
 func (d *daemon) unknown(clients int) load {
-	return load{socket: d.socket, clients: clients, message: func(int) mailing {
+	return load{socket: d.socket, keys: d.keys, clients: clients, message: func(int) mailing {
 		return mailing{sender: fmt.Sprintf("ann@d%d.example.org", time.Now().UnixNano())}
 	}}
 }
@@ -193,7 +193,7 @@ func TestLogGone(t *testing.T) {
 		text += string(buf[:n])
 	}
 	f.Close()
-	got := load{socket: d.socket, clients: 2}.count(t.Context(), 100)
+	got := load{socket: d.socket, keys: d.keys, clients: 2}.count(t.Context(), 100)
 	got.whole(t, "without a log")
 	d.alive()
 	figure(t, "nobody reads the log", "%d of %d signed", got.signed, got.sent)

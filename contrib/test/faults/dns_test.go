@@ -66,7 +66,7 @@ type resolving struct {
 // sender is of a domain of its own, which nobody has asked about yet. They leave the machine time for other things, or
 // else how long a message takes would tell of that only.
 func (r *resolving) mail() load {
-	return load{socket: r.socket, clients: 8, pause: 5 * time.Millisecond, message: func(int) mailing {
+	return load{socket: r.socket, keys: r.keys, clients: 8, pause: 5 * time.Millisecond, message: func(int) mailing {
 		return mailing{sender: fmt.Sprintf("ann@d%d.example.org", r.names.Add(1))}
 	}}
 }

@@ -83,7 +83,7 @@ func newListing(t *testing.T) *listing {
 // send sends from each egress.
 func (l *listing) send(t *testing.T) tally {
 	t.Helper()
-	mail := load{socket: l.socket, clients: 2, message: func(n int) mailing {
+	mail := load{socket: l.socket, keys: l.keys, clients: 2, message: func(n int) mailing {
 		return mailing{sender: fmt.Sprintf("user%d@example.org", n%4)}
 	}}
 	return mail.count(t.Context(), 40)

@@ -25,6 +25,7 @@ import (
 // inside is a server in the test's own process, which signs for example.org.
 type inside struct {
 	site   milter.Site
+	keys   map[string]string // records by name
 	opt    milter.Options
 	socket string
 	log    watched
@@ -56,6 +57,9 @@ func (w *watched) count() (panics int, last string) {
 	return w.panics, w.last
 }
 
+// expire is for how long signatures hold: longer than any clock here is behind, for those who verify have the time.
+const expire = 5 * 24 * time.Hour
+
 // newInside prepares a server, of which parts can be changed before it is started.
 func newInside(t testing.TB, now func() time.Time) *inside {
 	t.Helper()
@@ -72,8 +76,10 @@ func newInside(t testing.TB, now func() time.Time) *inside {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sign := signer.New(ring, signer.Options{Now: now, Expire: 24 * time.Hour})
-	s := &inside{socket: filepath.Join(t.TempDir(), "milter.sock")}
+	sign := signer.New(ring, signer.Options{Now: now, Expire: expire})
+	s := &inside{
+		keys: map[string]string{id.String(): key.Record()}, socket: filepath.Join(t.TempDir(), "milter.sock"),
+	}
 	s.site = milter.Site{
 		Outbound: &policy.Outbound{
 			Networks:      policy.NewNetworks([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, nil),

@@ -112,7 +112,7 @@ func TestRestarts(t *testing.T) {
 	d := newDaemon(t, t.TempDir(), "", "example.org")
 	d.hold()
 	d.start()
-	l := load{socket: d.socket, clients: 8, fresh: true}
+	l := load{socket: d.socket, keys: d.keys, clients: 8, fresh: true}
 	got := l.during(t.Context(), func() {
 		for n := range restarts {
 			time.Sleep(300 * time.Millisecond) // mail flows

@@ -4,6 +4,7 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -22,6 +23,7 @@ import (
 // other.
 type load struct {
 	socket  string
+	keys    map[string]string // records of those that sign there, by name
 	clients int
 	fresh   bool                // each message has a connection of its own
 	message func(n int) mailing // nil: ann@example.org's
@@ -33,7 +35,7 @@ type mailing struct {
 	sender string
 	rcpts  int // 0 is one
 	fields []string
-	body   io.Reader
+	body   func() io.Reader // nil: a few words
 }
 
 // tally is what came of it.
@@ -44,7 +46,8 @@ type tally struct {
 	deferred int      // 4xx
 	refused  int      // 5xx
 	broken   int      // no answer
-	what     []string // the first of those that were not signed
+	what     []string // what was not signed, and how
+	kept     []passed // of what was signed
 	took     []time.Duration
 	lasted   time.Duration
 }
@@ -53,6 +56,7 @@ func (a *tally) add(b tally) {
 	a.sent, a.signed, a.unsigned = a.sent+b.sent, a.signed+b.signed, a.unsigned+b.unsigned
 	a.deferred, a.refused, a.broken = a.deferred+b.deferred, a.refused+b.refused, a.broken+b.broken
 	a.what, a.took = append(a.what, b.what...), append(a.took, b.took...)
+	a.kept = append(a.kept, b.kept...)
 }
 
 // rate is in messages per second.
@@ -67,13 +71,14 @@ func (a *tally) percentile(p int) time.Duration {
 	return a.took[min(len(a.took)-1, len(a.took)*p/100)]
 }
 
-// whole wants every message to have been signed.
+// whole wants every message to have been signed, and what was kept to verify.
 func (a *tally) whole(t testing.TB, what string) {
 	t.Helper()
 	if a.signed != a.sent || a.sent == 0 {
 		t.Errorf("%s: of %d messages %d signed, %d unsigned, %d deferred, %d refused, %d without answer: %q", what,
 			a.sent, a.signed, a.unsigned, a.deferred, a.refused, a.broken, a.what[:min(len(a.what), 5)])
 	}
+	a.verified(t, what)
 }
 
 // during sends while something is done.
@@ -145,8 +150,8 @@ func (c *client) hangUp() {
 
 // send sends a message, and counts what becomes of it.
 func (c *client) send(n int) {
-	start := time.Now()
-	r, err := c.play(n)
+	m, start := c.mailing(n), time.Now()
+	r, err := c.play(n, m)
 	took := time.Since(start)
 	c.sent++
 	c.took = append(c.took, took)
@@ -154,14 +159,17 @@ func (c *client) send(n int) {
 		c.session.Close()
 		c.session = nil
 	}
-	switch signature := hasSignature(r); {
+	switch wrong := c.astray(m, r); {
 	case err != nil && r.End.Kind == bridge.None: // what comes after the answer does not count
 		c.broken++
-	case r.End.Kind == bridge.Accept && signature:
-		c.signed++
+	case r.End.Kind == bridge.Accept && wrong == nil:
+		if c.signed++; kept(c.sent - 1) {
+			c.kept = append(c.kept, passed{n, m, r.Changes, c.keys})
+		}
 		return
 	case r.End.Kind == bridge.Accept || r.End.Kind == bridge.Continue:
 		c.unsigned++
+		err = errors.Join(err, wrong)
 	case r.End.Code/100 == 4 || r.End.Kind == bridge.Tempfail:
 		c.deferred++
 	default:
@@ -170,25 +178,23 @@ func (c *client) send(n int) {
 	c.what = append(c.what, fmt.Sprintf("%d: %v %v", n, r.End, err))
 }
 
-func hasSignature(r bridge.Result) bool {
-	return slices.ContainsFunc(r.Changes, func(c bridge.Change) bool {
-		return c.Kind == bridge.InsertHeader && c.Name == "DKIM-Signature" && strings.Contains(c.Value, "bh=")
-	})
-}
-
 // loopback is a client on this host.
 var loopback = wire.Peer{Name: "localhost", Family: wire.FamilyInet, Port: 4000, Addr: netip.MustParseAddr("127.0.0.1")}
 
-func (c *client) play(n int) (r bridge.Result, err error) {
+// mailing gives a message to send.
+func (l *load) mailing(n int) mailing {
+	if l.message == nil {
+		return mailing{sender: "ann@example.org"}
+	}
+	return l.message(n)
+}
+
+func (c *client) play(n int, m mailing) (r bridge.Result, err error) {
 	if c.session == nil {
 		if c.session, err = dial(c.ctx, c.socket); err != nil {
 			c.session = nil
 			return r, err
 		}
-	}
-	m := mailing{sender: "ann@example.org"}
-	if c.message != nil {
-		m = c.message(n)
 	}
 	r, err = c.session.Play(m.bridge(n))
 	if c.fresh && err == nil {
@@ -204,12 +210,12 @@ func (m mailing) bridge(n int) bridge.Message {
 		name, value, _ := strings.Cut(f, ":")
 		h.Add([]byte(name), []byte(value))
 	}
-	b := bridge.Message{Client: loopback, Sender: m.sender, QueueID: fmt.Sprintf("Q%d", n), Header: h, Body: m.body}
+	b := bridge.Message{Client: loopback, Sender: m.sender, QueueID: fmt.Sprintf("Q%d", n), Header: h}
 	for i := range max(m.rcpts, 1) {
 		b.Recipients = append(b.Recipients, bridge.Recipient{Path: fmt.Sprintf("friend%d@world.example", i), Mailer: "smtp"})
 	}
-	if b.Body == nil {
-		b.Body = strings.NewReader("some text  \r\n.\r\n")
+	if b.Body = strings.NewReader("some text  \r\n.\r\n"); m.body != nil {
+		b.Body = m.body()
 	}
 	return b
 }

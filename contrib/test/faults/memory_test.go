@@ -49,11 +49,11 @@ func TestHuge(t *testing.T) {
 		{"a body without end", mailing{}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			l := load{socket: d.socket, clients: 4, message: func(int) mailing {
+			l := load{socket: d.socket, keys: d.keys, clients: 4, message: func(int) mailing {
 				m := tt.m
 				m.sender = "ann@example.org"
 				if strings.HasPrefix(tt.name, "a body") {
-					m.body = endless(bodySize)
+					m.body = func() io.Reader { return endless(bodySize) }
 				}
 				return m
 			}}
@@ -61,15 +61,16 @@ func TestHuge(t *testing.T) {
 			if wanted := map[bool]int{true: got.refused, false: got.signed}[tt.refuse]; wanted != got.sent {
 				t.Errorf("%+v", got)
 			}
-			what := "signed"
-			if tt.refuse {
-				what = "refused"
+			what := "refused"
+			if !tt.refuse {
+				what = "signed"
+				got.verified(t, tt.name)
 			}
 			figure(t, "memory: "+tt.name, "%d of %d %s; %v", got.sent, got.sent, what, d.small(tt.name))
 		})
 	}
 	d.alive()
-	after := load{socket: d.socket}.count(t.Context(), 5)
+	after := load{socket: d.socket, keys: d.keys}.count(t.Context(), 5)
 	after.whole(t, "after it")
 	d.stop()
 }
@@ -100,7 +101,7 @@ func TestHeldBack(t *testing.T) {
 			}
 		}
 	}
-	got := load{socket: d.socket}.count(t.Context(), 20)
+	got := load{socket: d.socket, keys: d.keys}.count(t.Context(), 20)
 	got.whole(t, "beside them")
 	figure(t, "memory: headers held back", "%d of 900 KB at once; %d of %d others signed; %v", heldBack, got.signed, got.sent,
 		d.small("held back"))

@@ -146,7 +146,7 @@ func TestPacketsInside(t *testing.T) {
 	stop := s.start(t)
 	storm := newStorm(s.socket, packetsInside)
 	storm.run(t)
-	after := load{socket: s.socket}.count(t.Context(), 10)
+	after := load{socket: s.socket, keys: s.keys}.count(t.Context(), 10)
 	after.whole(t, "after the storm")
 	stop()
 	if n, last := s.log.count(); n > 0 {
@@ -182,7 +182,7 @@ func TestPacketsOutside(t *testing.T) {
 			storm := newStorm(d.socket, packetsOutside)
 			storm.run(t)
 			d.alive()
-			after := load{socket: d.socket}.count(t.Context(), 10)
+			after := load{socket: d.socket, keys: d.keys}.count(t.Context(), 10)
 			after.whole(t, "after the storm")
 			postfix.Eventually(t, "no descriptor is left", func() bool { return d.usage().files <= before.files+1 })
 			if line := lineWith(d.since(0), "msg=panic"); line != "" {

@@ -105,8 +105,8 @@ func TestPanics(t *testing.T) {
 			b.stage.Store(stage)
 			before, _ := s.log.count()
 			beside := make(chan tally)
-			go func() { beside <- load{socket: s.socket, clients: 2}.count(t.Context(), 50) }()
-			got := bang(t, s.socket)
+			go func() { beside <- load{socket: s.socket, keys: s.keys, clients: 2}.count(t.Context(), 50) }()
+			got := bang(t, s)
 			others := <-beside
 			others.whole(t, "beside it")
 			after, last := s.log.count()
@@ -123,17 +123,18 @@ func TestPanics(t *testing.T) {
 }
 
 // bang sends the message that panics and one after it, on the same connection, and tells what became of the first.
-func bang(t *testing.T, socket string) string {
+func bang(t *testing.T, s *inside) string {
 	t.Helper()
-	c := client{load: load{socket: socket}, ctx: t.Context()}
+	c := client{load: load{socket: s.socket, keys: s.keys}, ctx: t.Context()}
 	defer c.hangUp()
 	c.message = func(n int) mailing { return mailing{sender: []string{"bang@example.org", "ann@example.org"}[n]} }
-	r, err := c.play(0)
+	m := c.mailing(0)
+	r, err := c.play(0, m)
 	what := r.End.String()
 	switch {
 	case r.End.Kind == bridge.None && err != nil:
 		t.Fatalf("the connection was cut: %v", err)
-	case r.End.Kind == bridge.Accept && !hasSignature(r):
+	case r.End.Kind == bridge.Accept && c.astray(m, r) != nil:
 		t.Errorf("it was accepted unsigned: %+v", r)
 	case r.End.Kind == bridge.Accept:
 		what = "signed all the same"

@@ -17,7 +17,6 @@ import (
 
 	"reputed/contrib/test/postfix"
 	"reputed/contrib/test/sink"
-	"reputed/contrib/test/verifiers"
 )
 
 // relay is a Postfix set up by contrib/postfix/outbound-relay.cf, a daemon beside it, and a sink that all mail goes to.
@@ -184,7 +183,7 @@ func (f *traffic) arrived(t *testing.T) {
 			batch = append(batch, m.Data)
 		}
 	}
-	results, err := verifiers.All(t)[0].Verify(batch, f.keys)
+	results, err := stranger(t).Verify(batch, f.keys)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -81,7 +81,7 @@ func TestReloads(t *testing.T) {
 	}
 	r.start()
 	before := r.usage()
-	l := load{socket: r.socket, clients: 4, message: func(n int) mailing {
+	l := load{socket: r.socket, keys: r.keys, clients: 4, message: func(n int) mailing {
 		return mailing{sender: []string{"ann@example.org", "cy@example.com"}[n%2]}
 	}}
 	got := l.during(t.Context(), func() {

@@ -17,7 +17,7 @@ func TestSoak(t *testing.T) {
 	d.start()
 	const part = soakMessages / 10
 	run := func(n int) tally {
-		l := load{socket: d.socket, clients: 4, fresh: n%2 == 0, message: func(m int) mailing {
+		l := load{socket: d.socket, keys: d.keys, clients: 4, fresh: n%2 == 0, message: func(m int) mailing {
 			return mailing{sender: fmt.Sprintf("ann@d%d.example.org", m%5000)}
 		}}
 		got := l.count(t.Context(), part)

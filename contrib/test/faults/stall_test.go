@@ -135,13 +135,13 @@ func TestStalled(t *testing.T) {
 			d := newDaemon(t, t.TempDir(), "", "example.org")
 			d.wrap = []string{"prlimit", fmt.Sprintf("--nofile=%d:%d", tt.limit, tt.limit)}
 			d.start()
-			before := load{socket: d.socket, clients: 4, fresh: true}.count(t.Context(), beside)
+			before := load{socket: d.socket, keys: d.keys, clients: 4, fresh: true}.count(t.Context(), beside)
 			before.whole(t, "before")
 			// Of messages in hand there are fewer: nothing tells them from those of slow clients.
 			kinds := stallers()
 			crowd := gather(t, d.socket, tt.stalled, kinds[:4]...)
 			busy := gather(t, d.socket, tt.stalled/20, kinds[4:]...)
-			during := load{socket: d.socket, clients: 4, fresh: true}.count(t.Context(), beside)
+			during := load{socket: d.socket, keys: d.keys, clients: 4, fresh: true}.count(t.Context(), beside)
 			during.whole(t, "beside those that stall")
 			u := d.small("beside those that stall")
 			if long { // in a packet that does not end they may stay for 30 s
@@ -168,7 +168,7 @@ func TestDeadlines(t *testing.T) {
 	s.opt.Limits = milter.Limits{Connections: 2 * stalled, PacketTimeout: inPacket, IdleTimeout: idle}
 	stop := s.start(t)
 	crowd := gather(t, s.socket, stalled, stallers()...)
-	beside := load{socket: s.socket, clients: 2}.until(t.Context(), func(int) bool {
+	beside := load{socket: s.socket, keys: s.keys, clients: 2}.until(t.Context(), func(int) bool {
 		time.Sleep(5 * time.Millisecond)
 		return crowd.dropped.Load() == stalled || t.Context().Err() != nil
 	})
