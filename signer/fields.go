@@ -114,12 +114,12 @@ func newFieldChoice(sign, oversign []string) fieldChoice {
 	return c
 }
 
-// pick gives what to sign of a header: the names for h=, and the fields in the order of the names. Of several fields
-// of a name, the lowest comes first (RFC 6376, section 5.4.2). A name beyond the last field stands for none: that is
-// how adding one breaks the signature (section 5.4).
-func (c *fieldChoice) pick(h *mail.Header) (names []string, fields []mail.Field) {
+// pick lays what to sign of a header on a desk: the names for h=, and the fields in the order of the names. Of several
+// fields of a name, the lowest comes first (RFC 6376, section 5.4.2). A name beyond the last field stands for none: that
+// is how adding one breaks the signature (section 5.4).
+func (c *fieldChoice) pick(h *mail.Header, d *desk) {
 	// Of each name the lowest field, and of each field the next higher one of its name, counted from 1; 0: none.
-	lowest, higher := make([]int, len(c.names)), make([]int, h.Len())
+	lowest, higher := zeros(d.lowest, len(c.names)), zeros(d.higher, h.Len())
 	var memory [64]byte
 	lower := memory[:0]
 	for i := range h.Len() {
@@ -132,7 +132,7 @@ func (c *fieldChoice) pick(h *mail.Header) (names []string, fields []mail.Field)
 			higher[i], lowest[n] = lowest[n], i+1
 		}
 	}
-	names, fields = make([]string, 0, h.Len()+len(c.names)), make([]mail.Field, 0, h.Len())
+	names, fields := d.names[:0], d.fields[:0]
 	for n, name := range c.names {
 		for i := lowest[n]; i > 0; i = higher[i-1] {
 			names, fields = append(names, name), append(fields, h.At(i-1))
@@ -141,5 +141,12 @@ func (c *fieldChoice) pick(h *mail.Header) (names []string, fields []mail.Field)
 			names = append(names, name)
 		}
 	}
-	return names, fields
+	d.names, d.fields, d.lowest, d.higher = names, fields, lowest, higher
+}
+
+// zeros gives n zeros, in the memory of the slice if it has room.
+func zeros(memory []int, n int) []int {
+	memory = slices.Grow(memory[:0], n)[:n]
+	clear(memory)
+	return memory
 }

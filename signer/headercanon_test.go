@@ -80,10 +80,11 @@ func BenchmarkHeader(b *testing.B) {
 		h.Add([]byte(name), []byte(" some words, as they\r\n\tstand in a field"))
 	}
 	c := newFieldChoice(DefaultSign(), DefaultOversign())
+	d := newDesk()
 	b.Run("pick", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			c.pick(h)
+			c.pick(h, d)
 		}
 	})
 	b.Run("relaxed", func(b *testing.B) {

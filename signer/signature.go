@@ -1,7 +1,6 @@
 package signer
 
 import (
-	"crypto/sha256"
 	"encoding/base64"
 	"strconv"
 
@@ -98,12 +97,9 @@ func (g *Signature) Fields() ([]mail.Field, []mail.Signed, error) {
 		}
 	}
 	done := g.checkOld()
-	names, covered := g.signer.fields.pick(g.header)
-	canon := g.signer.opt.Canonicalization
-	header := make([]byte, 0, g.header.Size())
-	for _, f := range covered {
-		header = appendField(header, canon.Header, f)
-	}
+	d := g.signer.desks.Get().(*desk)
+	defer g.signer.tidy(d)
+	d.cover(g.header, &g.signer.fields, g.signer.opt.Canonicalization.Header)
 	var fields []mail.Field
 	var signed []mail.Signed
 	for _, c := range g.choices {
@@ -111,7 +107,7 @@ func (g *Signature) Fields() ([]mail.Field, []mail.Signed, error) {
 			if done[k] {
 				continue
 			}
-			f, err := g.sign(k, names, header)
+			f, err := g.sign(k, d)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -125,14 +121,11 @@ func (g *Signature) Fields() ([]mail.Field, []mail.Signed, error) {
 // fieldName is the field that holds a signature.
 const fieldName = "DKIM-Signature"
 
-// ordinaryField is what most signatures take: that of an RSA key of 2,048 bits over the usual fields.
-const ordinaryField = 1 << 10
-
-// sign makes one signature over the canonical header.
-func (g *Signature) sign(k *Key, names []string, header []byte) (mail.Field, error) {
+// sign makes one signature over the canonical header, which lies on the desk.
+func (g *Signature) sign(k *Key, d *desk) (mail.Field, error) {
 	canon := g.signer.opt.Canonicalization
 	now := g.signer.opt.Now()
-	t := tagWriter{text: append(make([]byte, 0, ordinaryField), ' '), column: len(fieldName) + 2}
+	t := newTagWriter()
 	t.tag("v=1")
 	t.tag("a=" + k.algorithm)
 	t.tag("c=" + canon.String())
@@ -142,21 +135,23 @@ func (g *Signature) sign(k *Key, names []string, header []byte) (mail.Field, err
 	if g.signer.opt.Expire > 0 {
 		t.tag("x=" + strconv.FormatInt(now.Add(g.signer.opt.Expire).Unix(), 10))
 	}
-	t.names("h=", names)
-	t.tag("bh=" + base64.StdEncoding.EncodeToString(g.sums[canon.Body]))
+	t.names("h=", d.names)
+	d.text = base64.StdEncoding.AppendEncode(d.text[:0], g.sums[canon.Body])
+	t.tag("bh=" + string(d.text))
 	t.open("b=")
 
 	// RFC 6376, section 3.7: the header ends with this field, its b= empty and without its line end.
-	hash := sha256.New()
-	hash.Write(header)
-	unsigned := make([]byte, 0, len(fieldName)+1+len(t.text))
-	hash.Write(appendUnsigned(unsigned, canon.Header, []byte(fieldName), t.text))
-	sig, err := k.sign(hash.Sum(unsigned[:0]))
+	d.hash.Reset()
+	d.hash.Write(d.header)
+	d.text = appendUnsigned(d.text[:0], canon.Header, []byte(fieldName), t.value())
+	d.hash.Write(d.text)
+	sig, err := k.sign(d.hash.Sum(d.text[:0]))
 	if err != nil {
 		return mail.Field{}, err
 	}
-	t.fold(base64.StdEncoding.EncodeToString(sig))
-	return mail.NewField(fieldName, string(t.text)), nil
+	d.text = base64.StdEncoding.AppendEncode(d.text[:0], sig)
+	t.fold(d.text)
+	return t.field(), nil
 }
 
 // appendUnsigned adds a signature field in canonical form, without line end. Its value holds no signature.
@@ -165,76 +160,4 @@ func appendUnsigned(dst []byte, c Canon, name, value []byte) []byte {
 		return append(append(append(dst, name...), ':'), value...)
 	}
 	return appendRelaxed(dst, name, value)
-}
-
-// tagWriter writes tags in lines of at most 78 columns (RFC 5322, section 2.1.1). It folds where RFC 6376, section 3.2
-// allows white space.
-type tagWriter struct {
-	text   []byte
-	column int
-}
-
-const lineWidth = 78
-
-// newLine begins a new line.
-func (t *tagWriter) newLine() {
-	t.text = append(t.text, '\r', '\n', '\t')
-	t.column = 8 // a tab shows as eight
-}
-
-func (t *tagWriter) put(s string) {
-	t.text = append(t.text, s...)
-	t.column += len(s)
-}
-
-// tag writes a tag and its end, on the next line if it does not fit on this one.
-func (t *tagWriter) tag(s string) {
-	t.separate(len(s) + 1)
-	t.put(s)
-	t.put(";")
-}
-
-// open writes the beginning of the last tag.
-func (t *tagWriter) open(s string) {
-	t.newLine()
-	t.put(s)
-}
-
-// separate writes what stands before a tag of n columns: nothing at the beginning, else a space or a fold.
-func (t *tagWriter) separate(n int) {
-	switch {
-	case len(t.text) == 1:
-	case t.column+1+n > lineWidth:
-		t.newLine()
-	default:
-		t.put(" ")
-	}
-}
-
-// names writes a list of field names with colons between.
-func (t *tagWriter) names(tag string, names []string) {
-	t.newLine()
-	t.put(tag)
-	for i, name := range names {
-		if i > 0 {
-			t.put(":")
-		}
-		if t.column+len(name)+1 > lineWidth {
-			t.newLine()
-		}
-		t.put(name)
-	}
-	t.put(";")
-}
-
-// fold writes text that may be broken anywhere.
-func (t *tagWriter) fold(s string) {
-	for {
-		n := min(len(s), lineWidth-t.column)
-		t.put(s[:n])
-		if s = s[n:]; s == "" {
-			return
-		}
-		t.newLine()
-	}
 }

@@ -58,6 +58,7 @@ type Signer struct {
 	opt    Options
 	fields fieldChoice
 	bodies sync.Pool // of *bodyHash
+	desks  sync.Pool // of *desk
 }
 
 // New makes a signer. A field to be oversigned is signed too.
@@ -76,6 +77,7 @@ func New(ring *Ring, o Options) *Signer {
 		opt:    o,
 		fields: newFieldChoice(o.Sign, o.Oversign),
 		bodies: sync.Pool{New: func() any { return newBodyHash() }},
+		desks:  sync.Pool{New: func() any { return newDesk() }},
 	}
 }
 

@@ -31,6 +31,9 @@ func NewField(name, value string) Field {
 	return h.At(0)
 }
 
+// FieldOf makes a field of its text: name, colon, value and CRLF. The text is not copied: it must not change any more.
+func FieldOf(raw []byte) Field { return Field{raw: raw, colon: bytes.IndexByte(raw, ':')} }
+
 // Raw gives the field as it stands in the message, with its line end.
 func (f Field) Raw() []byte { return f.raw }
 
