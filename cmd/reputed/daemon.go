@@ -122,7 +122,7 @@ func (d *daemon) allowed(a netip.Addr) bool { return d.current.Load().cfg.Milter
 // setUp makes of a configuration what the daemon works with. What services know comes from them, as they outlive it.
 func (d *daemon) setUp(e *env, cfg *config.Config, inUse *heldKeys) (*setup, error) {
 	k := known{
-		resolver: d.dns, listed: func(a netip.Addr) []dnsbl.Listing { return d.lists.Snapshot().Listed(a) },
+		dns: d.dns, listed: func(a netip.Addr) []dnsbl.Listing { return d.lists.Snapshot().Listed(a) },
 		lives: map[signer.ID]signer.Life{}, inUse: inUse,
 	}
 	var err error

@@ -35,12 +35,12 @@ type setup struct {
 
 // known is what those who build a setup know, besides the configuration.
 type known struct {
-	resolver dns.Resolver
-	listed   func(netip.Addr) []dnsbl.Listing
-	lives    map[signer.ID]signer.Life // of keys, for those whose state cannot be read
-	unseen   map[signer.ID]bool        // keys that nobody can see
-	inUse    *heldKeys                 // whose keys go on if they are not found; nil: none
-	hands    rsaHands                  // that RSA keys are put into; nil: they stay in those of crypto/rsa
+	dns    *dns.Cache
+	listed func(netip.Addr) []dnsbl.Listing
+	lives  map[signer.ID]signer.Life // of keys, for those whose state cannot be read
+	unseen map[signer.ID]bool        // keys that nobody can see
+	inUse  *heldKeys                 // whose keys go on if they are not found; nil: none
+	hands  rsaHands                  // that RSA keys are put into; nil: they stay in those of crypto/rsa
 }
 
 // newSetup reads the keys, and the secrets of zones that may be changed. What cannot be used of these keeps nothing else
@@ -64,7 +64,8 @@ func newSetup(e *env, cfg *config.Config, k known) (*setup, error) {
 		Rewrites: cfg.Rewrites(),
 		Holds:    ring.Holds,
 		SPF: &check.SPF{
-			Checker:  &spf.Checker{Resolver: k.resolver, Receiver: cfg.Hostname.String(), Now: e.now},
+			Checker:  &spf.Checker{Resolver: k.dns, Receiver: cfg.Hostname.String(), Now: e.now},
+			Memory:   k.dns,
 			Deadline: time.Duration(cfg.Policy.SPF.Deadline),
 		},
 		DNSBL: s.dnsbl,

@@ -32,7 +32,7 @@ example.org.     A   203.0.113.25
 	envelope := check.Envelope{
 		Routes: policy.Routes{{Egress: e}},
 		Holds:  func(mail.Domain) bool { return true },
-		SPF:    &check.SPF{Checker: &spf.Checker{Resolver: cache}, Deadline: time.Second},
+		SPF:    &check.SPF{Checker: &spf.Checker{Resolver: cache}, Memory: cache, Deadline: time.Second},
 		DNSBL:  &check.DNSBL{Listed: func(netip.Addr) []dnsbl.Listing { return nil }, Acts: func(*dnsbl.List) bool { return true }},
 	}
 	tx := &mail.Transaction{Client: &mail.Client{}, Path: "a@example.org"}

@@ -62,7 +62,7 @@ func blackOut(t *testing.T, addresses int, sender string) {
 	}
 	envelope := check.Envelope{
 		Routes: routes, Holds: func(mail.Domain) bool { return true },
-		SPF: &check.SPF{Checker: &spf.Checker{Resolver: cache}, Deadline: 2 * time.Second},
+		SPF: &check.SPF{Checker: &spf.Checker{Resolver: cache}, Memory: cache, Deadline: 2 * time.Second},
 	}
 	ask := func(sender string) (result string, took time.Duration) {
 		start := time.Now()

@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"reputed/policy"
+	"reputed/policy/dns"
 	"reputed/policy/mail"
 	"reputed/policy/spf"
 )
@@ -17,7 +19,13 @@ import (
 // that a message may take, from MAIL on.
 type SPF struct {
 	Checker  *spf.Checker
+	Memory   Memory        // what the Checker's resolver remembers; nil: nothing
 	Deadline time.Duration // from MAIL on, for all of it: what is not known then is a temperror
+}
+
+// Memory answers questions without asking anybody. It is false where it cannot.
+type Memory interface {
+	Recall(name string, t dns.Type) (dns.Answer, bool)
 }
 
 // Partial is the result when some addresses of an egress pass and others do not: by which of them mail leaves is up to
@@ -36,43 +44,90 @@ type asked struct {
 	spf     *SPF
 	egress  *mail.Egress
 	who     identity
-	done    chan struct{}
 	finding policy.Finding // once done
+	done    chan struct{}  // nil: it was known at once
 	ctx     context.Context
 }
 
-// begin starts the evaluation for each egress of the routes.
+// begin evaluates for each egress of the routes what can be told from memory, and begins to ask about the others.
 func (s *SPF) begin(ctx context.Context, routes policy.Routes, who identity) (all []*asked) {
+	open := 0
 	for i := range routes {
 		e := routes[i].Egress
-		if !slices.ContainsFunc(all, func(a *asked) bool { return a.egress == e }) {
-			all = append(all, &asked{spf: s, egress: e, who: who, done: make(chan struct{})})
+		if slices.ContainsFunc(all, func(a *asked) bool { return a.egress == e }) {
+			continue
 		}
+		a := &asked{spf: s, egress: e, who: who}
+		if !a.recall(ctx) {
+			a.done = make(chan struct{})
+			open++
+		}
+		all = append(all, a)
 	}
-	if len(all) == 0 {
-		return nil
+	if open > 0 {
+		s.ask(ctx, all, open)
 	}
+	return all
+}
+
+// ask starts the evaluations that are open.
+func (s *SPF) ask(ctx context.Context, all []*asked, open int) {
 	ctx, cancel := context.WithTimeout(ctx, s.Deadline)
 	var left atomic.Int32
-	left.Store(int32(len(all)))
+	left.Store(int32(open))
 	answered := func() {
 		if left.Add(-1) == 0 {
 			cancel() // the timer goes with the last answer
 		}
 	}
 	for _, a := range all {
+		if a.done == nil {
+			continue
+		}
 		a.ctx = ctx
 		go func() {
-			a.finding = s.find(ctx, a.egress, who)
+			a.finding = s.find(ctx, s.Checker, a.egress, a.who)
 			close(a.done)
 			answered()
 		}()
 	}
-	return all
+}
+
+// recall finds what can be found without asking anybody, which is all of it once senders of the domain were there before:
+// then a message costs neither a goroutine nor a timer.
+func (a *asked) recall(ctx context.Context) bool {
+	if a.spf.Memory == nil {
+		return false
+	}
+	from := &fromMemory{memory: a.spf.Memory}
+	checker := *a.spf.Checker
+	checker.Resolver = from
+	a.finding = a.spf.find(ctx, &checker, a.egress, a.who)
+	return !from.lacks
+}
+
+// fromMemory is a resolver that asks nobody.
+type fromMemory struct {
+	memory Memory
+	lacks  bool // an answer: what was made of the answers says nothing
+}
+
+var errNotRemembered = errors.New("not remembered")
+
+func (f *fromMemory) Resolve(_ context.Context, name string, t dns.Type) dns.Answer {
+	a, ok := f.memory.Recall(name, t)
+	if !ok {
+		f.lacks = true
+		return dns.Answer{Err: errNotRemembered}
+	}
+	return a
 }
 
 // wait gives the answer, or says that there was none in time.
 func (a *asked) wait() policy.Finding {
+	if a.done == nil {
+		return a.finding
+	}
 	select {
 	case <-a.done:
 		return a.finding
@@ -87,7 +142,7 @@ func (a *asked) wait() policy.Finding {
 }
 
 // find evaluates for an egress. A panic is a fault of ours and no knowledge: the mail goes on.
-func (s *SPF) find(ctx context.Context, e *mail.Egress, who identity) (f policy.Finding) {
+func (s *SPF) find(ctx context.Context, checker *spf.Checker, e *mail.Egress, who identity) (f policy.Finding) {
 	defer func() {
 		if v := recover(); v != nil {
 			f = s.missed(e, who)
@@ -97,7 +152,8 @@ func (s *SPF) find(ctx context.Context, e *mail.Egress, who identity) (f policy.
 	if who.sender.IsZero() && !who.null {
 		return finding("spf", string(spf.None), policy.Warn, "the envelope sender is no address, so no domain can authorise it")
 	}
-	f, edit := judge(who.subject(e), s.outcomes(ctx, e, who))
+	ways := checker.Ways(ctx, spf.Request{Helo: e.Hostname.String(), Sender: who.sender}, e)
+	f, edit := judge(who.subject(e), ways)
 	// What is another's is not ours to mend, and a guess is nothing to publish.
 	if f.Grade != policy.Pass && f.Grade != policy.Unknown && who.own && !e.Guessed {
 		edit.Via = e.Via
@@ -121,11 +177,6 @@ func (s *SPF) missed(e *mail.Egress, who identity) policy.Finding {
 	f.Subject = who.subject(e)
 	f.Reason = fmt.Sprintf("the SPF record of %s was not known within %v", f.Subject, s.Deadline)
 	return f
-}
-
-// outcomes evaluates for the smarthost, and for each address.
-func (s *SPF) outcomes(ctx context.Context, e *mail.Egress, who identity) []spf.Way {
-	return s.Checker.Ways(ctx, spf.Request{Helo: e.Hostname.String(), Sender: who.sender}, e)
 }
 
 // leaving names a way.

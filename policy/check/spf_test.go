@@ -3,6 +3,7 @@ package check_test
 import (
 	"context"
 	"net/netip"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -61,11 +62,16 @@ func domain(t testing.TB, s string) mail.Domain {
 // inquire asks about a message of a sender, which leaves by one egress.
 func inquire(t testing.TB, ctx context.Context, w world, sender string, e *mail.Egress) (policy.Finding, policy.Exemption) {
 	t.Helper()
+	return inquireWith(t, ctx, &check.SPF{Checker: &spf.Checker{Resolver: w}, Deadline: 2 * time.Second}, sender, e)
+}
+
+func inquireWith(t testing.TB, ctx context.Context, how *check.SPF, sender string, e *mail.Egress) (policy.Finding, policy.Exemption) {
+	t.Helper()
 	envelope := check.Envelope{
 		Routes:   policy.Routes{{Egress: e}},
 		Rewrites: policy.Rewrites{{From: policy.Senders{Domain: domain(t, "web1.internal")}, To: mail.Address{Domain: domain(t, "good.example")}}},
 		Holds:    func(d mail.Domain) bool { return strings.HasSuffix(d.String(), ".example") },
-		SPF:      &check.SPF{Checker: &spf.Checker{Resolver: w}, Deadline: 2 * time.Second},
+		SPF:      how,
 	}
 	tx := &mail.Transaction{Client: &mail.Client{}, Path: sender}
 	tx.ReversePath, _ = mail.ParsePath(sender)
@@ -172,6 +178,57 @@ func TestSPF(t *testing.T) {
 			}
 		})
 	}
+}
+
+// memory is a world that is remembered, but for one question.
+type memory struct {
+	world
+	forgotten string
+}
+
+func (m memory) Recall(name string, t dns.Type) (dns.Answer, bool) {
+	if t.String()+" "+name == m.forgotten {
+		return dns.Answer{}, false
+	}
+	return m.Resolve(context.Background(), name, t), true
+}
+
+// What is remembered gives the finding at once, and nobody is asked. Whatever is not remembered, the finding is that of
+// asking.
+func TestSPFMemory(t *testing.T) {
+	w := world{
+		"TXT good.example":   "v=spf1 include:part.example -all",
+		"TXT part.example":   "v=spf1 a:fail.example a:host.example -all",
+		"A host.example":     "203.0.113.25",
+		"TXT strict.example": "v=spf1 exists:fail.example -all",
+		"TXT broken.example": "panic",
+	}
+	e := egress(t, "", "203.0.113.25")
+	for sender, questions := range map[string][]string{
+		"a@good.example":    {"TXT good.example", "TXT part.example", "A fail.example", "A host.example"},
+		"a@strict.example":  {"TXT strict.example", "A fail.example"},
+		"a@nothing.example": {"TXT nothing.example"},
+		"a@broken.example":  nil,
+	} {
+		want, _ := inquire(t, t.Context(), w, sender, e)
+		silence := &check.SPF{Checker: &spf.Checker{Resolver: asksNobody{t}}, Memory: memory{w, ""}, Deadline: time.Second}
+		if got, _ := inquireWith(t, t.Context(), silence, sender, e); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v, want %+v", sender, got, want)
+		}
+		for _, q := range questions {
+			some := &check.SPF{Checker: &spf.Checker{Resolver: w}, Memory: memory{w, q}, Deadline: time.Second}
+			if got, _ := inquireWith(t, t.Context(), some, sender, e); !reflect.DeepEqual(got, want) {
+				t.Errorf("%s, without %s: %+v, want %+v", sender, q, got, want)
+			}
+		}
+	}
+}
+
+type asksNobody struct{ t *testing.T }
+
+func (a asksNobody) Resolve(_ context.Context, name string, t dns.Type) dns.Answer {
+	a.t.Errorf("%v of %s was asked for", t, name)
+	return dns.Answer{Err: dns.ErrTimeout}
 }
 
 // The record to publish is told for our own domains, and for no one else's.

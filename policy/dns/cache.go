@@ -108,11 +108,28 @@ func NewCache(next Resolver, o CacheOptions) *Cache {
 
 // Resolve answers from memory if it can. It waits for the servers no longer than ctx allows.
 func (c *Cache) Resolve(ctx context.Context, name string, t Type) Answer {
-	k, now := key{lower(name), t}, c.now()
+	k := key{lower(name), t}
+	e, a, ok := c.recall(k)
+	if !ok {
+		return c.wait(ctx, k, e)
+	}
+	return a
+}
+
+// Recall answers from memory, as Resolve does. It is false where that would wait for the servers, which are not asked
+// then.
+func (c *Cache) Recall(name string, t Type) (Answer, bool) {
+	_, a, ok := c.recall(key{lower(name), t})
+	return a, ok
+}
+
+// recall finds what is remembered, and whether it is an answer without the servers.
+func (c *Cache) recall(k key) (*entry, Answer, bool) {
 	e, _ := c.entries.GetIfPresent(k)
 	if e == nil {
-		return c.wait(ctx, k, nil)
+		return nil, Answer{}, false
 	}
+	now := c.now()
 	a := e.at(now)
 	switch {
 	case a.Status != Failed && !a.Stale:
@@ -126,9 +143,9 @@ func (c *Cache) Resolve(ctx context.Context, name string, t Type) Answer {
 		c.counts.again(a)
 		c.fly(k, e, true)
 	default:
-		return c.wait(ctx, k, e)
+		return e, a, false
 	}
-	return a
+	return e, a, true
 }
 
 // wait asks the servers. If they fail, or are slow, what is known from before has to do.

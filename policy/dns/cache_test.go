@@ -72,6 +72,35 @@ func cached(t *testing.T, o dns.CacheOptions, test func(t *testing.T, c *dns.Cac
 
 func ask(c *dns.Cache) dns.Answer { return c.Resolve(context.Background(), "example.org", dns.TXT) }
 
+// Memory answers while asking would not wait, and nobody is asked for it but ahead of time, as otherwise.
+func TestRecall(t *testing.T) {
+	cached(t, dns.CacheOptions{}, func(t *testing.T, c *dns.Cache, u *upstream) {
+		recall := func(why string, want bool) {
+			t.Helper()
+			if a, ok := c.Recall("Example.org", dns.TXT); ok != want || ok && (a.Status != dns.Found || a.Records[0].Text != "x") {
+				t.Errorf("%s: %+v, %v", why, a, ok)
+			}
+		}
+		u.say(found("x", 5*time.Minute), 0)
+		recall("never asked for", false)
+		u.want(t, 0, "memory asks nobody")
+		ask(c)
+		u.want(t, 1, "asked for")
+		recall("it holds", true)
+		u.want(t, 0, "it holds")
+		time.Sleep(5*time.Minute - time.Second)
+		recall("it holds for a second more", true)
+		u.want(t, 1, "it is asked for ahead of time")
+		u.say(failed(dns.ErrServFail), 0)
+		time.Sleep(5 * time.Minute)
+		recall("it has expired", false)
+		u.want(t, 0, "it has expired")
+		ask(c)
+		u.want(t, 1, "the servers fail")
+		recall("what was known before, for they have just failed", true)
+	})
+}
+
 func TestCacheTTL(t *testing.T) {
 	for _, tt := range []struct {
 		name string
