@@ -7,6 +7,7 @@ import (
 
 	"reputed/policy"
 	"reputed/policy/dns"
+	"reputed/policy/parallel"
 )
 
 // Results of dane, besides None.
@@ -35,7 +36,7 @@ func itemDANE() Item {
 				}
 			}
 			found := make([]policy.Finding, len(hosts))
-			each(len(hosts), func(i int) { found[i] = h.judgeDANE(ctx, hosts[i].name, unsigned[hosts[i].name]) })
+			parallel.Each(len(hosts), func(i int) { found[i] = h.judgeDANE(ctx, hosts[i].name, unsigned[hosts[i].name]) })
 			return found
 		},
 	}

@@ -3,14 +3,13 @@ package check
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	"reputed/policy"
 	"reputed/policy/dkim"
 	"reputed/policy/dns"
+	"reputed/policy/parallel"
 	"reputed/policy/spf"
 )
 
@@ -35,21 +34,14 @@ func (h *Host) sightings(ctx context.Context) []sighting {
 				all = append(all, sighting{key: k})
 			}
 		}
-		var looking sync.WaitGroup
-		free := make(chan struct{}, keysAtOnce)
-		for i := range all {
-			free <- struct{}{}
-			looking.Go(func() {
-				defer func() {
-					if v := recover(); v != nil {
-						all[i].fault = fmt.Sprintf("panic in this check: %v", v)
-					}
-					<-free
-				}()
-				all[i].look(ctx, looker)
-			})
-		}
-		looking.Wait()
+		parallel.AtMost(keysAtOnce, len(all), func(i int) {
+			defer func() {
+				if v := recover(); v != nil {
+					all[i].fault = h.fault(v)
+				}
+			}()
+			all[i].look(ctx, looker)
+		})
 		return all
 	})
 }

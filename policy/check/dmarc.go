@@ -13,6 +13,7 @@ import (
 	"reputed/policy/dmarc"
 	"reputed/policy/dns"
 	"reputed/policy/mail"
+	"reputed/policy/parallel"
 	"reputed/policy/spf"
 )
 
@@ -73,7 +74,7 @@ func (h *Host) walks(ctx context.Context) map[mail.Domain]*dmarc.Walk {
 		}
 		walks := make([]*dmarc.Walk, len(names))
 		finder := &dmarc.Finder{Resolver: h.resolver()}
-		each(len(names), func(i int) { walks[i] = finder.Walk(ctx, names[i]) })
+		parallel.Each(len(names), func(i int) { walks[i] = finder.Walk(ctx, names[i]) })
 		all := map[mail.Domain]*dmarc.Walk{}
 		for i, d := range names {
 			all[d] = walks[i]
@@ -288,7 +289,7 @@ func (h *Host) judgeReports(ctx context.Context, at *dmarc.Step) (all []policy.F
 	}
 	found := make([]policy.Finding, len(hosts))
 	finder := &dmarc.Finder{Resolver: h.resolver()}
-	each(len(hosts), func(i int) {
+	parallel.Each(len(hosts), func(i int) {
 		found[i] = judgeDestination(at.Domain, hosts[i], finder.Destination(ctx, at.Domain, hosts[i]))
 	})
 	return present(found)

@@ -7,6 +7,7 @@ import (
 
 	"reputed/policy"
 	"reputed/policy/dns"
+	"reputed/policy/parallel"
 )
 
 // Results of dnssec.
@@ -24,7 +25,7 @@ func itemDNSSEC() Item {
 		Ask: func(ctx context.Context, h *Host) []policy.Finding {
 			exchanges := h.exchanges(ctx)
 			found := make([]policy.Finding, len(exchanges))
-			each(len(exchanges), func(i int) { found[i] = h.judgeDNSSEC(ctx, &exchanges[i]) })
+			parallel.Each(len(exchanges), func(i int) { found[i] = h.judgeDNSSEC(ctx, &exchanges[i]) })
 			return found
 		},
 	}

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"sync"
 
 	"reputed/policy"
 	"reputed/policy/dns"
 	"reputed/policy/mail"
+	"reputed/policy/parallel"
 )
 
 // maxExchangers is how many hosts of a domain are looked at.
@@ -48,7 +48,7 @@ func (h *Host) exchanges(ctx context.Context) []exchange {
 			add(d)
 			add(h.envelope(d))
 		}
-		each(len(all), func(i int) { all[i].ask(ctx, h.resolver()) })
+		parallel.Each(len(all), func(i int) { all[i].ask(ctx, h.resolver()) })
 		return all
 	})
 }
@@ -65,7 +65,7 @@ func (x *exchange) ask(ctx context.Context, r dns.Resolver) {
 	slices.SortStableFunc(x.hosts, func(a, b exchanger) int { return int(a.pref) - int(b.pref) })
 	x.hosts = x.hosts[:min(len(x.hosts), maxExchangers)]
 	x.own.name = x.domain.String()
-	each(len(x.hosts), func(i int) { x.hosts[i].ask(ctx, r) })
+	parallel.Each(len(x.hosts), func(i int) { x.hosts[i].ask(ctx, r) })
 	if x.answer.Status == dns.NoData {
 		x.own.ask(ctx, r)
 	}
@@ -75,8 +75,10 @@ func (e *exchanger) ask(ctx context.Context, r dns.Resolver) {
 	if e.isAddress() {
 		return
 	}
-	answers, types := []*dns.Answer{&e.four, &e.six}, []dns.Type{dns.A, dns.AAAA}
-	each(2, func(i int) { *answers[i] = r.Resolve(ctx, e.name, types[i]) })
+	parallel.Do(
+		func() { e.four = r.Resolve(ctx, e.name, dns.A) },
+		func() { e.six = r.Resolve(ctx, e.name, dns.AAAA) },
+	)
 }
 
 // null tells that the domain takes no mail: RFC 7505.
@@ -145,24 +147,6 @@ func inventedFinding(rule, what string) policy.Finding {
 		"%s is not known: the resolver gives the same address for a name that does not exist", what))
 	f.Advice = adviceInvents
 	return f
-}
-
-// each does something for every index below n, all at once. A panic in one is a panic here, where it costs one item.
-func each(n int, do func(i int)) {
-	var running sync.WaitGroup
-	panics := make([]any, n)
-	for i := range n {
-		running.Go(func() {
-			defer func() { panics[i] = recover() }()
-			do(i)
-		})
-	}
-	running.Wait()
-	for _, v := range panics {
-		if v != nil {
-			panic(v)
-		}
-	}
 }
 
 // errOf gives why an answer is no knowledge of today.

@@ -15,6 +15,7 @@ import (
 	"reputed/policy/dnsbl"
 	"reputed/policy/iprev"
 	"reputed/policy/mail"
+	"reputed/policy/parallel"
 )
 
 // Host is a host that sends mail, with what its checklist is asked of. A field that is nil or empty is not known: items
@@ -46,6 +47,10 @@ type Host struct {
 	Now     func() time.Time
 	Dial    func(ctx context.Context, network, address string) (net.Conn, error) // to servers of mail and of policies
 	Options Wanted
+
+	// Caught is told of each panic, with what recover gave, where that was. It costs the item that it is in, or what that
+	// says of one subject. Nil: nobody is told.
+	Caught func(any)
 
 	looked   shared[[]dnsbl.Result]
 	reversed shared[map[netip.Addr]iprev.Result]
@@ -146,12 +151,23 @@ func (h *Host) ask(ctx context.Context, item *Item) (o Outcome) {
 	defer func() {
 		o.Took = time.Since(begin)
 		if v := recover(); v != nil {
-			f := finding(item.ID, "failed", policy.Unknown, fmt.Sprintf("panic in this check: %v", v))
-			o.Findings = append(o.Findings, f)
+			o.Findings = append(o.Findings, finding(item.ID, "failed", policy.Unknown, h.fault(v)))
 		}
 	}()
 	o.Findings = item.Ask(ctx, h)
 	return o
+}
+
+// fault tells of a panic, and gives what a finding says of it. What rests on what has failed was told of then.
+func (h *Host) fault(v any) string {
+	cause := v
+	if p, is := v.(*parallel.Panic); is {
+		cause = p.Value
+	}
+	if h.Caught != nil && cause != errRests {
+		h.Caught(v)
+	}
+	return fmt.Sprintf("panic in this check: %v", v)
 }
 
 // look asks the lists, once for all items that want to know. It takes no longer than ctx of the first.

@@ -6,12 +6,12 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"reputed/policy"
 	"reputed/policy/iprev"
 	"reputed/policy/mail"
+	"reputed/policy/parallel"
 )
 
 // outward is an address that receivers see mail come from, and the egress that it belongs to.
@@ -130,11 +130,7 @@ func (h *Host) reversals(ctx context.Context) map[netip.Addr]iprev.Result {
 	return h.reversed.get(func() map[netip.Addr]iprev.Result {
 		leaves := h.leaves()
 		results := make([]iprev.Result, len(leaves))
-		var looking sync.WaitGroup
-		for i := range leaves {
-			looking.Go(func() { results[i] = iprev.Look(ctx, h.resolver(), leaves[i].Addr) })
-		}
-		looking.Wait()
+		parallel.Each(len(leaves), func(i int) { results[i] = iprev.Look(ctx, h.resolver(), leaves[i].Addr) })
 		all := map[netip.Addr]iprev.Result{}
 		for i := range results {
 			all[results[i].Addr] = results[i]

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"sync"
 
 	"reputed/policy"
 	"reputed/policy/dns"
 	"reputed/policy/mail"
+	"reputed/policy/parallel"
 )
 
 // Results of the item about port 25 of others.
@@ -31,11 +31,7 @@ func itemPort25() Item {
 				return nil
 			}
 			tries := make([]try, len(families))
-			var trying sync.WaitGroup
-			for i, t := range families {
-				trying.Go(func() { tries[i] = h.try(ctx, t) })
-			}
-			trying.Wait()
+			parallel.Each(len(families), func(i int) { tries[i] = h.try(ctx, families[i]) })
 			return judgeTries(tries)
 		},
 	}

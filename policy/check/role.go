@@ -9,6 +9,7 @@ import (
 
 	"reputed/policy"
 	"reputed/policy/dns"
+	"reputed/policy/parallel"
 )
 
 // roleServers is how many addresses of a domain's servers are tried until one answers.
@@ -25,7 +26,7 @@ func itemRole() Item {
 			}
 			exchanges := h.exchanges(ctx)
 			all := make([]policy.Finding, len(exchanges))
-			each(len(all), func(i int) { all[i] = h.roles(ctx, &exchanges[i]) })
+			parallel.Each(len(all), func(i int) { all[i] = h.roles(ctx, &exchanges[i]) })
 			return all
 		},
 	}

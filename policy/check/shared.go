@@ -1,6 +1,9 @@
 package check
 
-import "sync"
+import (
+	"errors"
+	"sync"
+)
 
 // shared is what several items want to know, and is found out once. The zero value is ready for use.
 type shared[T any] struct {
@@ -17,7 +20,10 @@ func (s *shared[T]) get(find func() T) T {
 		s.known = true
 	})
 	if !s.known {
-		panic("what this check rests on has failed")
+		panic(errRests)
 	}
 	return s.value
 }
+
+// errRests is what an item panics with for what was a panic of another.
+var errRests = errors.New("what this check rests on has failed")

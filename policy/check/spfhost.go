@@ -7,11 +7,11 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 
 	"reputed/policy"
 	"reputed/policy/iprev"
 	"reputed/policy/mail"
+	"reputed/policy/parallel"
 	"reputed/policy/spf"
 )
 
@@ -47,19 +47,15 @@ func (h *Host) audits(ctx context.Context) []audit {
 	return h.audited.get(func() []audit {
 		checker := &spf.Checker{Resolver: h.resolver(), Receiver: h.Name.String(), Now: h.Now}
 		all := h.spfSubjects()
-		var asking sync.WaitGroup
-		for i := range all {
-			asking.Go(func() {
-				a := &all[i]
-				defer func() {
-					if v := recover(); v != nil { // a fault of ours, and no knowledge
-						a.fault = fmt.Sprintf("panic in this check: %v", v)
-					}
-				}()
-				a.Audit = checker.Audit(ctx, spf.Request{Domain: a.subject, Trace: true}, a.egresses)
-			})
-		}
-		asking.Wait()
+		parallel.Each(len(all), func(i int) {
+			a := &all[i]
+			defer func() {
+				if v := recover(); v != nil { // a fault of ours, and no knowledge
+					a.fault = h.fault(v)
+				}
+			}()
+			a.Audit = checker.Audit(ctx, spf.Request{Domain: a.subject, Trace: true}, a.egresses)
+		})
 		return all
 	})
 }

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 
 	"reputed/policy/dns"
 	"reputed/policy/mail"
+	"reputed/policy/parallel"
 )
 
 // Finder finds records in the DNS.
@@ -80,11 +80,7 @@ func (f *Finder) Walk(ctx context.Context, from mail.Domain) *Walk {
 	for _, d := range names(from) {
 		w.Steps = append(w.Steps, Step{Domain: d})
 	}
-	var asking sync.WaitGroup
-	for i := range w.Steps {
-		asking.Go(func() { w.Steps[i].ask(ctx, f.Resolver) })
-	}
-	asking.Wait()
+	parallel.Each(len(w.Steps), func(i int) { w.Steps[i].ask(ctx, f.Resolver) })
 	for i := range w.Steps {
 		// RFC 9989, section 4.10, steps 2 and 6.
 		if r := w.Steps[i].Record; r != nil && r.Boundary != Undetermined {
@@ -96,11 +92,6 @@ func (f *Finder) Walk(ctx context.Context, from mail.Domain) *Walk {
 }
 
 func (s *Step) ask(ctx context.Context, r dns.Resolver) {
-	defer func() {
-		if v := recover(); v != nil { // a fault of ours, and no knowledge
-			s.Answer, s.Texts, s.Record = dns.Answer{Err: fmt.Errorf("panic: %v", v)}, nil, nil
-		}
-	}()
 	s.Answer = r.Resolve(ctx, s.Name(), dns.TXT)
 	for _, record := range s.Answer.Records {
 		if parsed, err := Parse(record.Text); err == nil {

@@ -8,8 +8,9 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"sync"
 	"time"
+
+	"reputed/policy/parallel"
 )
 
 // What one question may cost.
@@ -150,13 +151,11 @@ func (a *Authority) askAll(ctx context.Context, zone *Zone, q question) []leadin
 			views = append(views, leading{View: v})
 		}
 	}
-	var running sync.WaitGroup
-	for i := range views {
+	parallel.Each(len(views), func(i int) {
 		if v := &views[i]; v.Addr.IsValid() {
-			running.Go(func() { a.askOne(ctx, v, q) })
+			a.askOne(ctx, v, q)
 		}
-	}
-	running.Wait()
+	})
 	for _, v := range views {
 		if v.Start != nil {
 			zone.Negative = max(zone.Negative, v.Start.Negative())

@@ -6,7 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
+
+	"reputed/policy/parallel"
 )
 
 // maxWalk is how many names are tried on the way up to the apex of a zone.
@@ -29,14 +30,10 @@ func (a *Authority) zone(ctx context.Context, s step) (Zone, error) {
 	more := hosts[min(len(hosts), maxHosts):]
 	hosts = hosts[:len(hosts)-len(more)]
 	z.Servers = make([]NameServer, len(hosts))
-	var running sync.WaitGroup
-	for i, host := range hosts {
-		running.Go(func() {
-			addrs, err := a.addresses(ctx, host)
-			z.Servers[i] = NameServer{Host: host, Addrs: addrs, Err: err}
-		})
-	}
-	running.Wait()
+	parallel.Each(len(hosts), func(i int) {
+		addrs, err := a.addresses(ctx, hosts[i])
+		z.Servers[i] = NameServer{Host: hosts[i], Addrs: addrs, Err: err}
+	})
 	z.share()
 	if n := len(more); n > 0 {
 		others := fmt.Errorf("%w: %d of them are left out", ErrOmitted, n)
@@ -115,10 +112,10 @@ func (a *Authority) hosts(ctx context.Context, zone string) ([]string, error) {
 // addresses gives the addresses of a host, the families by turns. Without any the error says why.
 func (a *Authority) addresses(ctx context.Context, host string) ([]netip.Addr, error) {
 	var four, six Answer
-	var running sync.WaitGroup
-	running.Go(func() { four = a.resolver.Resolve(ctx, host, A) })
-	six = a.resolver.Resolve(ctx, host, AAAA)
-	running.Wait()
+	parallel.Do(
+		func() { four = a.resolver.Resolve(ctx, host, A) },
+		func() { six = a.resolver.Resolve(ctx, host, AAAA) },
+	)
 	var all []netip.Addr
 	for i := range max(len(four.Records), len(six.Records)) {
 		for _, answer := range []Answer{four, six} {

@@ -4,12 +4,12 @@ import (
 	"context"
 	"net/netip"
 	"strings"
-	"sync"
 
 	"golang.org/x/net/publicsuffix"
 
 	"reputed/policy/dns"
 	"reputed/policy/mail"
+	"reputed/policy/parallel"
 )
 
 // Flaw is what is wrong with a name to greet with, before the DNS is asked: RFC 5321, section 4.1.1.1.
@@ -78,10 +78,10 @@ type Forward struct {
 // Ask asks for the addresses of a name. It ends when ctx does.
 func Ask(ctx context.Context, resolver dns.Resolver, name string) Forward {
 	f := Forward{Name: name}
-	var asking sync.WaitGroup
-	asking.Go(func() { f.A = resolver.Resolve(ctx, name, dns.A) })
-	f.AAAA = resolver.Resolve(ctx, name, dns.AAAA)
-	asking.Wait()
+	parallel.Do(
+		func() { f.A = resolver.Resolve(ctx, name, dns.A) },
+		func() { f.AAAA = resolver.Resolve(ctx, name, dns.AAAA) },
+	)
 	return f
 }
 

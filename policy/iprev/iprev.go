@@ -28,9 +28,9 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 
 	"reputed/policy/dns"
+	"reputed/policy/parallel"
 )
 
 // Status is what the test of an address comes to: RFC 8601, section 2.7.3.
@@ -98,12 +98,10 @@ func Look(ctx context.Context, resolver dns.Resolver, a netip.Addr) Result {
 		names := namesOf(r.Answer.Records)
 		r.Unread = max(0, len(names)-MaxNames)
 		r.Names = make([]Name, len(names)-r.Unread)
-		var following sync.WaitGroup
-		for i := range r.Names {
+		parallel.Each(len(r.Names), func(i int) {
 			r.Names[i].Name = names[i]
-			following.Go(func() { r.Names[i].follow(ctx, resolver, a) })
-		}
-		following.Wait()
+			r.Names[i].follow(ctx, resolver, a)
+		})
 	}
 	r.Status = r.judge()
 	return r

@@ -29,9 +29,9 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 
 	"reputed/policy/mail"
+	"reputed/policy/parallel"
 	"reputed/signer"
 )
 
@@ -145,28 +145,19 @@ func (l *loader) domains() {
 	}
 	usable := ok && l.guarded(".")
 	parts := make([]loader, len(entries))
-	read := make(chan func())
-	var reading sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		reading.Go(func() {
-			for one := range read {
-				one()
-			}
-		})
-	}
+	var read []func()
 	for i, e := range entries {
 		part := &parts[i]
 		*part = loader{access: l.access, dir: l.dir, known: l.known, root: l.root}
 		if d, ok := l.place(part, e.Name()); ok && usable {
-			read <- func() {
+			read = append(read, func() {
 				if part.guarded(e.Name()) && part.prepared(d, e.Name()) {
 					part.found.Domains = nil // its mail goes on as it did before
 				}
-			}
+			})
 		}
 	}
-	close(read)
-	reading.Wait()
+	parallel.AtMost(runtime.GOMAXPROCS(0), len(read), func(i int) { read[i]() })
 	for i := range parts {
 		l.found.add(&parts[i].found)
 	}
