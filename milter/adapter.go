@@ -310,7 +310,7 @@ func (l *link) header(data []byte) error {
 	if !l.spaced { // the MTA took the space away
 		value = append([]byte{' '}, value...)
 	}
-	l.guard("header", func() { l.session.field(name, value) })
+	l.protect("header", func() { l.session.field(name, value) }) // two looks at the clock take longer than a field
 	l.answer(proceed, wire.NoReplyHeader)
 	return nil
 }
@@ -341,15 +341,20 @@ func connectData(data []byte) ([]byte, error) {
 	return data, nil
 }
 
-// guard runs a step of the session. It counts its time, and a panic costs the message, not the process.
+// guard runs a step of the session, and counts its time.
 func (l *link) guard(what string, step func()) {
 	start := l.server.opt.Now()
 	l.session.step = start
+	l.protect(what, step)
+	l.session.took += l.server.opt.Now().Sub(start)
+}
+
+// protect runs a step of the session. A panic costs the message, not the process.
+func (l *link) protect(what string, step func()) {
 	defer func() {
 		if v := recover(); v != nil {
 			l.session.panicked(what, v)
 		}
-		l.session.took += l.server.opt.Now().Sub(start)
 		l.busy.Store(l.session.state != idle)
 	}()
 	step()
