@@ -152,7 +152,7 @@ func TestPanicInConnection(t *testing.T) {
 	t.Cleanup(func() { server.Shutdown(context.Background()) })
 	r.ln = ln
 	for n, last := range []func(*mta){
-		func(m *mta) { m.send(wire.CmdHeader, "Subject", "x") },
+		func(m *mta) { m.send(wire.CmdBody, "x") },
 		func(m *mta) { m.send(wire.CmdRcpt, "<c@elsewhere.example>") },
 		func(m *mta) { m.send(wire.CmdEnd) },
 		func(m *mta) { m.send(wire.CmdAbort) },
