@@ -20,6 +20,10 @@ type Options struct {
 
 	// Dial opens a socket, of "udp" or "tcp", for one query; nil: as net.Dialer does.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+	// Caught is told of each panic, with what recover gave, where that was: one costs the answer of a server, or, in a
+	// [Cache] in front of this client, the answer. Nil: nobody is told.
+	Caught func(any)
 }
 
 // Client is a [Resolver] that asks servers each time. A cache belongs in front of it.
@@ -31,12 +35,13 @@ type Client struct {
 	servers servers
 	timeout time.Duration
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	caught  func(any)
 	counts  clientCounts
 }
 
 // NewClient makes a client. It opens nothing.
 func NewClient(o Options) *Client {
-	c := &Client{timeout: o.Timeout, dial: o.Dial}
+	c := &Client{timeout: o.Timeout, dial: o.Dial, caught: o.Caught}
 	c.servers.list, c.servers.now = slices.Clone(o.Servers), o.Now
 	c.servers.silent = map[netip.AddrPort]time.Time{}
 	if len(o.Servers) == 0 {
@@ -52,6 +57,9 @@ func NewClient(o Options) *Client {
 	}
 	if c.servers.now == nil {
 		c.servers.now = time.Now
+	}
+	if c.caught == nil {
+		c.caught = func(any) {}
 	}
 	return c
 }

@@ -27,6 +27,7 @@ func (c *Client) exchange(ctx context.Context, server netip.AddrPort, q question
 	c.counts.queries.Add(1)
 	defer func() {
 		if v := recover(); v != nil {
+			c.caught(v)
 			r = failure(fmt.Errorf("%w: panic: %v", ErrMalformed, v))
 		}
 		c.counts.outcome(ctx, r)

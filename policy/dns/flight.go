@@ -62,8 +62,15 @@ func (c *Cache) fly(k key, known *entry, background bool) (*flight, error) {
 	return f, nil
 }
 
-// ask asks the servers, and remembers the answer.
+// ask asks the servers, and remembers the answer. Whatever happens, the flight lands: a panic is a fault of ours, and
+// costs the answer, not the process.
 func (c *Cache) ask(k key, f *flight) {
+	defer c.land(k, f)
+	defer func() {
+		if v := recover(); v != nil {
+			f.answer = c.broken(v)
+		}
+	}()
 	ctx, cancel := context.WithTimeoutCause(c.ctx, c.maxFlight, ErrTimeout)
 	defer cancel()
 	f.answer = c.resolve(ctx, k)
@@ -75,6 +82,10 @@ func (c *Cache) ask(k key, f *flight) {
 		f.answer = e.at(now)
 		c.entries.Set(k, e)
 	}
+}
+
+// land gives the answer to all who wait for it.
+func (c *Cache) land(k key, f *flight) {
 	c.mu.Lock()
 	delete(c.flights, k)
 	c.mu.Unlock()
@@ -95,12 +106,21 @@ func (c *Cache) listen(f *flight, failures int, now time.Time) {
 	}
 }
 
-// resolve asks what the cache is of. A panic there is a fault of ours; it costs the answer, not the process.
+// resolve asks what the cache is of. A panic there is a failure, and is remembered as one: or the next who asks would
+// have it again at once.
 func (c *Cache) resolve(ctx context.Context, k key) (a Answer) {
 	defer func() {
 		if v := recover(); v != nil {
-			a = Answer{Err: fmt.Errorf("%w: panic: %v", ErrMalformed, v)}
+			a = c.broken(v)
 		}
 	}()
 	return c.next.Resolve(ctx, k.name, k.t)
+}
+
+// broken is the answer after a panic. Who is told of those of the client is told of it.
+func (c *Cache) broken(v any) Answer {
+	if client, is := c.next.(*Client); is {
+		client.caught(v)
+	}
+	return Answer{Err: fmt.Errorf("%w: panic: %v", ErrMalformed, v)}
 }
