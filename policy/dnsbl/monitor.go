@@ -75,6 +75,10 @@ type Options struct {
 	// Speed is how many times faster than time the monitor's clock goes, for demonstrations and tests with lists of
 	// their own: no list of others allows it. 0: as time does.
 	Speed int
+
+	// Caught is told of each panic in what Run does, with what recover gave, where that was. What a question was about is
+	// not known then. After one beside the questions the monitor rests for a minute, in true time. Nil: it survives none.
+	Caught func(any)
 }
 
 // Monitor watches addresses and domains at lists, in the background. What it knows is read from [Monitor.Snapshot].
@@ -82,6 +86,7 @@ type Monitor struct {
 	clock    clock
 	resolver dns.Resolver
 	event    func(Event)
+	caught   func(any)
 	snapshot atomic.Pointer[Snapshot]
 	kick     chan struct{}
 	answers  chan answer
@@ -105,7 +110,7 @@ type Monitor struct {
 // error: it is set aside, and an event says so.
 func NewMonitor(o Options) (*Monitor, error) {
 	m := &Monitor{
-		clock: newClock(o.Now, o.Speed), resolver: o.Resolver, event: o.Event, rand: o.Rand,
+		clock: newClock(o.Now, o.Speed), resolver: o.Resolver, event: o.Event, caught: o.Caught, rand: o.Rand,
 		kick: make(chan struct{}, 1), answers: make(chan answer, maxFlying),
 		operators: map[string]*operator{}, changed: map[Subject]bool{},
 	}
@@ -152,18 +157,29 @@ func (m *Monitor) Run(ctx context.Context) error {
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for {
+	for failed := 0; ; {
+		hear := func() {}
 		select {
 		case <-ctx.Done():
 			return m.close()
 		case <-timer.C:
 		case <-m.kick:
 		case a := <-m.answers:
-			m.take(a)
+			hear = func() { m.take(a) }
 		}
-		wake := m.dispatch(launch)
-		m.report()
-		timer.Reset(m.clock.until(wake))
+		var wake time.Time
+		if m.survive(func() {
+			hear()
+			wake = m.dispatch(launch)
+			m.report()
+		}) {
+			failed = 0
+			timer.Reset(m.clock.until(wake))
+			continue
+		}
+		failed++
+		m.rest(ctx, failed)
+		timer.Reset(0)
 	}
 }
 
@@ -201,14 +217,28 @@ const keepRemedy = "see that state_dir is a directory that the daemon may write,
 
 // close ends the monitor.
 func (m *Monitor) close() error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.memory.write(m.watches, m.clock.now())
+	err := errPanic
+	m.survive(func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		err = m.memory.write(m.watches, m.clock.now())
+	})
+	return err
 }
 
-// report shows what has changed, tells of it, and writes it down.
+// report shows what has changed, writes it down, and tells of it.
 func (m *Monitor) report() {
+	for _, e := range m.show() {
+		if m.event != nil {
+			m.survive(func() { m.event(e) })
+		}
+	}
+}
+
+// show shows what has changed, and writes it down. It gives what is to be told.
+func (m *Monitor) show() []Event {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	now := m.clock.now()
 	if m.clock.set(now) {
 		m.redate(now)
@@ -217,18 +247,25 @@ func (m *Monitor) report() {
 		m.lookForStale(now)
 	}
 	m.publish(now)
-	if err := m.memory.writeSoon(m.watches, now, len(m.events) > 0); err != nil {
+	if err := m.writeSoon(now); err != nil {
 		m.events = append(m.events, Event{Change: NotKept, At: now, Reason: err.Error(), Remedy: keepRemedy})
 	}
 	events := m.events
 	m.events = nil
-	m.mu.Unlock()
-	if m.event == nil {
-		return
+	return events
+}
+
+// writeSoon writes what is known down, if it is time to.
+func (m *Monitor) writeSoon(now time.Time) error {
+	again, err := m.memory.failing, errPanic
+	whole := m.survive(func() { err = m.memory.writeSoon(m.watches, now, len(m.events) > 0) })
+	if !whole {
+		m.memory.written = now.Add(tick)
 	}
-	for _, e := range events {
-		m.event(e)
+	if !whole && again { // it was said already
+		return nil
 	}
+	return err
 }
 
 // lookForStale finds what the snapshot shows and is known no more.

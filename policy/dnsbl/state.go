@@ -232,9 +232,9 @@ func (m *memory) writeSoon(watches []*watch, now time.Time, urgent bool) error {
 	if !m.dirty || !urgent && now.Sub(m.written) < m.pace(now) {
 		return nil
 	}
-	m.written = now
-	err := m.write(watches, now)
 	again := m.failing
+	m.written, m.failing = now, true // also if it panics
+	err := m.write(watches, now)
 	m.failing = err != nil
 	if again { // it was said already
 		return nil

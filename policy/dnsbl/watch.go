@@ -74,7 +74,9 @@ func (m *Monitor) begin(o *operator, q *question, now time.Time) func(context.Co
 	return func(ctx context.Context) answer {
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
-		return run(ctx)
+		a := answer{o, q, Result{List: l, failed: true, Reason: "the question failed: " + errPanic.Error()}, ""}
+		m.survive(func() { a = run(ctx) })
+		return a
 	}
 }
 

@@ -85,6 +85,7 @@ func Write(path string, write func(to io.Writer) error) error {
 		return err
 	}
 	defer os.Remove(tmp.Name())
+	defer tmp.Close() // if write panics
 	text := bufio.NewWriterSize(tmp, 64<<10)
 	err = write(text)
 	if err = errors.Join(err, text.Flush(), tmp.Sync(), tmp.Close()); err != nil {
