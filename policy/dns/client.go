@@ -21,6 +21,10 @@ type Options struct {
 	// Dial opens a socket, of "udp" or "tcp", for one query; nil: as net.Dialer does.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
+	// Conf is told once that ResolvConf is of no use any more, so that the servers it named before are asked: its error
+	// says why. It is told nil once the file names servers again. Nil: nobody is told.
+	Conf func(error)
+
 	// Caught is told of each panic, with what recover gave, where that was: one costs the answer of a server, or, in a
 	// [Cache] in front of this client, the answer. Nil: nobody is told.
 	Caught func(any)
@@ -42,7 +46,7 @@ type Client struct {
 // NewClient makes a client. It opens nothing.
 func NewClient(o Options) *Client {
 	c := &Client{timeout: o.Timeout, dial: o.Dial, caught: o.Caught}
-	c.servers.list, c.servers.now = slices.Clone(o.Servers), o.Now
+	c.servers.list, c.servers.now, c.servers.told = slices.Clone(o.Servers), o.Now, o.Conf
 	c.servers.silent = map[netip.AddrPort]time.Time{}
 	if len(o.Servers) == 0 {
 		if c.servers.conf = o.ResolvConf; o.ResolvConf == "" {

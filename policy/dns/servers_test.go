@@ -3,6 +3,7 @@ package dns_test
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -136,4 +137,70 @@ func TestResolvConf(t *testing.T) {
 			t.Errorf("%s: asked %s, not %s", tt.why, got, tt.want)
 		}
 	}
+}
+
+// Who runs the client is told once that resolv.conf is of no use any more, and once that it is again; not at the first
+// look that finds it so, nor before it has ever been.
+func TestResolvConfTold(t *testing.T) {
+	const good, other = "nameserver 192.0.2.1\n", "nameserver 192.0.2.2\n"
+	for _, tt := range []struct {
+		why   string
+		texts []string // one for each look; "-": no file
+		want  string   // what is told at each look, "-" for nothing
+	}{
+		{"it is as it was", []string{good, good, other}, "- - -"},
+		{"it was never there", []string{"-", "-", "-", good}, "- - - -"},
+		{"it never named one", []string{"", "", "", good}, "- - - -"},
+		{"caught while it was written", []string{good, "", good, "", good}, "- - - - -"},
+		{"emptied", []string{good, "", "", "", "", good, good}, "- - empty - - good -"},
+		{"gone, and back", []string{good, "-", "-", "-", good, good}, "- - gone - good -"},
+		{"gone, then empty", []string{good, "-", "", ""}, "- - empty -"},
+		{"without an address", []string{good, "nameserver x\n", "nameserver x\n", other}, "- - empty good"},
+		{"lost twice", []string{good, "", "", good, "-", "-", other}, "- - empty good - gone good"},
+	} {
+		t.Run(tt.why, func(t *testing.T) {
+			path, now, told := filepath.Join(t.TempDir(), "resolv.conf"), time.Now(), "-"
+			c := dns.NewClient(dns.Options{
+				ResolvConf: path, Timeout: timeout, Now: func() time.Time { return now },
+				Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no network here") },
+				Conf: func(err error) {
+					switch {
+					case told != "-":
+						t.Error("told twice")
+					case err == nil:
+						told = "good"
+					case errors.Is(err, fs.ErrNotExist):
+						told = "gone"
+					case err.Error() == "it names no name server":
+						told = "empty"
+					default:
+						t.Error(err)
+					}
+				},
+			})
+			var all []string
+			for _, text := range tt.texts {
+				if text == "-" {
+					os.Rename(path, path+".away")
+				} else if os.Rename(path+".away", path) != nil || !sameText(path, text) {
+					if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+				now, told = now.Add(2*time.Second), "-"
+				for range 3 { // within a second it is not looked at again
+					c.Resolve(context.Background(), "example.org", dns.A)
+				}
+				all = append(all, told)
+			}
+			if got := strings.Join(all, " "); got != tt.want {
+				t.Errorf("told %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func sameText(path, text string) bool {
+	got, err := os.ReadFile(path)
+	return err == nil && string(got) == text
 }
