@@ -3,79 +3,66 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"reputed/milter/bridge"
 	"reputed/milter/wire"
 )
 
-// load plays messages to a milter socket, each over a connection of its own, as Postfix does.
+// load plays messages to a milter socket, each over a connection of its own, as Postfix does. It runs on the processors
+// of the server that is measured, so it costs as little as can be: package bridge plays one message, and what that
+// wrote is written again for the others, by [load.run].
 type load struct {
 	socket   wire.Endpoint
 	messages int
 	at       int
 	body     body
-	domains  int // that senders are spread over; 0: one
+	domains  int           // that senders are spread over; 0: one
+	patience time.Duration // with one message; 0 is two minutes
+
+	scripts []*script // one for each domain; made by record
 }
 
-// loaded is what became of it.
-type loaded struct {
-	took      time.Duration
-	latencies []time.Duration   // sorted
-	samples   [][]bridge.Change // of the last message of some connections
-}
-
-// samples is how many signatures of a run are verified, unless there are fewer connections.
-const samples = 4
-
-// run plays all of them. Whatever is not accepted with a signature is an error.
-func (l *load) run(ctx context.Context) (loaded, error) {
-	var next atomic.Int64
-	var mu sync.Mutex
-	var out loaded
-	var failed error
-	var workers sync.WaitGroup
-	begin := time.Now()
-	for range l.at {
-		workers.Go(func() {
-			var mine []time.Duration
-			var last []bridge.Change
-			var err error
-			for err == nil {
-				n := int(next.Add(1))
-				if n > l.messages {
-					break
-				}
-				from := time.Now()
-				last, err = l.play(ctx, n)
-				mine = append(mine, time.Since(from))
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			out.latencies = append(out.latencies, mine...)
-			if len(last) > 0 && len(out.samples) < samples {
-				out.samples = append(out.samples, last)
-			}
-			if failed == nil {
-				failed = err
-			}
-		})
+func (l *load) limit() time.Duration {
+	if l.patience > 0 {
+		return l.patience
 	}
-	workers.Wait()
-	out.took = time.Since(begin)
-	slices.Sort(out.latencies)
-	return out, failed
+	return 2 * time.Minute
 }
 
-// play plays one message.
-func (l *load) play(ctx context.Context, n int) ([]bridge.Change, error) {
-	s, err := bridge.Dial(ctx, l.socket, bridge.Options{Timeout: 2 * time.Minute})
+// record plays a message of each domain, to learn what is to be written to this server, which is for it to negotiate,
+// and what it answers. One that is not accepted with a signature is an error.
+func (l *load) record(ctx context.Context) error {
+	l.scripts = nil
+	for n := range max(1, l.domains) {
+		var rec *recorder
+		dial := func(ctx context.Context, at wire.Endpoint) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, at.Network, at.Address)
+			rec = &recorder{Conn: conn}
+			return rec, err
+		}
+		if err := l.play(ctx, n, dial); err != nil {
+			return err
+		}
+		s, err := rec.script(queueID(n))
+		if err != nil {
+			return fmt.Errorf("message %d: %w", n, err)
+		}
+		l.scripts = append(l.scripts, s)
+	}
+	return nil
+}
+
+type dialer = func(context.Context, wire.Endpoint) (net.Conn, error)
+
+// play plays one message by means of package bridge.
+func (l *load) play(ctx context.Context, n int, dial dialer) error {
+	s, err := bridge.Dial(ctx, l.socket, bridge.Options{Timeout: l.limit(), Dialer: dial})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	from := "ann@" + domain(n, l.domains)
 	client := wire.Peer{
@@ -85,18 +72,24 @@ func (l *load) play(ctx context.Context, n int) ([]bridge.Change, error) {
 		Client: client,
 		Helo:   "client.example.org", Daemon: "mail.example.org",
 		Sender: from, Mailer: "local", Recipients: []bridge.Recipient{{Path: "friend@elsewhere.example", Mailer: "smtp"}},
-		QueueID: fmt.Sprintf("4%08X", n), Header: l.body.header(from), Body: l.body.reader(),
+		QueueID: queueID(n), Header: l.body.header(from), Body: l.body.reader(),
 	})
 	if err != nil {
 		s.Close()
-		return nil, err
+		return err
 	}
-	signed := slices.ContainsFunc(r.Changes, func(c bridge.Change) bool { return c.Name == "DKIM-Signature" })
+	signed := slices.ContainsFunc(r.Changes, func(c bridge.Change) bool { return c.Name == signatureField })
 	if !signed || r.End.Refused() {
-		return nil, fmt.Errorf("message %d: %v, signed: %t", n, r.End, signed)
+		s.Close()
+		return fmt.Errorf("message %d: %v, signed: %t", n, r.End, signed)
 	}
-	return r.Changes, s.Quit()
+	return s.Quit()
 }
+
+const signatureField = "DKIM-Signature"
+
+// queueID is that of the n-th message. All are of one length, so that one can stand in the place of another.
+func queueID(n int) string { return fmt.Sprintf("4%08X", n) }
 
 // domain is that of the n-th message.
 func domain(n, domains int) string {

@@ -5,8 +5,8 @@
 //
 // Each server signs the same messages with the same key, relaxed/relaxed, over a unix socket, one connection for each
 // message, as Postfix does. The rounds are interleaved: every server in turn, so that a noisy neighbour hits all alike;
-// medians count. What is measured is the CPU time of the server's processes, from /proc: on a machine that it shares
-// with the load generator, messages per second say as much of the one as of the other.
+// medians count. What is measured is the CPU time of the server's processes, from /proc. Messages per second say
+// something of the load generator too, which shares the machine: what a message costs it stands beside.
 //
 // The peers are set up at their best: they sign and do nothing else, and do not log. reputed logs each message, checks
 // its SPF, and watches a block list; its name server is one on loopback.

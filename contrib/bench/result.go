@@ -20,18 +20,19 @@ type result struct {
 	P99       float64 `json:"p99_ms"`
 	MBPerS    float64 `json:"mb_per_cpu_s"`
 	PeakMiB   float64 `json:"peak_mib"`
+	Generator float64 `json:"generator_cpu_ms"` // what a message costs the load generator, on the same processors
 	Failed    string  `json:"failed,omitempty"` // why there are no figures
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-func newResult(n, size int, used time.Duration, out loaded, peakKiB int) result {
+func newResult(n, size int, used, generator time.Duration, out loaded, peakKiB int) result {
 	at := func(part float64) float64 {
 		return milliseconds(out.latencies[min(int(part*float64(len(out.latencies))), len(out.latencies)-1)])
 	}
 	r := result{
 		CPU: milliseconds(used) / float64(n), Rate: float64(n) / out.took.Seconds(), P50: at(0.5), P99: at(0.99),
-		PeakMiB: float64(peakKiB) / 1024,
+		PeakMiB: float64(peakKiB) / 1024, Generator: milliseconds(generator) / float64(n),
 	}
 	if used > 0 {
 		r.MBPerS = float64(n*size) / 1e6 / used.Seconds()
@@ -59,6 +60,7 @@ func median(all []result) result {
 		Rate: of(func(r *result) float64 { return r.Rate }), RateRatio: of(func(r *result) float64 { return r.RateRatio }),
 		P50: of(func(r *result) float64 { return r.P50 }), P99: of(func(r *result) float64 { return r.P99 }),
 		MBPerS: of(func(r *result) float64 { return r.MBPerS }), PeakMiB: of(func(r *result) float64 { return r.PeakMiB }),
+		Generator: of(func(r *result) float64 { return r.Generator }),
 	}
 }
 
@@ -71,15 +73,15 @@ func (r *report) print(w io.Writer, servers []*server) {
 	for i, name := range r.Cells {
 		fmt.Fprintf(w, "\n%s\n", name)
 		tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-		fmt.Fprintln(tab, "\tCPU ms\tof ours\tmessages/s\tof ours\tp50 ms\tp99 ms\tMB/CPU s\tpeak MiB\t")
+		fmt.Fprintln(tab, "\tCPU ms\tof ours\tmessages/s\tof ours\tp50 ms\tp99 ms\tMB/CPU s\tpeak MiB\tload ms\t")
 		for _, s := range servers {
 			m := r.Results[s.name][i]
 			if m.Failed != "" {
 				fmt.Fprintf(tab, "%s\tfails\t\t\t\t\t\t\t\t\n", s.name)
 				continue
 			}
-			fmt.Fprintf(tab, "%s\t%.3f\t%.2fx\t%.0f\t%.2fx\t%.2f\t%.2f\t%.0f\t%.0f\t\n",
-				s.name, m.CPU, m.Ratio, m.Rate, m.RateRatio, m.P50, m.P99, m.MBPerS, m.PeakMiB)
+			fmt.Fprintf(tab, "%s\t%.3f\t%.2fx\t%.0f\t%.2fx\t%.2f\t%.2f\t%.0f\t%.0f\t%.3f\t\n",
+				s.name, m.CPU, m.Ratio, m.Rate, m.RateRatio, m.P50, m.P99, m.MBPerS, m.PeakMiB, m.Generator)
 		}
 		tab.Flush()
 		for _, s := range servers {
