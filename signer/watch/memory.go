@@ -164,9 +164,9 @@ func cut(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxText)],
 
 // writeOnce writes the state file. That it cannot be written is an error once.
 func (m *memory) writeOnce(entries map[signer.ID]*entry, now time.Time) error {
-	m.written, m.urgent = now, false
-	err := m.write(entries, now)
 	again := m.failing
+	m.written, m.urgent, m.failing = now, false, true // also if it panics
+	err := m.write(entries, now)
 	m.failing = err != nil
 	if again { // it was said already
 		return nil

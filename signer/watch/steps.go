@@ -73,6 +73,8 @@ func (w *Watch) job(now time.Time) *job {
 			return nil
 		}
 		d.stale = true // something has changed, or time has passed
+		d.next = now.Add(firstRetry)
+		w.plans.put(d) // if what follows panics, others come first
 		w.plan(d, now)
 		j, next := w.work(d, now)
 		d.next = next
@@ -144,7 +146,8 @@ func (w *Watch) plan(d *domain, now time.Time) {
 	for _, e := range d.entries {
 		seen[e.life.ID] = e.shows()
 	}
-	d.steps = signer.Plan(now, d.lives, seen, o)
+	d.steps = nil // if it panics
+	w.survive(func() { d.steps = signer.Plan(now, d.lives, seen, o) })
 }
 
 // shows is what the DNS shows of the key. One that was gone does not count before it is sure that it is there again.

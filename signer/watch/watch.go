@@ -76,6 +76,11 @@ type Options struct {
 	// Speed is how many times faster than time the watch's clock goes, for demonstrations and tests with name servers of
 	// their own. 0: as time does.
 	Speed int
+
+	// Caught is told of each panic in what Run does, with what recover gave, where that was. A look that it is in tells
+	// nothing, a step is tried again, and of a domain that cannot be planned the keys stay as they are. After any other
+	// the watch rests for a minute, in true time. Nil: it survives none.
+	Caught func(any)
 }
 
 // Looker looks for the record of a key in the DNS.
@@ -116,16 +121,6 @@ type Watch struct {
 	memory  *memory
 	counts  Counts
 	news    news
-}
-
-// news is what was not told yet.
-type news struct {
-	changed bool      // the snapshot is not up to date
-	shown   time.Time // when it was
-	keys    bool      // the files of keys are others
-	unseen  bool      // other keys are unseen
-	told    time.Time // when others were told of either
-	events  []Event
 }
 
 // New makes a watch that knows what the state file and the directory hold, and asks nothing before [Watch.Run]. A state
@@ -181,27 +176,39 @@ func (w *Watch) Run(ctx context.Context) error {
 	defer timer.Stop()
 	defer poll.Stop()
 	for {
+		begin := func() {}
 		select {
 		case <-ctx.Done():
 			return w.close()
 		case <-timer.C:
 		case <-w.kick:
 		case <-poll.C:
-			w.poll()
+			begin = w.poll
 		case a := <-w.answers:
-			w.hear(a)
+			begin = func() { w.hear(a) }
 		}
-		w.dispatch(launch)
-		w.report()
-		timer.Reset(w.clock.until(w.wake()))
+		var wake time.Time
+		if !w.survive(func() {
+			begin()
+			w.dispatch(launch)
+			w.report()
+			wake = w.wake()
+		}) {
+			w.rest(ctx)
+		}
+		timer.Reset(w.clock.until(wake))
 	}
 }
 
 // close ends the watch. A step that is being taken is taken to its end, or can be taken again.
 func (w *Watch) close() error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.memory.write(w.entries, w.clock.now())
+	err := errPanic
+	w.survive(func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		err = w.memory.write(w.entries, w.clock.now())
+	})
+	return err
 }
 
 // answer is what came of a look, or of a step.
@@ -247,23 +254,8 @@ func (w *Watch) hear(a answer) {
 
 const (
 	longestSleep = 10 * time.Minute
-	longestIdle  = 6 * time.Hour    // of a domain for which there is nothing to do
-	writeEvery   = 10 * time.Minute // the state file, and soon when something is told
-	tellAgain    = 10 * time.Second // in true time, of keys that could not be taken in
+	longestIdle  = 6 * time.Hour // of a domain for which there is nothing to do
 )
-
-// What is done for all keys at once is done again after so long for each of them, at the earliest: what one key costs
-// must not be paid for all of them at each answer. Few keys are no matter.
-const (
-	showPace  = time.Millisecond
-	writePace = time.Millisecond
-	readPace  = time.Millisecond // by who is told of other keys
-)
-
-// pace gives the time between two of such acts.
-func (w *Watch) pace(each time.Duration) time.Duration {
-	return w.clock.spans(time.Duration(len(w.entries)) * each)
-}
 
 // dispatch begins what is due.
 func (w *Watch) dispatch(launch func(func(context.Context) answer)) {
@@ -272,7 +264,11 @@ func (w *Watch) dispatch(launch func(func(context.Context) answer)) {
 	now := w.clock.now()
 	if j := w.job(now); j != nil {
 		w.busy = true
-		launch(j.do)
+		launch(func(ctx context.Context) answer {
+			a := answer{job: j, entry: j.entry, err: errPanic}
+			w.survive(func() { a = j.do(ctx) })
+			return a
+		})
 	}
 	for w.flying < maxFlying { // in the order of their times, so that nobody is always last
 		e, ok := w.looks.first()
@@ -314,65 +310,10 @@ func (w *Watch) look(e *entry, now time.Time) func(context.Context) answer {
 	return func(ctx context.Context) answer {
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
-		return answer{entry: e, look: looker.Look(ctx, key)}
+		a := answer{entry: e, look: Look{Result: "transient", Reason: errPanic.Error()}}
+		w.survive(func() { a.look = looker.Look(ctx, key) })
+		return a
 	}
-}
-
-// report shows what has changed, tells of it, and writes it down.
-func (w *Watch) report() {
-	w.mu.Lock()
-	now := w.clock.now()
-	w.write(now)
-	n := w.news
-	if now.Sub(n.told) < w.pace(readPace) {
-		n.keys, n.unseen = false, false
-	}
-	others := n.keys || n.unseen
-	if n.changed && (others || now.Sub(n.shown) >= w.pace(showPace)) {
-		w.show(now)
-	}
-	if w.news.events = nil; others {
-		w.news.keys, w.news.unseen, w.news.told = false, false, now
-	}
-	unseen := w.snapshot.Load().Unseen()
-	w.mu.Unlock()
-	taken := true
-	switch {
-	case n.keys && w.o.Keys != nil:
-		taken = w.o.Keys()
-	case n.unseen && w.o.Unseen != nil:
-		taken = w.o.Unseen(unseen)
-	}
-	if !taken {
-		w.mu.Lock()
-		w.news.keys, w.news.told = true, now.Add(w.clock.spans(tellAgain))
-		w.mu.Unlock()
-	}
-	if w.o.Event == nil {
-		return
-	}
-	for _, e := range n.events {
-		w.o.Event(e)
-	}
-}
-
-// write writes down what is known, if it is time to.
-func (w *Watch) write(now time.Time) {
-	w.memory.urgent = w.memory.urgent || len(w.news.events) > 0
-	if !w.memory.dirty || now.Sub(w.memory.written) < w.writeAgain() {
-		return
-	}
-	if err := w.memory.writeOnce(w.entries, now); err != nil {
-		w.tell(Event{Change: LostMemory, Reason: err.Error()})
-	}
-}
-
-// writeAgain gives how long after it was written the memory is written again.
-func (w *Watch) writeAgain() time.Duration {
-	if w.memory.urgent {
-		return min(w.pace(writePace), writeEvery)
-	}
-	return writeEvery
 }
 
 // moved tells of errors that only mean that somebody else was quicker.
