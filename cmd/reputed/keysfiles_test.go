@@ -38,25 +38,25 @@ func badFiles(t *testing.T) []badFile {
 	const another = "make a new key: reputed keys new example.org"
 	files := []badFile{
 		{"mode 0644", func(r *running, path string) { r.must(os.Chmod(path, 0o644)) },
-			"mode 0644 lets others at the private key (chmod 0600 PATH)"},
+			": mode 0644 lets others at the private key (chmod 0600 PATH)"},
 		{"a link that leads out", func(r *running, path string) {
 			r.must(os.Rename(path, r.dir+"/elsewhere.pem"))
 			r.must(os.Symlink(r.dir+"/elsewhere.pem", path))
-		}, "leads out of the key directory; links must stay inside (put a copy in its place: install -p -o "},
+		}, ": leads out of the key directory; links must stay inside (put a copy in its place: install -p -o "},
 		{"truncated", func(r *running, path string) { r.must(os.Truncate(path, 60)) },
-			"no PEM block in it; it may be cut off (put back the original from a backup, or " + another + ")"},
+			":1: no PEM block in it; it may be cut off (put back the original from a backup, or " + another + ")"},
 		{"emptied, as by a full disk", text(""),
-			"the file is empty (put back the original from a backup, or " + another + ")"},
-		{"512 bits", text(shortKey), "RSA key of less than 1024 bits, which receivers ignore (" + another + ")"},
-		{"encrypted", text(block("ENCRYPTED PRIVATE KEY", []byte("x"))), "the key is encrypted, and nobody is there at " +
+			":1: the file is empty (put back the original from a backup, or " + another + ")"},
+		{"512 bits", text(shortKey), ":1: RSA key of less than 1024 bits, which receivers ignore (" + another + ")"},
+		{"encrypted", text(block("ENCRYPTED PRIVATE KEY", []byte("x"))), ":1: the key is encrypted, and nobody is there at " +
 			"night to type its passphrase (decrypt it: openssl pkey -in PATH -out PATH.new && chown "},
-		{"DSA", text(block("PRIVATE KEY", dsa)), "a DSA key, which DKIM does not know (" + another + ")"},
+		{"DSA", text(block("PRIVATE KEY", dsa)), ":1: a DSA key, which DKIM does not know (" + another + ")"},
 		{"DSA in the old way", text(block("DSA PRIVATE KEY", []byte("x"))),
-			"a DSA key, which DKIM does not know (" + another + ")"},
+			":1: a DSA key, which DKIM does not know (" + another + ")"},
 	}
 	if os.Geteuid() == 0 { // nobody else can give files away
 		files = append(files, badFile{"another's", func(r *running, path string) { r.must(os.Chown(path, 4711, -1)) },
-			"owned by user 4711, who could change it (chown root PATH)"})
+			": owned by user 4711, who could change it (chown root PATH)"})
 	}
 	return files
 }
@@ -64,7 +64,7 @@ func badFiles(t *testing.T) []badFile {
 // wantSaid wants a text in what was said, and nothing of a key.
 func (f *badFile) wantSaid(t *testing.T, where, said, path string) {
 	t.Helper()
-	want := path + ": " + strings.ReplaceAll(f.says, "PATH", path)
+	want := path + strings.ReplaceAll(f.says, "PATH", path)
 	if quoted := strconv.Quote(want); !strings.Contains(said, want) && !strings.Contains(said, quoted[1:len(quoted)-1]) {
 		t.Errorf("%s: %s: it does not say %q:\n%s", f.what, where, want, said)
 	}
@@ -109,6 +109,7 @@ func TestKeyFiles(t *testing.T) {
 				t.Fatalf("%v: %s%s", err, out, errs)
 			}
 			p := list.Problems[0]
+			f.says = strings.TrimPrefix(f.says, ":1") // a list of keys names the file only
 			f.wantSaid(t, "keys list", p.Path+": "+p.Text+" ("+p.Remedy+")", path)
 		})
 	}

@@ -77,5 +77,8 @@ func FuzzParse(f *testing.F) {
 		if err != nil && len(text) > 40 && strings.Contains(err.Error(), string(text[20:40])) {
 			t.Error("the error quotes the text")
 		}
+		if p := (*Problem)(nil); err != nil && (!errors.As(err, &p) || p.Line < 1 || p.Line > 1+strings.Count(string(text), "\n")) {
+			t.Errorf("the line of %v", err)
+		}
 	})
 }

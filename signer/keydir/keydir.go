@@ -28,6 +28,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 
 	"reputed/policy/mail"
@@ -38,15 +39,25 @@ import (
 // Problem is a key or a directory that cannot be used.
 type Problem struct {
 	Path   string
+	Line   int    // of the file, where its text is what is wrong; 0: it is not
 	Text   string // what is wrong
 	Remedy string // the command that mends it, or what to do; may be empty
 }
 
 func (p *Problem) Error() string {
+	text := p.Place() + ": " + p.Text
 	if p.Remedy == "" {
-		return p.Path + ": " + p.Text
+		return text
 	}
-	return p.Path + ": " + p.Text + " (" + p.Remedy + ")"
+	return text + " (" + p.Remedy + ")"
+}
+
+// Place gives the path, with the line if there is one, as in "example.org/s1.pem:1".
+func (p *Problem) Place() string {
+	if p.Line == 0 {
+		return p.Path
+	}
+	return p.Path + ":" + strconv.Itoa(p.Line)
 }
 
 // Found is what a directory of keys holds.

@@ -211,37 +211,45 @@ func TestProblems(t *testing.T) {
 			": mode 0644 lets others at the private key (chmod 0600 PATH)"},
 		{"readable by the group", func(p string) { write(t, p, good, 0o640) },
 			": mode 0640 lets others at the private key (chmod 0600 PATH)"},
-		{"empty", func(p string) { write(t, p, "\n", 0o600) }, ": the file is empty (put back"},
-		{"cut off", func(p string) { write(t, p, good[:60], 0o600) }, ": no PEM block in it; it may be cut off (put back"},
+		{"empty", func(p string) { write(t, p, "\n", 0o600) }, ":1: the file is empty (put back"},
+		{"cut off", func(p string) { write(t, p, good[:60], 0o600) }, ":1: no PEM block in it; it may be cut off (put back"},
 		{"damaged", func(p string) { write(t, p, pemText(t, "PRIVATE KEY", []byte{0x30, 1, 2}), 0o600) },
-			": the key is damaged (put back"},
-		{"two keys", func(p string) { write(t, p, good+good, 0o600) }, ": more than one PEM block in it"},
+			":1: the key is damaged (put back"},
+		{"cut off, below a note", func(p string) { write(t, p, "a note\nof two lines\n"+good[:60], 0o600) }, ":3: no PEM block in it"},
+		{"no key at all", func(p string) { write(t, p, "a note\n", 0o600) }, ":1: no PEM block in it"},
+		{"damaged, below a note", func(p string) { write(t, p, "a note\n\n"+pemText(t, "PRIVATE KEY", []byte{0x30, 1, 2}), 0o600) },
+			":3: the key is damaged"},
+		{"a public key below what is no block", func(p string) {
+			write(t, p, "-----BEGIN\n-----BEGIN X-----\n\n"+pemText(t, "PUBLIC KEY", pub), 0o600)
+		}, ":4: a public key"},
+		{"two keys and notes", func(p string) { write(t, p, "one\n"+good+"another\n"+good+"\n"+good, 0o600) }, ":6: more than one PEM block"},
+		{"two keys", func(p string) { write(t, p, good+good, 0o600) }, ":4: more than one PEM block in it"},
 		{"encrypted", func(p string) { write(t, p, pemText(t, "ENCRYPTED PRIVATE KEY", []byte("x")), 0o600) },
-			": the key is encrypted, and nobody is there at night to type its passphrase " +
+			":1: the key is encrypted, and nobody is there at night to type its passphrase " +
 				"(decrypt it: openssl pkey -in PATH -out PATH.new && chown " + user + " PATH.new && mv PATH.new PATH)"},
 		{"encrypted in the old way", func(p string) {
 			write(t, p, "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n"+
 				"-----END RSA PRIVATE KEY-----\n", 0o600)
-		}, ": the key is encrypted"},
+		}, ":1: the key is encrypted"},
 		{"public", func(p string) { write(t, p, pemText(t, "PUBLIC KEY", pub), 0o600) },
-			": a public key, where the private one is needed"},
+			":1: a public key, where the private one is needed"},
 		{"ecdsa", func(p string) { write(t, p, pemText(t, "PRIVATE KEY", pkcs8(t, ec)), 0o600) },
-			": an ECDSA key, which DKIM does not know"},
+			":1: an ECDSA key, which DKIM does not know"},
 		{"dsa", func(p string) { write(t, p, pemText(t, "DSA PRIVATE KEY", []byte("x")), 0o600) },
-			": a DSA key, which DKIM does not know"},
+			":1: a DSA key, which DKIM does not know"},
 		{"512 bits", func(p string) { write(t, p, pemText(t, "RSA PRIVATE KEY", shortRSA(t)), 0o600) },
-			": RSA key of less than 1024 bits"},
+			":1: RSA key of less than 1024 bits"},
 		{"a directory", func(p string) { os.Mkdir(p, 0o700) }, ": not a regular file"},
 		{"a pipe", func(p string) { syscall.Mkfifo(p, 0o600) }, ": not a regular file"},
 		{"dsa in the new way", func(p string) {
 			write(t, p, pemText(t, "PRIVATE KEY", otherKey(t, 1, 2, 840, 10040, 4, 1)), 0o600)
 		},
-			": a DSA key, which DKIM does not know (make a new key: reputed keys new example.org)"},
+			":1: a DSA key, which DKIM does not know (make a new key: reputed keys new example.org)"},
 		{"X25519", func(p string) { write(t, p, pemText(t, "PRIVATE KEY", otherKey(t, 1, 3, 101, 111)), 0o600) },
-			": not an RSA or Ed25519 key (make a new key"},
+			":1: not an RSA or Ed25519 key (make a new key"},
 		{"RSA that is damaged inside", func(p string) {
 			write(t, p, pemText(t, "PRIVATE KEY", otherKey(t, 1, 2, 840, 113549, 1, 1, 1)), 0o600)
-		}, ": the key is damaged (put back"},
+		}, ":1: the key is damaged (put back"},
 		{"a link that leads out", func(p string) { os.Symlink("/etc/passwd", p) },
 			": leads out of the key directory; links must stay inside (put a copy in its place: " +
 				"install -p -o " + user + " -m 0600 \"$(readlink -f PATH)\" PATH)"},

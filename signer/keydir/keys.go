@@ -177,7 +177,7 @@ func (s *shelf) readState(id signer.ID, name string) (signer.Life, error) {
 	}
 	path := filepath.Join(s.dir, name)
 	if text, remedy := s.unsafe(info, name, othersWrite, "lets others change it"); text != "" {
-		return signer.Life{}, &Problem{path, text, remedy}
+		return signer.Life{}, &Problem{Path: path, Text: text, Remedy: remedy}
 	}
 	life, err := parseState(id, content)
 	if err != nil {
@@ -189,9 +189,10 @@ func (s *shelf) readState(id signer.ID, name string) (signer.Life, error) {
 // damaged is the problem with a state that says nothing.
 func damaged(path string, err error) error {
 	if errors.Is(err, errNewer) {
-		return &Problem{path, err.Error(), "run that one"}
+		return &Problem{Path: path, Text: err.Error(), Remedy: "run that one"}
 	}
-	return &Problem{path, err.Error(), "put it back from a backup; or, if the key is in use: rm " + shell(path)}
+	const remedy = "put it back from a backup; or, if the key is in use: rm "
+	return &Problem{Path: path, Text: err.Error(), Remedy: remedy + shell(path)}
 }
 
 // private reads a private key, and gives what its file is.

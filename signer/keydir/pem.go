@@ -45,7 +45,7 @@ func parseKey(id signer.ID, f file, text []byte) (*signer.Key, crypto.Signer, er
 		key, err = signer.NewKey(id, private)
 	}
 	if err != nil {
-		return nil, nil, &Problem{f.path, err.Error(), keyRemedy(err, f, id)}
+		return nil, nil, &Problem{f.path, lineOf(err, text), err.Error(), keyRemedy(err, f, id)}
 	}
 	return key, private, nil
 }
@@ -62,6 +62,21 @@ func parse(text []byte) (crypto.Signer, error) {
 		return nil, errTwo
 	}
 	return parseBlock(block)
+}
+
+// lineOf gives the line of a key file that an error is about: there a block begins, be it cut off; of several, the second
+// is too much. Where there is none, it is the first line.
+func lineOf(err error, text []byte) int {
+	begin := []byte("-----BEGIN ")
+	block, rest := pem.Decode(text)
+	if errors.Is(err, errTwo) {
+		_, rest = pem.Decode(rest)
+	}
+	at := bytes.LastIndex(text[:len(text)-len(rest)], begin)
+	if block == nil {
+		at = bytes.Index(text, begin)
+	}
+	return 1 + bytes.Count(text[:max(at, 0)], []byte("\n"))
 }
 
 func parseBlock(block *pem.Block) (crypto.Signer, error) {

@@ -21,8 +21,8 @@ type reloading struct {
 	bad  int
 }
 
-// breakIt makes what the next reload reads wrong, by turns in ways that differ, and gives what the log must say: the
-// file, and in a configuration the line.
+// breakIt makes what the next reload reads wrong, by turns in ways that differ, and gives what the log must say: file and
+// line.
 func (r *reloading) breakIt() (mend func(), says []string) {
 	r.t.Helper()
 	r.bad++
@@ -31,19 +31,19 @@ func (r *reloading) breakIt() (mend func(), says []string) {
 		r.write(r.config, append(bytes.Clone(r.good), text...))
 		return func() { r.write(r.config, r.good) }, []string{fmt.Sprintf("%s:%d:", filepath.Base(r.config), at)}
 	}
-	key := func(text []byte) (func(), []string) {
+	key := func(text []byte, at int) (func(), []string) {
 		r.write(r.key, text)
-		return func() { r.write(r.key, r.pem) }, []string{r.key}
+		return func() { r.write(r.key, r.pem) }, []string{fmt.Sprintf("%s:%d:", r.key, at)}
 	}
 	switch r.bad % 5 {
 	case 0:
 		return config("\n[outbound]\nnetworks = [\"no network\"]\n", line+2)
 	case 1:
-		return key(r.pem[:len(r.pem)/2])
+		return key(append([]byte("of example.com\n"), r.pem[:len(r.pem)/2]...), 2)
 	case 2:
 		return config("rubbish\n", line)
 	case 3:
-		return key([]byte("rubbish\n"))
+		return key([]byte("rubbish\n"), 1)
 	}
 	return config("\n[[domain]]\nname = \"example.net\"\nselector = \"s1\"\n", line+3)
 }
