@@ -28,6 +28,7 @@ var (
 	ErrNoID  = errors.New("the MTA names no queue id")
 	errBusy  = errors.New("too many wait to be written")
 	errEnded = errors.New("the store is closed")
+	errPanic = errors.New("a fault of reputed itself, see msg=panic in the log")
 )
 
 // Options is what a [Store] needs.
@@ -36,6 +37,10 @@ type Options struct {
 	Routes func() policy.Routes // by which mail leaves now; nil: entries name no egress
 	Failed func(error)          // told what is lost, each an ErrLost; it should return soon; nil tells nobody
 	Now    func() time.Time     // nil: time.Now
+
+	// Caught is told of each panic while something is written, with what recover gave, where that was. What was to be
+	// written is lost then. Nil: it survives none.
+	Caught func(any)
 }
 
 // Store takes what is held. All methods may be used at the same time.
@@ -119,10 +124,25 @@ func (s *Store) Close() {
 func (s *Store) run() {
 	defer close(s.ended)
 	for e := range s.entries {
-		if err := s.write(&e); err != nil {
-			s.lost(&e, err)
+		err := errPanic
+		s.survive(func() { err = s.write(&e) })
+		if err != nil {
+			s.survive(func() { s.lost(&e, err) })
 		}
 	}
+}
+
+// survive does something. A panic in it is told of; without anybody to tell it goes on.
+func (s *Store) survive(do func()) {
+	defer func() {
+		if s.opt.Caught == nil {
+			return
+		}
+		if v := recover(); v != nil {
+			s.opt.Caught(v)
+		}
+	}()
+	do()
 }
 
 // write appends an entry, and returns when it is on the disk: the MTA has the message there, too. The file is opened
@@ -139,6 +159,7 @@ func (s *Store) write(e *Entry) error {
 	if err != nil {
 		return err
 	}
+	defer f.Close() // if there is a panic
 	size, err := s.append(f, append(line, '\n'))
 	if err = errors.Join(err, f.Close()); err != nil || size <= s.most {
 		return err
@@ -178,6 +199,7 @@ func (s *Store) syncDir() error {
 	if err != nil {
 		return err
 	}
+	defer dir.Close()
 	return errors.Join(s.sync(dir), dir.Close())
 }
 
@@ -194,6 +216,7 @@ func (s *Store) compact() error {
 		return err
 	}
 	defer os.Remove(f.Name())
+	defer f.Close()
 	_, err = f.Write(text)
 	if err = errors.Join(err, s.sync(f), f.Close()); err != nil {
 		return err

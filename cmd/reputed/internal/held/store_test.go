@@ -308,3 +308,42 @@ func BenchmarkNotHeld(b *testing.B) {
 		s.Message(r)
 	}
 }
+
+// A panic while one is written costs that one, which is told of, and holds nothing open; the next is remembered.
+func TestWritePanics(t *testing.T) {
+	bang, lost, caught := true, 0, 0
+	before := openFiles(t)
+	s, path := newTestStore(t, maxFile, func(err error) {
+		if lost++; !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), "msg=panic") {
+			t.Error(err)
+		}
+		panic("no ears")
+	}, func(s *Store) {
+		s.opt.Caught = func(any) { caught++ }
+		s.sync = func(f *os.File) error {
+			if bang {
+				bang = false
+				panic("bang")
+			}
+			return f.Sync()
+		}
+	})
+	s.Message(record())
+	s.Message(record())
+	s.Close()
+	if entries, _ := mustRead(t, path); len(entries) != 2 || lost != 1 || caught != 2 { // the first was not synced
+		t.Errorf("%d entries, %d lost, told of %d panics", len(entries), lost, caught)
+	}
+	if after := openFiles(t); after != before {
+		t.Errorf("%d files are open, %d before", after, before)
+	}
+}
+
+func openFiles(t *testing.T) int {
+	t.Helper()
+	all, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skip(err)
+	}
+	return len(all)
+}
