@@ -77,14 +77,14 @@ func (g *Gate) Serve(ln net.Listener, guest func(net.Conn) Guest) error {
 	}
 	defer g.listening.Done()
 	for pause := time.Duration(0); ; {
-		conn, err := ln.Accept()
+		conn, err := g.accept(ln)
 		if err == nil {
 			pause = 0
 			if !g.place() {
 				conn.Close()
 				return nil
 			}
-			g.start(guest(conn))
+			g.admit(conn, guest)
 			continue
 		}
 		if g.stopped() {
@@ -105,6 +105,29 @@ func (g *Gate) Serve(ln net.Listener, guest func(net.Conn) Guest) error {
 			return nil
 		}
 	}
+}
+
+// accept takes a connection. A panic over it is an error: the next may be another.
+func (g *Gate) accept(ln net.Listener) (conn net.Conn, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			g.panics.Caught(InConnection, v)
+			err = errors.New("panic, see the log")
+		}
+	}()
+	return ln.Accept()
+}
+
+// admit lets a connection in, for which there is a place. A panic before it is a guest costs the connection.
+func (g *Gate) admit(conn net.Conn, guest func(net.Conn) Guest) {
+	defer func() {
+		if v := recover(); v != nil {
+			g.panics.Caught(InConnection, v)
+			conn.Close()
+			<-g.places
+		}
+	}()
+	g.start(guest(conn))
 }
 
 // place takes a place, and waits for one if it must. It is false when the gate is shut before there is one.

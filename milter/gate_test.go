@@ -169,3 +169,51 @@ func TestGuestPanics(t *testing.T) {
 		}
 	})
 }
+
+// bursting is a listener that panics once.
+type bursting struct {
+	net.Listener
+	done atomic.Bool
+}
+
+func (b *bursting) Accept() (net.Conn, error) {
+	if b.done.CompareAndSwap(false, true) {
+		panic("in accept")
+	}
+	return b.Listener.Accept()
+}
+
+// A panic before there is a guest, or over a listener, costs that connection: the gate stays open, and no place is lost.
+func TestGatePanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		quiet := slog.New(slog.DiscardHandler)
+		panics := milter.NewPanics(quiet, "test", milter.InConnection)
+		gate := milter.NewGate(1, quiet, panics)
+		ln := &chanListener{conns: make(chan net.Conn), done: make(chan struct{})}
+		served := make(chan error)
+		came := 0
+		go func() {
+			served <- gate.Serve(&bursting{Listener: ln}, func(net.Conn) milter.Guest {
+				if came++; came == 1 {
+					panic("no guest")
+				}
+				return &caller{gone: make(chan struct{}), since: time.Now()}
+			})
+		}()
+		theirs, ours := net.Pipe()
+		ln.conns <- ours
+		if _, err := theirs.Read(make([]byte, 1)); err == nil {
+			t.Error("the connection is open")
+		}
+		_, ours = net.Pipe()
+		ln.conns <- ours
+		synctest.Wait()
+		if open, _ := gate.Open(); came != 2 || open != 1 || panics.Counts()[milter.InConnection] != 2 {
+			t.Errorf("%d came, %d are in, %v", came, open, panics.Counts())
+		}
+		gate.Shutdown(t.Context())
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -16,6 +16,7 @@ import (
 	"reputed/milter/wire"
 	"reputed/policy"
 	"reputed/policy/mail"
+	"reputed/policy/parallel"
 )
 
 // quietly fails when go-milter, or anybody else, writes to the standard logger.
@@ -174,3 +175,25 @@ func TestPanicInConnection(t *testing.T) {
 		t.Errorf("%d are logged: %s", n, text.String())
 	}
 }
+
+// A panic that comes from another goroutine is logged with its value and the place where it was.
+func TestPanicFromElsewhere(t *testing.T) {
+	var text syncBuffer
+	panics := milter.NewPanics(slog.New(slog.NewTextHandler(&text, nil)), "services", "lists", "keys")
+	for _, do := range []func(){elsewhere, func() { parallel.Do(elsewhere) }} {
+		func() {
+			defer func() { panics.Caught("lists", recover()) }()
+			do()
+		}()
+	}
+	if want := map[string]uint64{"lists": 2, "keys": 0}; !maps.Equal(panics.Counts(), want) {
+		t.Errorf("%v", panics.Counts())
+	}
+	for line := range strings.Lines(text.String()) {
+		if !strings.Contains(line, "door=services in=lists panic=bang ") || !strings.Contains(line, "milter_test.elsewhere(") {
+			t.Error(line)
+		}
+	}
+}
+
+func elsewhere() { panic("bang") }

@@ -40,7 +40,7 @@ func New(o Options) *Server {
 // steps are those of a session that a panic may be in.
 var steps = []string{
 	"connect", "helo", "mail", "rcpt", "header", "end of header", "body", "end of message", "failure", "abort", "quit",
-	"release",
+	"release", InConnection,
 }
 
 func (s *Server) site() *Site { return s.opt.Site() }

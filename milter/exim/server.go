@@ -44,7 +44,7 @@ func New(o Options) *Server {
 
 // steps are those of a question that a panic may be in.
 var steps = []string{
-	string(AtMail), string(AtRcpt), string(AtData), string(AtLocal), "selector", "ahead", "trouble",
+	string(AtMail), string(AtRcpt), string(AtData), string(AtLocal), "selector", "ahead", "trouble", milter.InConnection,
 }
 
 // Serve takes connections from a listener until [Server.Shutdown], and returns nil then. It closes the listener. How it
@@ -89,8 +89,10 @@ func (s *Server) ahead(q *asking) {
 	}
 	s.begun.Go(func() {
 		defer func() { <-s.early }()
-		defer q.End()
-		s.guard("ahead", func() { q.Recipient(&mail.Recipient{Stay: mail.Leaves}) })
+		s.guard("ahead", func() {
+			defer q.End()
+			q.Recipient(&mail.Recipient{Stay: mail.Leaves})
+		})
 	})
 }
 
