@@ -51,6 +51,7 @@ type daemon struct {
 	held    *held.Store
 	mail    *maillog.Log
 	log     *slog.Logger
+	output  *maillog.Output // of the log; nil: none that loses lines
 	started time.Time
 	reloads live.Reloads
 	checks  *checklist

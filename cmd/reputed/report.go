@@ -28,6 +28,9 @@ func (d *daemon) report() *live.Report {
 
 		Checklist: d.checks.report(),
 	}
+	if d.output != nil {
+		r.LogLost = d.output.Lost()
+	}
 	if d.watch != nil {
 		keysReport(r, d.watch.Snapshot())
 	}

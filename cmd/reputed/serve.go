@@ -48,6 +48,10 @@ were broken already are no reason to refuse: the log names them again. What the 
 for anew, so that a record that was mended counts at once. SIGTERM lets messages in hand be
 answered, for at most 30 seconds.
 
+The log goes to stderr, and no mail waits for who reads it: a pipe or socket that is full is waited for
+one second in thirty at most. What is lost then, or on a full disk, reputed status counts, and the next
+line that can be written says how much it was, and since when.
+
 Under systemd it reports when it is ready, and takes its sockets from the unit if that has any: unix, or
 TCP at loopback addresses. Those of the milter may be in reach of other hosts where milter.allow names
 these. Sockets with FileDescriptorName=exim are those that Exim's ACLs ask.
@@ -64,7 +68,7 @@ func serve(ctx context.Context, e *env, file string) error {
 	if err != nil {
 		return err
 	}
-	log := newLog(e.stderr, cfg.Log.Format)
+	log, output := openLog(e.stderr, cfg.Log.Format)
 	if err := harden(); err != nil {
 		log.Warn("not all is done to keep the keys", "err", err)
 	}
@@ -99,6 +103,7 @@ func serve(ctx context.Context, e *env, file string) error {
 	for _, a := range egressAdvice(new(mta.Reader).Default(ctx), ways, cfg.Rewrites()) {
 		log.Warn(a.text, "remedy", a.remedy)
 	}
+	d.output = output
 	d.eximAt, d.statusAt, d.metricsAt = at.exim, listenStatus(cfg, log), listenMetrics(cfg, log)
 	go (&reloader{env: e, daemon: d, file: path, started: cfg}).onSignals(ctx, again)
 	sdnotify.SdNotify(false, sdnotify.SdNotifyReady)

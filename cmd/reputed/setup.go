@@ -155,9 +155,17 @@ func seal(s *signer.Signer, tx *mail.Transaction) (milter.Seal, error) {
 }
 
 // newLog makes the logger that the configuration asks for.
-func newLog(w io.Writer, format config.Format) *slog.Logger {
+func newLog(w io.Writer, format config.Format) *slog.Logger { return slog.New(logHandler(w, format)) }
+
+// openLog makes one that has nobody wait for its reader, and gives what tells how many lines that has cost.
+func openLog(w io.Writer, format config.Format) (*slog.Logger, *maillog.Output) {
+	out := maillog.NewOutput(w, func(w io.Writer) slog.Handler { return logHandler(w, format) })
+	return newLog(out, format), out
+}
+
+func logHandler(w io.Writer, format config.Format) slog.Handler {
 	if format == config.JSON {
-		return slog.New(slog.NewJSONHandler(maillog.JSON(w), nil))
+		return slog.NewJSONHandler(maillog.JSON(w), nil)
 	}
-	return slog.New(slog.NewTextHandler(maillog.Text(w), nil))
+	return slog.NewTextHandler(maillog.Text(w), nil)
 }

@@ -1,7 +1,8 @@
 // Package maillog writes what became of each message, one line per message, for the people who search a mail log at
 // night: the queue id the MTA knows it by, whose it was and why, what was decided and why, and who signed.
 //
-// Mail of strangers, which is accepted unseen, is counted and not logged.
+// Mail of strangers, which is accepted unseen, is counted and not logged. No mail waits for who reads the log: see
+// [Output].
 //
 // # Security
 //

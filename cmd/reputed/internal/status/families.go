@@ -43,6 +43,8 @@ var ofProcess = []family{
 				}
 			}
 		}},
+	{"log_lines_lost_total", "Lines of the log that nobody read in time, or that could not be written.", counter, nil,
+		func(r *Report, add adder) { add(float64(r.LogLost)) }},
 	{"problems", "What somebody should look at, as reputed status tells it, by level: blocklisted, warning, unknown.",
 		gauge, []string{"level"}, problemCounts},
 }

@@ -42,7 +42,7 @@ func busyReport() *status.Report {
 		r.Figures.Doors = []status.Door{{Name: "milter", Open: 3, Limit: 512}, {Name: "exim", Limit: 512}}
 		r.Figures.Exim = map[string]uint64{"mail": 2, "rcpt": 3, "data": 1, "local": 0, "selector": 0, "bad": 4}
 		r.Panics = status.Panics{"milter": {"mail": 2, "connection": 0}, "exim": {"mail": 0}}
-		r.Figures.Reloads, r.Figures.Refused = 6, 1
+		r.Figures.Reloads, r.Figures.Refused, r.LogLost = 6, 1, 5
 	})
 }
 

@@ -251,6 +251,10 @@ func (r *Report) ofSite() (all []Problem) {
 		all = append(all, Problem{Warning, fmt.Sprintf("reputed itself has failed since its start, panics: %d", n),
 			"journalctl -u reputed | grep msg=panic, and report it with what the log has"})
 	}
+	if r.LogLost > 0 {
+		all = append(all, Problem{Warning, fmt.Sprintf("lines of the log are lost since the start: %d", r.LogLost),
+			"see that what reads it runs, and has room (systemctl status systemd-journald); the log says when they were"})
+	}
 	if len(r.Keys) == 0 {
 		all = append(all, Problem{Warning, "there are no keys, so no mail is signed", "reputed keys new DOMAIN"})
 	}

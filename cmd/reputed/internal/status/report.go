@@ -56,6 +56,7 @@ type Report struct {
 	Keys     []Key          `json:"keys"`               // those in use
 	KeyWatch KeyWatch       `json:"key_watch,omitzero"` // since the start; zero: they are not watched, or nothing happened yet
 	Panics   Panics         `json:"panics"`             // that were survived, since the start
+	LogLost  uint64         `json:"log_lost"`           // lines of the log that were lost, since the start
 	Figures  Figures        `json:"-"`
 
 	Checklist Checklist `json:"checklist,omitzero"` // of this host; zero: it was not walked yet, or is not to be

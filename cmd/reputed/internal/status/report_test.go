@@ -181,6 +181,8 @@ func TestProblems(t *testing.T) {
 			r.Panics = status.Panics{"milter": {"mail": 2, "helo": 0}, "exim": {"rcpt": 1}}
 		}, status.Warning,
 			[]string{"reputed itself has failed since its start, panics: 3"}},
+		{"nobody reads the log", func(r *status.Report) { r.LogLost = 312 }, status.Warning,
+			[]string{"lines of the log are lost since the start: 312"}},
 		{"no keys", func(r *status.Report) { r.Keys = nil }, status.Warning, []string{"there are no keys, so no mail is signed"}},
 		{"a weak key", func(r *status.Report) { r.Keys[0].Weak, r.Keys[0].Bits = true, 1024 }, status.Warning,
 			[]string{"the key example.org/s1 is weak: 1024 bits"}},
