@@ -22,10 +22,11 @@ type abuse struct {
 	daemon string
 	sender string // "": as the first From
 	from   []string
-	want   string // what becomes of it: "not looked at", "signed", "unsigned", or the code of the reply
+	want   string // what becomes of it: "not looked at", "unsigned", "signed", or the code of the reply
+	as     string // whose signatures it bears; "": example.org's, if any
 }
 
-// The domain with a key is example.org.
+// The domain with a key is example.org, and of other customers of this host, careful.example.
 var abuses = []abuse{
 	{name: "foreign client", client: "198.51.100.7", from: []string{"a@example.org"}, want: "not looked at"},
 	{name: "foreign client that claims our service", client: "198.51.100.7", daemon: "smtpd",
@@ -44,6 +45,12 @@ var abuses = []abuse{
 		want: "signed"},
 	{name: "logged in, From a colleague", login: "bob", sender: "bob@example.org", from: []string{"ceo@example.org"},
 		want: "signed"},
+	{name: "logged in, From of another domain that we sign for", login: "bob", sender: "bob@example.org",
+		from: []string{"ceo@careful.example"},
+		want: "signed", as: "careful.example"},
+	{name: "two hosted domains in one From", login: "bob", sender: "bob@example.org",
+		from: []string{"bob@example.org, ceo@careful.example"},
+		want: "signed", as: "careful.example example.org"},
 	{name: "From with several addresses, all ours", from: []string{"a@example.org, b@example.org"}, want: "signed"},
 	{name: "From with several addresses, ours first", from: []string{"a@example.org, b@victim.example"},
 		want: "signed"},
@@ -107,8 +114,13 @@ func TestAbuse(t *testing.T) {
 	at := wire.Endpoint{Network: "tcp", Address: st.listener.Addr().String()}
 	for _, a := range abuses {
 		t.Run(a.name, func(t *testing.T) {
-			if got := a.try(t, at); got != a.want {
-				t.Errorf("%q: %s, want %s", a.from, got, a.want)
+			got, as := a.try(t, at)
+			want := a.as
+			if want == "" && a.want == "signed" {
+				want = demoDomain
+			}
+			if got != a.want || as != want {
+				t.Errorf("%q: %s %s, want %s %s", a.from, got, as, a.want, want)
 			}
 		})
 	}
@@ -116,8 +128,8 @@ func TestAbuse(t *testing.T) {
 
 var signedFor = regexp.MustCompile(`\bd=([^;]+);`)
 
-// try sends it, and tells what became of it.
-func (a *abuse) try(t *testing.T, at wire.Endpoint) string {
+// try sends it, and tells what became of it, and whose signatures it bears.
+func (a *abuse) try(t *testing.T, at wire.Endpoint) (became, as string) {
 	t.Helper()
 	s, err := bridge.Dial(t.Context(), at, bridge.Options{})
 	if err != nil {
@@ -150,16 +162,22 @@ func (a *abuse) try(t *testing.T, at wire.Endpoint) string {
 	case err != nil:
 		t.Fatal(err)
 	case r.Mail.Kind == bridge.Accept:
-		return "not looked at"
+		return "not looked at", ""
 	case r.End.Refused():
-		return r.End.String()[:3]
+		return r.End.String()[:3], ""
 	case len(r.Changes) == 0:
-		return "unsigned"
+		return "unsigned", ""
 	}
-	if m := signedFor.FindStringSubmatch(r.Changes[0].Value); m == nil || m[1] != demoDomain {
-		return r.Changes[0].Value
+	var domains []string
+	for _, c := range r.Changes {
+		m := signedFor.FindStringSubmatch(c.Value)
+		if m == nil {
+			return c.Value, ""
+		}
+		domains = append(domains, m[1])
 	}
-	return "signed"
+	slices.Sort(domains)
+	return "signed", strings.Join(domains, " ")
 }
 
 // securityPage gives the page about security.
