@@ -66,7 +66,7 @@ type daemon struct {
 // newDaemon makes a daemon from a configuration. With an err among its keys it must not serve.
 func newDaemon(e *env, cfg *config.Config, log *slog.Logger) (*daemon, error) {
 	d := &daemon{log: log, mail: maillog.New(log), started: e.now(), rsa: newRSAMaker(log)}
-	d.client, d.servers = newResolver(&cfg.DNS), cfg.DNS.Servers
+	d.client, d.servers = d.newClient(&cfg.DNS), cfg.DNS.Servers
 	d.dns = dns.NewCache(d.client, dns.CacheOptions{})
 	if cfg.Signing.Watch {
 		d.watch = d.newWatch(e, cfg)
