@@ -1,10 +1,8 @@
 package status
 
 import (
-	"fmt"
 	"log/slog"
 	"net/http"
-	"runtime/debug"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -69,12 +67,7 @@ func (c *collector) Describe(to chan<- *prometheus.Desc) {
 
 // Collect makes the metrics. It does not run where net/http catches a panic.
 func (c *collector) Collect(to chan<- prometheus.Metric) {
-	defer func() {
-		if v := recover(); v != nil {
-			c.server.Log.Error("panic", "in", "metrics", "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
-			to <- prometheus.NewInvalidMetric(c.took, fmt.Errorf("panic, see the log"))
-		}
-	}()
+	defer c.server.survive(func() { to <- prometheus.NewInvalidMetric(c.took, errPanic) })
 	r := c.server.Report()
 	for i := range families {
 		desc, kind := c.descs[i], families[i].kind

@@ -62,7 +62,8 @@ type Report struct {
 	Checklist Checklist `json:"checklist,omitzero"` // of this host; zero: it was not walked yet, or is not to be
 }
 
-// Panics counts panics by door, "milter" or "exim", and by the step of a message or question that they were in.
+// Panics counts panics by door, "milter" or "exim", and by the step of a message or question that they were in; those
+// beside the messages under "services", by service.
 type Panics map[string]map[string]uint64
 
 // Total counts all of them.

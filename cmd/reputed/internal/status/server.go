@@ -37,7 +37,25 @@ var ErrReach = errors.New("metrics are told to this host only, and other hosts c
 type Server struct {
 	Report func() *Report // makes one; called for each request, perhaps several at once
 	Log    *slog.Logger   // troubles of connections
+
+	// Caught is told of each panic while an answer is made, with what recover gave, where that was. It costs the answer.
+	// Nil: nobody is told.
+	Caught func(any)
 }
+
+// survive is to be deferred: it ends a panic, and tells of it.
+func (s *Server) survive(lost func()) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	if s.Caught != nil {
+		s.Caught(v)
+	}
+	lost()
+}
+
+var errPanic = errors.New("panic, see the log")
 
 // Serve answers with both on a listener until ctx ends, and closes it. It is a unix socket whose mode says who may ask:
 // see milter.Listen. The error is that the listener failed.
@@ -59,7 +77,7 @@ func (s *Server) ServeMetrics(ctx context.Context, ln net.Listener) error {
 
 func (s *Server) serve(ctx context.Context, ln net.Listener, handler http.Handler) error {
 	web := &http.Server{
-		Handler:           handler,
+		Handler:           s.surviving(handler),
 		ReadHeaderTimeout: headerTime,
 		ReadTimeout:       headerTime,
 		WriteTimeout:      answerTime,
@@ -68,7 +86,10 @@ func (s *Server) serve(ctx context.Context, ln net.Listener, handler http.Handle
 	}
 	web.SetKeepAlivesEnabled(false)
 	ended := make(chan error, 1)
-	go func() { ended <- web.Serve(&fewListener{ln, make(chan struct{}, maxConnections)}) }()
+	go func() {
+		defer s.survive(func() { ended <- errPanic })
+		ended <- web.Serve(&fewListener{ln, make(chan struct{}, maxConnections)})
+	}()
 	select {
 	case err := <-ended:
 		return err
@@ -83,6 +104,14 @@ func (s *Server) serve(ctx context.Context, ln net.Listener, handler http.Handle
 		return err
 	}
 	return nil
+}
+
+// surviving answers that there was a panic, where there was one.
+func (s *Server) surviving(handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer s.survive(func() { http.Error(w, errPanic.Error(), http.StatusInternalServerError) })
+		handler.ServeHTTP(w, r)
+	})
 }
 
 // only answers GET of some paths.
