@@ -143,6 +143,10 @@ func announce(w io.Writer, log *slog.Logger, cfg *config.Config, ring *signer.Ri
 	for _, ln := range open.milter {
 		at := ln.Addr()
 		log.Info("listening", "at", at.Network()+":"+at.String(), "postfix", "smtpd_milters = "+postfixSocket(at))
+		if at.Network() == "tcp" {
+			log.Warn("every user of this host can connect, and have any mail signed", "at", "tcp:"+at.String(), "remedy",
+				"a unix socket in place of it: by its mode, 0660, only the group of the mta gets in")
+		}
 	}
 	for _, ln := range open.exim {
 		at := ln.Addr()

@@ -1,12 +1,17 @@
 package main
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"fmt"
+	"io"
+	"net"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"testing"
 
+	"reputed/cmd/reputed/internal/config"
 	"reputed/policy/mail"
 	"reputed/signer"
 )
@@ -58,6 +63,27 @@ func TestGrouped(t *testing.T) {
 	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 10020: "10,020", 1234567: "1,234,567"} {
 		if got := grouped(n); got != want {
 			t.Errorf("%d is %s, want %s", n, got, want)
+		}
+	}
+}
+
+// Who is on this host can reach a TCP socket, which somebody must know; a unix socket has a mode.
+func TestAnnounceTCP(t *testing.T) {
+	for network, at := range map[string]string{"unix": filepath.Join(t.TempDir(), "sock"), "tcp": "127.0.0.1:0"} {
+		ln, err := net.Listen(network, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		ring, err := signer.NewRing(nil, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var log bytes.Buffer
+		announce(io.Discard, newLog(&log, config.Logfmt), new(config.Config), ring, sockets{milter: []net.Listener{ln}})
+		const warning = `level=WARN msg="every user of this host can connect, and have any mail signed" at=tcp:127.0.0.1:`
+		if got := strings.Contains(log.String(), warning); got != (network == "tcp") {
+			t.Errorf("%s: %s", network, &log)
 		}
 	}
 }
