@@ -3,6 +3,7 @@
 package faults
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -126,8 +127,9 @@ func TestReadOnlyStart(t *testing.T) {
 	d.stop()
 }
 
-// resolv.conf loses its servers, as while it is written, and then is gone.
-func TestResolvConf(t *testing.T) {
+// resolvConf is a daemon beside a BIND, with an /etc of its own, in which resolv.conf leads there.
+func resolvConf(t *testing.T) (d *daemon, conf, good string) {
+	t.Helper()
 	postfix.Require(t)
 	addr := nameserver.Loopback(t)
 	zone := "@ 60 SOA ns hostmaster 1 60 60 60 1\n@ NS ns\nns A " + addr
@@ -136,24 +138,48 @@ func TestResolvConf(t *testing.T) {
 		Dynamic: nameserver.Dynamic{Addr: addr}, Zones: map[string]string{"example.org": zone},
 	})
 	dir := t.TempDir()
-	settings := strings.ReplaceAll(strict, "servers = [%q]", "")
-	d := newDaemon(t, dir, settings, "example.org")
-	conf := filepath.Join(dir, "resolv.conf")
+	d = newDaemon(t, dir, strings.ReplaceAll(strict, "servers = [%q]", ""), "example.org")
+	etc := filepath.Join(dir, "etc")
+	conf, good = filepath.Join(etc, "resolv.conf"), "nameserver "+addr+"\n"
+	if err := errors.Join(os.Mkdir(etc, 0o755), os.WriteFile(conf, []byte(good), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	d.mounts("cp /etc/passwd /etc/group " + etc + " && mount --bind " + etc + " /etc")
+	d.start()
+	return d, conf, good
+}
+
+// resolv.conf loses its servers, or is gone, and then is back: the ones that it had are asked meanwhile, and the log
+// tells of each, once. Then it leads nowhere.
+func TestResolvConf(t *testing.T) {
+	d, conf, good := resolvConf(t)
+	write := func(text string) error { return os.WriteFile(conf, []byte(text), 0o644) }
 	set := func(text string) {
 		t.Helper()
-		if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
+		if err := write(text); err != nil {
 			t.Fatal(err)
 		}
 	}
-	set("nameserver " + addr + "\n")
-	d.mounts("mount --bind " + conf + " /etc/resolv.conf")
-	d.start()
 	d.signs(t, 0, "resolv.conf as usual", "msg=message ", "decision=accept")
-	if line := lineWith(d.since(0), "temperror"); line != "" {
-		t.Errorf("not even then does it find the records: %s", line)
+	for _, loss := range []struct {
+		what, says string
+		lose       func() error
+	}{
+		{"resolv.conf emptied", "names no name server", func() error { return write("") }},
+		{"resolv.conf removed", "no such file", func() error { return os.Remove(conf) }},
+	} {
+		from := d.mark()
+		if err := loss.lose(); err != nil {
+			t.Fatal(err)
+		}
+		d.signs(t, from, loss.what, "resolv.conf is of no use", loss.says)
+		back := d.mark()
+		set(good)
+		d.signs(t, back, loss.what+", and back", "resolv.conf names name servers again")
+		if n := strings.Count(d.since(from), "msg=\"resolv.conf"); n != 2 {
+			t.Errorf("%s: %d lines tell of it and of its end", loss.what, n)
+		}
 	}
-	set("")
-	d.signs(t, 0, "resolv.conf emptied")
 	if line := lineWith(d.since(0), "temperror"); line != "" {
 		t.Errorf("it does not go on with the servers that it had: %s", line)
 	}
@@ -161,7 +187,7 @@ func TestResolvConf(t *testing.T) {
 	set("nameserver 127.53.0.1\n") // where nobody is
 	d.signal(syscall.SIGHUP)
 	d.signs(t, from, "resolv.conf leads nowhere", "msg=message ", "temperror")
-	set("nameserver " + addr + "\n")
+	set(good)
 	postfix.Eventually(t, "the records are found again", func() bool {
 		from = d.mark()
 		d.unknown(1).count(t.Context(), 5)
