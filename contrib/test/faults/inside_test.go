@@ -8,6 +8,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"log/slog"
+	"net"
 	"net/netip"
 	"path/filepath"
 	"sync"
@@ -139,6 +140,12 @@ func (s *inside) serve(t testing.TB) (server *milter.Server, stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return s.serveAt(t, ln)
+}
+
+// serveAt does so at a listener.
+func (s *inside) serveAt(t testing.TB, ln net.Listener) (server *milter.Server, stop func()) {
+	t.Helper()
 	server = milter.New(s.opt)
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(ln) }()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -23,6 +24,7 @@ import (
 // other.
 type load struct {
 	socket  string
+	by      dialer            // nil: through the socket
 	keys    map[string]string // records of those that sign there, by name
 	clients int
 	fresh   bool                // each message has a connection of its own
@@ -47,7 +49,8 @@ type tally struct {
 	refused  int      // 5xx
 	broken   int      // no answer
 	what     []string // what was not signed, and how
-	kept     []passed // of what was signed
+	kept     []passed  // of what was signed
+	since    time.Time // the first of it
 	took     []time.Duration
 	lasted   time.Duration
 }
@@ -57,6 +60,9 @@ func (a *tally) add(b tally) {
 	a.deferred, a.refused, a.broken = a.deferred+b.deferred, a.refused+b.refused, a.broken+b.broken
 	a.what, a.took = append(a.what, b.what...), append(a.took, b.took...)
 	a.kept = append(a.kept, b.kept...)
+	if a.since.IsZero() || !b.since.IsZero() && b.since.Before(a.since) {
+		a.since = b.since
+	}
 }
 
 // rate is in messages per second.
@@ -163,6 +169,9 @@ func (c *client) send(n int) {
 	case err != nil && r.End.Kind == bridge.None: // what comes after the answer does not count
 		c.broken++
 	case r.End.Kind == bridge.Accept && wrong == nil:
+		if c.since.IsZero() {
+			c.since = time.Now()
+		}
 		if c.signed++; kept(c.sent - 1) {
 			c.kept = append(c.kept, passed{n, m, r.Changes, c.keys})
 		}
@@ -191,7 +200,7 @@ func (l *load) mailing(n int) mailing {
 
 func (c *client) play(n int, m mailing) (r bridge.Result, err error) {
 	if c.session == nil {
-		if c.session, err = dial(c.ctx, c.socket); err != nil {
+		if c.session, err = c.dial(c.ctx); err != nil {
 			c.session = nil
 			return r, err
 		}
@@ -220,13 +229,28 @@ func (m mailing) bridge(n int) bridge.Message {
 	return b
 }
 
-func dial(ctx context.Context, socket string) (*bridge.Session, error) {
-	return bridge.Dial(ctx, wire.Endpoint{Network: "unix", Address: socket}, bridge.Options{})
+// dialer connects to a milter.
+type dialer func(context.Context) (net.Conn, error)
+
+// unix connects to its socket.
+func unix(socket string) dialer {
+	return func(ctx context.Context) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "unix", socket) }
+}
+
+func (l *load) dial(ctx context.Context) (*bridge.Session, error) {
+	by := l.by
+	if by == nil {
+		by = unix(l.socket)
+	}
+	at := wire.Endpoint{Network: "unix", Address: l.socket}
+	return bridge.Dial(ctx, at, bridge.Options{
+		Dialer: func(ctx context.Context, _ wire.Endpoint) (net.Conn, error) { return by(ctx) },
+	})
 }
 
 func (d *daemon) dial(ctx context.Context) *bridge.Session {
 	d.t.Helper()
-	s, err := dial(ctx, d.socket)
+	s, err := (&load{socket: d.socket}).dial(ctx)
 	if err != nil {
 		d.t.Fatal(err)
 	}

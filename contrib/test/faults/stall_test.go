@@ -18,7 +18,13 @@ import (
 type staller struct {
 	name    string
 	sent    []byte // before it stalls
-	trickle bool   // then an octet now and then
+	trickle drip   // what comes then
+}
+
+// drip is something that is sent now and then.
+type drip struct {
+	what  []byte // nil: nothing
+	every time.Duration
 }
 
 // stallers are the places where a connection can stop: before it has said anything, in the negotiation, between
@@ -32,14 +38,15 @@ func stallers() []staller {
 		}
 		return all
 	}
+	octets := drip{[]byte{'x'}, 200 * time.Millisecond}
 	begun := then(loopback.Append(nil), wire.AppendStrings(nil, wire.CmdMail, "<ann@example.org>"))
 	return []staller{
-		{"silent", nil, false},
-		{"half a negotiation", []byte{0, 0, 0, 13, 'O', 0}, true},
-		{"negotiated, then silent", negotiated, false},
-		{"half a packet", then([]byte{0, 0, 0x10, 0, 'M', '<'}), true},
-		{"a message begun, then silent", begun, false},
-		{"a message begun, then half a packet", append(begun, 0, 0, 0x10, 0, 'R', '<'), true},
+		{"silent", nil, drip{}},
+		{"half a negotiation", []byte{0, 0, 0, 13, 'O', 0}, octets},
+		{"negotiated, then silent", negotiated, drip{}},
+		{"half a packet", then([]byte{0, 0, 0x10, 0, 'M', '<'}), octets},
+		{"a message begun, then silent", begun, drip{}},
+		{"a message begun, then half a packet", append(begun, 0, 0, 0x10, 0, 'R', '<'), octets},
 	}
 }
 
@@ -55,20 +62,20 @@ type crowd struct {
 }
 
 // gather opens so many, of each of the kinds.
-func gather(t *testing.T, socket string, n int, kinds ...staller) *crowd {
+func gather(t *testing.T, by dialer, n int, kinds ...staller) *crowd {
 	t.Helper()
 	c := &crowd{over: make(chan struct{}), lived: map[string][]time.Duration{}}
 	for i := range n {
-		conn, err := net.Dial("unix", socket)
+		conn, err := by(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		c.conns = append(c.conns, conn)
 		k := kinds[i%len(kinds)]
-		conn.Write(k.sent)
 		c.running.Go(func() { c.wait(conn, k.name) })
-		if k.trickle {
-			c.running.Go(func() { c.drip(conn) })
+		conn.Write(k.sent)
+		if k.trickle.what != nil {
+			c.running.Go(func() { c.drip(conn, k.trickle) })
 		}
 	}
 	return c
@@ -103,14 +110,14 @@ func (c *crowd) gone(t *testing.T, kind string, n int, within time.Duration) {
 	}
 }
 
-func (c *crowd) drip(conn net.Conn) {
-	for tick := time.NewTicker(200 * time.Millisecond); ; {
+func (c *crowd) drip(conn net.Conn, d drip) {
+	for tick := time.NewTicker(d.every); ; {
 		select {
 		case <-c.over:
 			tick.Stop()
 			return
 		case <-tick.C:
-			if _, err := conn.Write([]byte{'x'}); err != nil {
+			if _, err := conn.Write(d.what); err != nil {
 				tick.Stop()
 				return
 			}
@@ -139,8 +146,8 @@ func TestStalled(t *testing.T) {
 			before.whole(t, "before")
 			// Of messages in hand there are fewer: nothing tells them from those of slow clients.
 			kinds := stallers()
-			crowd := gather(t, d.socket, tt.stalled, kinds[:4]...)
-			busy := gather(t, d.socket, tt.stalled/20, kinds[4:]...)
+			crowd := gather(t, unix(d.socket), tt.stalled, kinds[:4]...)
+			busy := gather(t, unix(d.socket), tt.stalled/20, kinds[4:]...)
 			during := load{socket: d.socket, keys: d.keys, clients: 4, fresh: true}.count(t.Context(), beside)
 			during.whole(t, "beside those that stall")
 			u := d.small("beside those that stall")
@@ -167,7 +174,7 @@ func TestDeadlines(t *testing.T) {
 	s := newInside(t, nil)
 	s.opt.Limits = milter.Limits{Connections: 2 * stalled, PacketTimeout: inPacket, IdleTimeout: idle}
 	stop := s.start(t)
-	crowd := gather(t, s.socket, stalled, stallers()...)
+	crowd := gather(t, unix(s.socket), stalled, stallers()...)
 	beside := load{socket: s.socket, keys: s.keys, clients: 2}.until(t.Context(), func(int) bool {
 		time.Sleep(5 * time.Millisecond)
 		return crowd.dropped.Load() == stalled || t.Context().Err() != nil
@@ -177,7 +184,7 @@ func TestDeadlines(t *testing.T) {
 	first, last := idle, time.Duration(0)
 	for _, k := range stallers() {
 		limit := idle
-		if k.trickle {
+		if k.trickle.what != nil {
 			limit = inPacket
 		}
 		for _, lived := range crowd.lived[k.name] {
