@@ -44,11 +44,11 @@ type mailing struct {
 type tally struct {
 	sent     int
 	signed   int
-	unsigned int      // accepted as they were
-	deferred int      // 4xx
-	refused  int      // 5xx
-	broken   int      // no answer
-	what     []string // what was not signed, and how
+	unsigned int       // accepted as they were
+	deferred int       // 4xx
+	refused  int       // 5xx
+	broken   int       // no answer
+	what     []string  // what was not signed, and how
 	kept     []passed  // of what was signed
 	since    time.Time // the first of it
 	took     []time.Duration
