@@ -92,8 +92,8 @@ func callsOf(t *testing.T, name string) (calls []string) {
 	return calls
 }
 
-// cageFor puts the program, a key and a configuration into a directory of nobody's.
-func cageFor(t *testing.T) (dir string) {
+// cageFor puts the program, a key and a configuration into a directory of nobody's. Env is added to what builds it.
+func cageFor(t *testing.T, env ...string) (dir string) {
 	t.Helper()
 	for _, needed := range []string{"systemd-analyze", "unshare", "setpriv", "/usr/bin/python3"} {
 		if _, err := exec.LookPath(needed); err != nil || os.Geteuid() != 0 {
@@ -110,7 +110,7 @@ func cageFor(t *testing.T) (dir string) {
 	must(err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	build := exec.Command("go", "build", "-trimpath", "-o", filepath.Join(dir, "reputed"), "reputed/cmd/reputed")
-	build.Stderr = os.Stderr
+	build.Stderr, build.Env = os.Stderr, append(os.Environ(), env...)
 	must(build.Run())
 	loader, err := os.ReadFile(filepath.Join("testdata", "confine.py"))
 	must(err)
@@ -134,10 +134,16 @@ dns.servers = ["127.0.0.1:1"]
 	return dir
 }
 
-// serve signs under what the unit allows, with RSA in the hands of libcrypto too, and reloads, and ends; and nobody else
-// of its user sees into it.
+// serve signs under what the unit allows, and reloads, and ends; and nobody else of its user sees into it. So it does in
+// both of its builds: with RSA in the hands of libcrypto, and without cgo.
 func TestConfined(t *testing.T) {
-	dir := cageFor(t)
+	for cgo, hands := range map[string]string{"1": `rsa="libcrypto, OpenSSL 3`, "0": "rsa=crypto/rsa"} {
+		t.Run("CGO_ENABLED="+cgo, func(t *testing.T) { testConfined(t, cageFor(t, "CGO_ENABLED="+cgo), hands) })
+	}
+}
+
+// testConfined runs the program of a directory, which must log who makes RSA signatures.
+func testConfined(t *testing.T, dir, hands string) {
 	cmd := confined(t, dir, "/mnt/cage/reputed", "serve", "--config", "/mnt/cage/reputed.toml")
 	var log bytes.Buffer
 	cmd.Stderr = &log
@@ -166,7 +172,7 @@ func TestConfined(t *testing.T) {
 		}
 	}
 	stop()
-	for _, want := range []string{"MDWE True", `rsa="libcrypto, OpenSSL 3`, "msg=stopped"} {
+	for _, want := range []string{"MDWE True", hands, "msg=stopped"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log has no %s", want)
 		}
@@ -217,19 +223,23 @@ func signAt(t *testing.T, socket string, ended <-chan error) {
 func TestCage(t *testing.T) {
 	dir := cageFor(t)
 	for what, want := range map[string]string{
-		"os.setuid(0)":                           "killed", // not among the calls
-		"os.sched_setaffinity(0, {0})":           "killed",
-		"open('/usr/x', 'w')":                    "Read-only file system",
-		"open('/tmp/x', 'w')":                    "Read-only file system",
-		"open('/mnt/cage/reputed', 'a')":         "Permission denied",
-		"open('/mnt/cage/state/x', 'w')":         "",
-		"mmap.mmap(-1, 4096, prot=7)":            "PermissionError",
-		"mmap.mmap(-1, 4096, prot=3)":            "",
-		"socket.socket(socket.AF_PACKET)":        "Address family not supported",
-		"socket.socket(socket.AF_UNIX)":          "",
-		"os.chmod('/mnt/cage/state', 0o4700)":    "Operation not permitted",
-		"ctypes.CDLL(None).unshare(0) and 1/0":   "ZeroDivisionError", // -1
-		"open('/proc/sys/kernel/hostname', 'w')": "Permission denied",
+		"os.setuid(0)":                             "killed", // not among the calls
+		"os.sched_setaffinity(0, {0})":             "killed",
+		"open('/usr/x', 'w')":                      "Read-only file system",
+		"open('/tmp/x', 'w')":                      "Read-only file system",
+		"open('/mnt/cage/reputed', 'a')":           "Permission denied",
+		"open('/mnt/cage/state/x', 'w')":           "",
+		"mmap.mmap(-1, 4096, prot=7)":              "PermissionError",
+		"mmap.mmap(-1, 4096, prot=3)":              "",
+		"socket.socket(socket.AF_PACKET)":          "Address family not supported",
+		"socket.socket(socket.AF_UNIX)":            "",
+		"os.chmod('/mnt/cage/state', 0o4700)":      "Operation not permitted",
+		"os.mkdir('/mnt/cage/state/d', 0o2700)":    "Operation not permitted",
+		"os.mknod('/mnt/cage/state/s', 0o4700)":    "Operation not permitted",
+		"os.open('/mnt/cage/state/s', 65, 0o4700)": "Operation not permitted", // O_CREAT and O_WRONLY
+		"os.open('/mnt/cage/state/y', 65, 0o700)":  "",
+		"ctypes.CDLL(None).unshare(0) and 1/0":     "ZeroDivisionError", // -1
+		"open('/proc/sys/kernel/hostname', 'w')":   "Permission denied",
 	} {
 		out, err := confined(t, dir, "/usr/bin/python3", "-c", "import ctypes, mmap, os, socket\n"+what).CombinedOutput()
 		exit := (*exec.ExitError)(nil)

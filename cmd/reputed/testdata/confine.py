@@ -55,8 +55,14 @@ refused = [
 refused += [(refuse(EPERM), "clone", (0, MASKED, flag, flag)) for flag in
             (0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000)]
 refused += [(refuse(EPERM), "sched_setscheduler", (1, EQ, policy, 0)) for policy in (1, 2, 6)]  # RestrictRealtime=
-for name, at in (("chmod", 1), ("fchmod", 1), ("fchmodat", 2), ("mkdir", 1), ("mkdirat", 2)):  # RestrictSUIDSGID=
-    refused += [(refuse(EPERM), name, (at, MASKED, bit, bit)) for bit in (0o4000, 0o2000)]
+# RestrictSUIDSGID=, with fchmodat2 as newer systemd has it
+for bit in (0o4000, 0o2000):
+    refused += [(refuse(EPERM), name, (at, MASKED, bit, bit)) for name, at in (
+        ("chmod", 1), ("fchmod", 1), ("fchmodat", 2), ("fchmodat2", 2), ("mkdir", 1), ("mkdirat", 2), ("mknod", 1),
+        ("mknodat", 2), ("creat", 1))]
+    refused += [(refuse(EPERM), name, (at, MASKED, os.O_CREAT, os.O_CREAT), (at + 1, MASKED, bit, bit)) for name, at in (
+        ("open", 1), ("openat", 2))]
+refused += [(refuse(errno.ENOSYS), "openat2")]  # whose mode no filter sees
 # RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 refused += [(refuse(errno.EAFNOSUPPORT), "socket", (0, EQ, family, 0)) for family in range(64) if family not in (1, 2, 10, 16)]
 load(ALLOW, refused)
