@@ -24,6 +24,7 @@ import (
 type checklist struct {
 	every   func() time.Duration // 0: not now
 	walk    func(context.Context) *live.Checklist
+	survive func(do func()) bool           // does something, and survives a panic in it
 	changed chan struct{}                  // has one when every may be another
 	last    atomic.Pointer[live.Checklist] // nil: there was none
 }
@@ -38,12 +39,13 @@ const (
 func (c *checklist) run(ctx context.Context) {
 	begin, first := time.Now(), firstWalk+rand.N(firstWalk)
 	var last time.Time // zero: it has not walked yet
+	more := 0.0        // by which part of a tenth it is longer to the next
 	for {
 		every := c.every()
 		var due <-chan time.Time // nil: never
 		wait := time.Until(begin.Add(first))
 		if !last.IsZero() {
-			wait = time.Until(last.Add(spread(every)))
+			wait = time.Until(last.Add(spread(every, more)))
 		}
 		if every > 0 {
 			due = time.After(wait)
@@ -55,20 +57,28 @@ func (c *checklist) run(ctx context.Context) {
 			return
 		case <-c.changed:
 		case <-due:
-			bounded, cancel := context.WithTimeout(ctx, walkTime)
-			found := c.walk(bounded)
-			cancel()
+			found := c.walkOnce(ctx)
 			if ctx.Err() != nil {
 				return
 			}
 			c.last.Store(found)
-			last = time.Now()
+			last, more = time.Now(), rand.Float64()
 		}
 	}
 }
 
-// spread makes a time up to a tenth longer, at random, so that hosts of one kind do not ask all at once.
-func spread(d time.Duration) time.Duration { return d + rand.N(d/10+1) }
+// walkOnce walks. After a panic nothing is known, until the next walk.
+func (c *checklist) walkOnce(ctx context.Context) (found *live.Checklist) {
+	bounded, cancel := context.WithTimeout(ctx, walkTime)
+	defer cancel()
+	c.survive(func() { found = c.walk(bounded) })
+	return found
+}
+
+// spread makes a time longer by a part of its tenth, so that hosts of one kind do not ask all at once.
+func spread(d time.Duration, part float64) time.Duration {
+	return d + time.Duration(part*float64(d)/10)
+}
 
 // wish says that every may be another by now.
 func (c *checklist) wish() {
@@ -90,6 +100,7 @@ func (c *checklist) report() live.Checklist {
 func (d *daemon) newChecklist(e *env) *checklist {
 	return &checklist{
 		changed: make(chan struct{}, 1),
+		survive: func(do func()) bool { return d.survive(ofChecklist, do) },
 		every:   func() time.Duration { return time.Duration(d.current.Load().cfg.Check.Every) },
 		walk:    func(ctx context.Context) *live.Checklist { return d.walkChecklist(ctx, e) },
 	}
@@ -98,7 +109,7 @@ func (d *daemon) newChecklist(e *env) *checklist {
 // walkChecklist walks once, with the configuration of this moment. What lists say is known already.
 func (d *daemon) walkChecklist(ctx context.Context, e *env) *live.Checklist {
 	cfg := d.current.Load().cfg
-	q := &checkQuestion{cfg: cfg, configured: cfg.File != ""}
+	q := &checkQuestion{cfg: cfg, configured: cfg.File != "", caught: d.caught(ofChecklist)}
 	h, err := q.host(ctx, e)
 	if err != nil {
 		d.log.Warn("the checklist of this host cannot be walked", "err", err)

@@ -28,7 +28,8 @@ func TestChecklistPace(t *testing.T) {
 		var all []time.Duration // after how long it walked
 		var every atomic.Int64
 		every.Store(int64(24 * time.Hour))
-		c := &checklist{every: func() time.Duration { return time.Duration(every.Load()) }, changed: make(chan struct{}, 1)}
+		c := &checklist{every: func() time.Duration { return time.Duration(every.Load()) }, changed: make(chan struct{}, 1),
+			survive: func(do func()) bool { do(); return true }}
 		wish := func(d time.Duration) {
 			every.Store(int64(d))
 			c.wish()

@@ -39,7 +39,8 @@ type checkQuestion struct {
 	programs mta.Reader                                              // of its mail servers
 	dial     func(context.Context, string, string) (net.Conn, error) // to others; nil: as the system does
 
-	cache *dns.Cache
+	cache  *dns.Cache
+	caught func(any) // is told of panics, as [check.Host] has it; nil: nobody is
 }
 
 // host reads the arguments, and makes of them, the configuration and the mail server's what the checklist is asked of.
@@ -56,7 +57,7 @@ func (q *checkQuestion) host(ctx context.Context, e *env) (*check.Host, error) {
 	}
 	h := &check.Host{
 		Name: q.cfg.Hostname, Rewrites: q.cfg.Rewrites(), Lists: lists.Watched,
-		Local: q.facts(e), Now: e.now, Dial: q.dial, Options: q.wanted,
+		Local: q.facts(e), Now: e.now, Dial: q.dial, Options: q.wanted, Caught: q.caught,
 	}
 	if h.Dial == nil {
 		h.Dial = new(net.Dialer).DialContext
@@ -71,10 +72,10 @@ func (q *checkQuestion) host(ctx context.Context, e *env) (*check.Host, error) {
 	if err := q.domains(h); err != nil {
 		return nil, status{exitUsage, err}
 	}
-	client := newResolver(&q.cfg.DNS)
+	client := newResolver(&q.cfg.DNS, q.caught)
 	q.cache = dns.NewCache(client, dns.CacheOptions{Silence: patience})
 	h.Resolver, h.Uncached = q.cache, client
-	h.Authority = newLookerVia(e, q.cfg).Authority
+	h.Authority = newLookerVia(e, q.cfg, q.caught).Authority
 	return h, nil
 }
 

@@ -53,6 +53,7 @@ type daemon struct {
 	log     *slog.Logger
 	output  *maillog.Output // of the log; nil: none that loses lines
 	started time.Time
+	beside  *milter.Panics // of services
 	reloads live.Reloads
 	checks  *checklist
 	rsa     *rsaMaker
@@ -66,6 +67,7 @@ type daemon struct {
 // newDaemon makes a daemon from a configuration. With an err among its keys it must not serve.
 func newDaemon(e *env, cfg *config.Config, log *slog.Logger) (*daemon, error) {
 	d := &daemon{log: log, mail: maillog.New(log), started: e.now(), rsa: newRSAMaker(log)}
+	d.beside = milter.NewPanics(log, "services", services...)
 	d.client, d.servers = d.newClient(&cfg.DNS), cfg.DNS.Servers
 	d.dns = dns.NewCache(d.client, dns.CacheOptions{})
 	if cfg.Signing.Watch {
@@ -79,13 +81,14 @@ func newDaemon(e *env, cfg *config.Config, log *slog.Logger) (*daemon, error) {
 	if d.watch != nil {
 		d.watch.Set(s.keyWishes)
 	}
-	d.listDNS = newResolver(&cfg.DNS)
+	d.listDNS = newResolver(&cfg.DNS, d.caught(ofDNS))
 	d.lists, err = dnsbl.NewMonitor(dnsbl.Options{
 		Resolver: d.listDNS,
 		Wishes:   s.wishes,
 		State:    filepath.Join(cfg.StateDir, "dnsbl.json"),
 		Event:    d.listing,
 		Speed:    e.haste,
+		Caught:   d.caught(ofLists),
 	})
 	if err != nil {
 		log.Warn("not everything is watched at block lists", "err", err)
@@ -95,6 +98,7 @@ func newDaemon(e *env, cfg *config.Config, log *slog.Logger) (*daemon, error) {
 		Routes: func() policy.Routes { return d.current.Load().routes },
 		Failed: func(err error) { log.Error("reputed hold list will not show a held message", "err", err) },
 		Now:    e.now,
+		Caught: d.caught(ofHeld),
 	})
 	d.current.Store(s)
 	d.server = milter.New(milter.Options{Site: d.site, Done: d.done, Allowed: d.allowed, Log: log, Now: e.now})
@@ -124,7 +128,7 @@ func (d *daemon) allowed(a netip.Addr) bool { return d.current.Load().cfg.Milter
 func (d *daemon) setUp(e *env, cfg *config.Config, inUse *heldKeys) (*setup, error) {
 	k := known{
 		dns: d.dns, listed: func(a netip.Addr) []dnsbl.Listing { return d.lists.Snapshot().Listed(a) },
-		lives: map[signer.ID]signer.Life{}, inUse: inUse,
+		lives: map[signer.ID]signer.Life{}, inUse: inUse, caught: d.caught(ofDNS),
 	}
 	var err error
 	if k.hands, err = d.rsa.hands(cfg.Signing.RSA); err != nil {
@@ -160,21 +164,29 @@ func (d *daemon) reload(e *env, cfg *config.Config) error {
 		d.log.Warn("mail from this domain is not signed any more: its keys are gone", "domain", name, "directory", s.keys.dir)
 	}
 	d.swap(s)
-	d.dns.Renew() // a record that was mended counts at once
+	d.survive(ofDNS, d.dns.Renew) // a record that was mended counts at once
 	return nil
 }
 
-// swap puts a setup in place, and tells the services what they are to do from now on.
+// swap puts a setup in place, and tells the services what they are to do from now on. One that cannot take it in keeps
+// it from nobody else.
 func (d *daemon) swap(s *setup) {
 	spareMemory(len(s.keys.ring.Keys()))
 	d.current.Store(s)
 	d.checks.wish()
-	if err := d.lists.Set(s.wishes); err != nil {
-		d.log.Warn("not everything is watched at block lists", "err", err)
-	}
+	d.watchLists(s)
 	if d.watch != nil {
-		d.watch.Set(s.keyWishes)
+		d.survive(ofKeys, func() { d.watch.Set(s.keyWishes) })
 	}
+}
+
+// watchLists tells the monitor what is to be watched at lists.
+func (d *daemon) watchLists(s *setup) {
+	d.survive(ofLists, func() {
+		if err := d.lists.Set(s.wishes); err != nil {
+			d.log.Warn("not everything is watched at block lists", "err", err)
+		}
+	})
 }
 
 // deadline gives a context that ends when the time to stop is over.
@@ -219,38 +231,31 @@ func (d *daemon) run(ctx context.Context, listeners []net.Listener, stop deadlin
 // startServices starts what works beside the messages. They outlive the last message.
 func (d *daemon) startServices() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
-	var services sync.WaitGroup
-	server := live.Server{Report: d.report, Log: d.log}
-	if d.statusAt != nil {
-		services.Go(func() {
-			if err := server.Serve(ctx, d.statusAt); err != nil {
-				d.log.Warn("the status socket failed", "err", err)
-			}
+	var running sync.WaitGroup
+	start := func(service string, run func(context.Context) error, failed string) {
+		running.Go(func() {
+			d.keep(ctx, service, func() {
+				if err := run(ctx); err != nil {
+					d.log.Warn(failed, "err", err)
+				}
+			})
 		})
 	}
-	if d.metricsAt != nil {
-		services.Go(func() {
-			if err := server.ServeMetrics(ctx, d.metricsAt); err != nil {
-				d.log.Warn("the port for metrics failed", "err", err)
-			}
-		})
+	server := live.Server{Report: d.report, Log: d.log, Caught: d.caught(ofStatus)}
+	if ln := d.statusAt; ln != nil {
+		start(ofStatus, func(ctx context.Context) error { return server.Serve(ctx, ln) }, "the status socket failed")
+	}
+	if ln := d.metricsAt; ln != nil {
+		start(ofStatus, func(ctx context.Context) error { return server.ServeMetrics(ctx, ln) }, "the port for metrics failed")
 	}
 	if d.watch != nil {
-		services.Go(func() {
-			if err := d.watch.Run(ctx); err != nil {
-				d.log.Warn("what is known of keys is not kept for the next start", "err", err)
-			}
-		})
+		start(ofKeys, d.watch.Run, "what is known of keys is not kept for the next start")
 	}
-	services.Go(func() { d.checks.run(ctx) })
-	services.Go(func() {
-		if err := d.lists.Run(ctx); err != nil {
-			d.log.Warn("what is known of block lists is not kept for the next start", "err", err)
-		}
-	})
+	running.Go(func() { d.keep(ctx, ofChecklist, func() { d.checks.run(ctx) }) })
+	start(ofLists, d.lists.Run, "what is known of block lists is not kept for the next start")
 	return func() {
 		cancel()
-		services.Wait()
+		running.Wait()
 		d.close()
 	}
 }

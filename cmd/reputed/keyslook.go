@@ -24,7 +24,7 @@ func lookAtKeys(ctx context.Context, e *env, s *keySet, lives []signer.Life) map
 	line := e.progress()
 	line.show("asking about " + count(len(lives), "key"))
 	defer line.clear()
-	return s.looks(ctx, newLookerVia(e, s.cfg), lives, func(done int, id signer.ID, seen dkim.Seen) {
+	return s.looks(ctx, newLookerVia(e, s.cfg, nil), lives, func(done int, id signer.ID, seen dkim.Seen) {
 		line.show(fmt.Sprintf("%d of %d: %s: %s", done, len(lives), id, seen.Sighting))
 	})
 }

@@ -90,7 +90,7 @@ const (
 
 // run publishes, waits if it is to, and prints.
 func (w *publishing) run(ctx context.Context, e *env, set *keySet, chosen []signer.Life) error {
-	publisher, err := newPublisher(e, set.cfg)
+	publisher, err := newPublisher(e, set.cfg, nil)
 	if err != nil {
 		return status{exitFailed, fmt.Errorf("[[signing.publish]]: %w", err)}
 	}
@@ -184,7 +184,7 @@ func (w *publishing) await(ctx context.Context, e *env, set *keySet, all []publi
 	if w.timeout > 0 {
 		up = time.After(w.timeout)
 	}
-	looker, line := newLookerVia(e, set.cfg), e.progress()
+	looker, line := newLookerVia(e, set.cfg, nil), e.progress()
 	line.show("looking for " + count(len(all), "record"))
 	defer line.clear()
 	for wait := firstWait; ; wait = min(wait*3/2, longestWait) {

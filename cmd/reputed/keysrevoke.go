@@ -142,7 +142,7 @@ func revokeKey(ctx context.Context, e *env, set *keySet, id signer.ID, asJSON bo
 // emptyRecord has the record of a key say that it is revoked, where we may change it. The key is gone, whatever comes
 // of that.
 func emptyRecord(ctx context.Context, e *env, cfg *config.Config, l signer.Life) (ours bool, err error) {
-	publisher, err := newPublisher(e, cfg)
+	publisher, err := newPublisher(e, cfg, nil)
 	if publisher != nil && err == nil {
 		ours, err = publisher.Revoke(ctx, l.ID, l.Record)
 	}

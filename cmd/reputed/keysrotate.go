@@ -99,7 +99,7 @@ func (r *rotation) run(ctx context.Context, e *env, set *keySet) error {
 			return err
 		}
 		for _, k := range out.Made { // the old keys are as they were a moment ago
-			seen[k.Publish.ID] = set.look(ctx, newLookerVia(e, set.cfg), signer.Life{ID: k.Publish.ID, State: k.State})
+			seen[k.Publish.ID] = set.look(ctx, newLookerVia(e, set.cfg, nil), signer.Life{ID: k.Publish.ID, State: k.State})
 		}
 		steps = r.plan(set, now, seen)
 	}
@@ -183,7 +183,7 @@ func (r *rotation) make(ctx context.Context, e *env, cfg *config.Config, births 
 	hand.Selector = func(_ mail.Domain, at time.Time) (mail.Domain, error) {
 		return cfg.Signing.Selector.Selector(at, randomLabel(), cfg.Hostname)
 	}
-	publisher, failed := newPublisher(e, cfg)
+	publisher, failed := newPublisher(e, cfg, nil)
 	for _, b := range births {
 		done, err := hand.Apply(ctx, b, "")
 		if errors.Is(err, keydir.ErrUsed) {

@@ -23,7 +23,7 @@ func (d *daemon) newWatch(e *env, cfg *config.Config) *watch.Watch {
 	refresh := d.refresher(e)
 	return watch.New(watch.Options{
 		Wishes: watch.Wishes{Dir: cfg.Signing.Keys},
-		Looker: keyLooker{newLookerVia(e, cfg)},
+		Looker: keyLooker{newLookerVia(e, cfg, d.caught(ofDNS))},
 		Poll:   5 * time.Second / time.Duration(min(max(e.haste, 1), 100)),
 		State:  filepath.Join(cfg.StateDir, "watch.json"),
 		Selector: func(_ mail.Domain, at time.Time) (mail.Domain, error) {
@@ -34,15 +34,17 @@ func (d *daemon) newWatch(e *env, cfg *config.Config) *watch.Watch {
 		Keys:   func() bool { return refresh("key files have changed") },
 		Unseen: func(map[signer.ID]bool) bool { return refresh("what the DNS shows of keys has changed") },
 		Speed:  e.haste,
+		Caught: d.caught(ofKeys),
 	})
 }
 
 // randomLabel gives what stands for {random} in selectors.
 func randomLabel() string { return strings.ToLower(rand.Text()[:6]) }
 
-// newLookerVia asks those about records of keys whom the configuration names.
-func newLookerVia(e *env, cfg *config.Config) *dkim.Looker {
-	resolver := newResolver(&cfg.DNS)
+// newLookerVia asks those about records of keys whom the configuration names. Caught is told of panics, as newResolver has
+// it.
+func newLookerVia(e *env, cfg *config.Config, caught func(any)) *dkim.Looker {
+	resolver := newResolver(&cfg.DNS, caught)
 	l := &dkim.Looker{Resolver: resolver}
 	if cfg.Signing.WatchVia != config.ViaResolver {
 		l.Authority = dns.NewAuthority(dns.AuthorityOptions{
@@ -138,8 +140,6 @@ func (d *daemon) refresh(e *env, why string) error {
 	if before, now := keyNames(was.keys.ring), keyNames(s.keys.ring); before != now {
 		d.log.Info("keys have changed", "why", why, "keys", someKeys(s.keys.ring))
 	}
-	if err := d.lists.Set(s.wishes); err != nil {
-		d.log.Warn("not everything is watched at block lists", "err", err)
-	}
+	d.watchLists(s)
 	return nil
 }

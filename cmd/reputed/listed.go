@@ -84,7 +84,7 @@ func (q *listedQuestion) run(ctx context.Context, e *env, cfg *config.Config, ar
 	if err := q.read(e, cfg, args); err != nil {
 		return err
 	}
-	answer := q.answer(ctx, e, newResolver(&cfg.DNS))
+	answer := q.answer(ctx, e, newResolver(&cfg.DNS, nil))
 	answer.addSince(ctx, cfg.Status.Socket)
 	if q.json {
 		if err := writeJSON(e.stdout, answer); err != nil {

@@ -28,7 +28,7 @@ func (d *daemon) figures() live.Figures {
 
 // panics gives how many panics were survived.
 func (d *daemon) panics() live.Panics {
-	return live.Panics{"milter": d.server.Panics(), "exim": d.exim.Panics()}
+	return live.Panics{"milter": d.server.Panics(), "exim": d.exim.Panics(), "services": d.beside.Counts()}
 }
 
 // listenMetrics opens the port where metrics are told. Without it mail flows all the same.

@@ -13,12 +13,12 @@ import (
 )
 
 // newPublisher makes what changes records of keys; nil when the configuration names no zone that may be changed. It
-// reads the files of secrets.
-func newPublisher(e *env, cfg *config.Config) (*publish.Publisher, error) {
+// reads the files of secrets. Caught is told of panics, as newResolver has it.
+func newPublisher(e *env, cfg *config.Config, caught func(any)) (*publish.Publisher, error) {
 	if len(cfg.Signing.Publish) == 0 {
 		return nil, nil
 	}
-	o := publish.Options{Resolver: newResolver(&cfg.DNS), At: e.authority}
+	o := publish.Options{Resolver: newResolver(&cfg.DNS, caught), At: e.authority}
 	for i := range cfg.Signing.Publish {
 		p := &cfg.Signing.Publish[i]
 		secret, err := tsigSecret(p)
@@ -36,13 +36,14 @@ func newPublisher(e *env, cfg *config.Config) (*publish.Publisher, error) {
 // latePublisher stands in for a publisher that could not be made. It tries again each time, so that a secret that is
 // mended counts at once.
 type latePublisher struct {
-	env *env
-	cfg *config.Config
+	env    *env
+	cfg    *config.Config
+	caught func(any)
 }
 
 // Bring is watch.Publisher.
 func (l latePublisher) Bring(ctx context.Context, c signer.RecordChange) (signer.Outcome, error) {
-	p, err := newPublisher(l.env, l.cfg)
+	p, err := newPublisher(l.env, l.cfg, l.caught)
 	if err != nil {
 		return signer.Elsewhere, err
 	}

@@ -31,16 +31,22 @@ func (r *reloader) onSignals(ctx context.Context, again <-chan os.Signal) {
 		case <-again:
 		}
 		sdnotify.SdNotify(false, sdnotify.SdNotifyReloading+"\n"+sdnotify.SdNotifyMonotonicUsec())
-		err := r.reload()
-		d.reloads.Note(time.Now(), err)
-		if err != nil {
-			d.log.Error("reload refused, all goes on as before", "err", err)
-		} else {
-			attrs := append(d.mail.Counts().Attrs(), slog.String("keys", someKeys(d.current.Load().keys.ring)))
-			d.log.LogAttrs(ctx, slog.LevelInfo, "reloaded", attrs...)
-		}
+		d.survive(ofReload, func() { r.once(ctx) })
 		sdnotify.SdNotify(false, sdnotify.SdNotifyReady)
 	}
+}
+
+// once reloads, and tells what came of it. After a panic all is as before, for what is new takes effect at the end.
+func (r *reloader) once(ctx context.Context) {
+	d, err := r.daemon, errPanic
+	d.survive(ofReload, func() { err = r.reload() })
+	d.reloads.Note(time.Now(), err)
+	if err != nil {
+		d.log.Error("reload refused, all goes on as before", "err", err)
+		return
+	}
+	attrs := append(d.mail.Counts().Attrs(), slog.String("keys", someKeys(d.current.Load().keys.ring)))
+	d.log.LogAttrs(ctx, slog.LevelInfo, "reloaded", attrs...)
 }
 
 func (r *reloader) reload() error {

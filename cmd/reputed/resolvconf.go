@@ -10,7 +10,9 @@ import (
 // newClient makes the client of the cache. Others are made as tools need them, and say nothing of resolv.conf, so that it
 // is told of once.
 func (d *daemon) newClient(cfg *config.DNS) *dns.Client {
-	return dns.NewClient(dns.Options{Servers: cfg.Servers, Timeout: time.Duration(cfg.Timeout), Conf: d.resolvConf})
+	return dns.NewClient(dns.Options{
+		Servers: cfg.Servers, Timeout: time.Duration(cfg.Timeout), Conf: d.resolvConf, Caught: d.caught(ofDNS),
+	})
 }
 
 // resolvConf logs that resolv.conf is of no use any more, or with nil that it is again.

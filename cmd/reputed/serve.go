@@ -106,7 +106,7 @@ func serve(ctx context.Context, e *env, file string) error {
 	d.output = output
 	d.eximAt, d.statusAt, d.metricsAt = at.exim, listenStatus(cfg, log), listenMetrics(cfg, log)
 	go (&reloader{env: e, daemon: d, file: path, started: cfg}).onSignals(ctx, again)
-	go (&clockWatch{now: e.now, log: log}).run(ctx)
+	go d.keep(ctx, ofClock, func() { (&clockWatch{now: e.now, log: log}).run(ctx) })
 	sdnotify.SdNotify(false, sdnotify.SdNotifyReady)
 
 	err = d.run(ctx, at.milter, func() (context.Context, context.CancelFunc) {

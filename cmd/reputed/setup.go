@@ -41,6 +41,7 @@ type known struct {
 	unseen map[signer.ID]bool        // keys that nobody can see
 	inUse  *heldKeys                 // whose keys go on if they are not found; nil: none
 	hands  rsaHands                  // that RSA keys are put into; nil: they stay in those of crypto/rsa
+	caught func(any)                 // is told of panics in questions to the DNS
 }
 
 // newSetup reads the keys, and the secrets of zones that may be changed. What cannot be used of these keeps nothing else
@@ -54,7 +55,7 @@ func newSetup(e *env, cfg *config.Config, k known) (*setup, error) {
 	if cfg.Signing.OnUnpublished == config.LastGood {
 		s.keys.ring = s.keys.ring.Without(k.unseen)
 	}
-	s.lookAfterKeys(e)
+	s.lookAfterKeys(e, k.caught)
 	s.dnsbl = &check.DNSBL{Listed: k.listed, Acts: lists.Acts, Reach: check.NewReach(lists.Watched, lists.Acts)}
 	s.wishes = dnsbl.Wishes{Lists: lists.Watched, Addresses: addresses(s.routes), Domains: signedDomains(s.keys.ring)}
 	ring := s.keys.ring
@@ -87,15 +88,15 @@ func newSetup(e *env, cfg *config.Config, k known) (*setup, error) {
 }
 
 // lookAfterKeys says what the watch of keys is to do.
-func (s *setup) lookAfterKeys(e *env) {
+func (s *setup) lookAfterKeys(e *env, caught func(any)) {
 	g := &s.cfg.Signing
 	s.keyWishes = watch.Wishes{
 		Dir: g.Keys, Rotate: time.Duration(g.Rotate), Queue: time.Duration(g.QueueLifetime), Bars: s.keys.ring.Bars,
 	}
-	p, err := newPublisher(e, s.cfg)
+	p, err := newPublisher(e, s.cfg, caught)
 	switch {
 	case err != nil:
-		s.keys.secrets, s.keyWishes.Publisher = err, latePublisher{e, s.cfg}
+		s.keys.secrets, s.keyWishes.Publisher = err, latePublisher{e, s.cfg, caught}
 	case p != nil:
 		s.keyWishes.Publisher = p
 	}

@@ -51,7 +51,7 @@ func spfCommand(e *env) *cobra.Command {
 			if err := ask.read(e, cfg, args, egresses); err != nil {
 				return status{exitUsage, err}
 			}
-			checker := &spf.Checker{Resolver: newResolver(&cfg.DNS), Receiver: cfg.Hostname.String(), Now: e.now}
+			checker := &spf.Checker{Resolver: newResolver(&cfg.DNS, nil), Receiver: cfg.Hostname.String(), Now: e.now}
 			answers := ask.answers(cmd.Context(), checker)
 			if asJSON {
 				if err := writeJSON(e.stdout, answers.forJSON()); err != nil {

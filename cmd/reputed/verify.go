@@ -49,7 +49,7 @@ configuration has errors.`,
 					return status{exitUsage, err}
 				}
 			}
-			verdicts, err := verify(cmd.Context(), text, newResolver(&cfg.DNS))
+			verdicts, err := verify(cmd.Context(), text, newResolver(&cfg.DNS, nil))
 			if err != nil {
 				return status{exitFailed, err}
 			}
@@ -79,9 +79,10 @@ func serverAddresses(texts []string) (addrs []netip.AddrPort, err error) {
 	return addrs, nil
 }
 
-// newResolver asks the servers of the configuration, or those of resolv.conf when there are none.
-func newResolver(cfg *config.DNS) *dns.Client {
-	return dns.NewClient(dns.Options{Servers: cfg.Servers, Timeout: time.Duration(cfg.Timeout)})
+// newResolver asks the servers of the configuration, or those of resolv.conf when there are none. Caught is told of
+// panics, which cost an answer; nil: nobody is.
+func newResolver(cfg *config.DNS, caught func(any)) *dns.Client {
+	return dns.NewClient(dns.Options{Servers: cfg.Servers, Timeout: time.Duration(cfg.Timeout), Caught: caught})
 }
 
 // patience is how many questions must time out in a row before who asks for one person, not for mail that waits, does not
