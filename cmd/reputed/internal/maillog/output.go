@@ -141,11 +141,14 @@ func (o *Output) ready() bool {
 	if o.fd < 0 || writable(o.fd, 0) {
 		return true
 	}
+	if o.lost > 0 {
+		return false
+	}
 	start := time.Now()
-	if o.lost == 0 && start.Sub(o.renewed) >= renewal {
+	if start.Sub(o.renewed) >= renewal {
 		o.left, o.renewed = patience, start
 	}
-	if o.lost > 0 || o.left <= 0 {
+	if o.left <= 0 {
 		return false
 	}
 	ok := writable(o.fd, o.left)

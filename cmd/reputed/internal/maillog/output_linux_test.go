@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"reputed/cmd/reputed/internal/maillog"
@@ -179,9 +180,45 @@ func TestOutputSlowReader(t *testing.T) {
 		}
 		fill(t, to)
 	}
-	if took := time.Since(begin); took < time.Second || took > tolerant {
+	if took := time.Since(begin); took < 900*time.Millisecond || took > tolerant {
 		t.Errorf("it waited for %v", took)
 	}
+}
+
+// One that has stalled for long is not waited for again, however long it was; one that has read since then is.
+func TestOutputStalledForLong(t *testing.T) {
+	from, to := stream(t, "pipe")
+	fill(t, to)
+	synctest.Test(t, func(t *testing.T) {
+		out := maillog.NewOutput(to, textHandler)
+		log, pages, begin := slog.New(textHandler(out)), make([]byte, 16*4096), wall()
+		for range 10 {
+			log.Info("x")
+			time.Sleep(time.Minute) // which passes at once
+		}
+		if took := wall() - begin; took < 900*time.Millisecond || took > tolerant {
+			t.Errorf("it waited for %v", took)
+		}
+		if _, err := io.ReadFull(from, pages); err != nil || !said(log, out, "y") {
+			t.Fatalf("there was no room, %v", err)
+		}
+		n, err := from.Read(pages)
+		if err != nil || !strings.Contains(string(pages[:n]), "lost=10 since=2000-01-01T00:00:00") { // as bubbles begin
+			t.Errorf("it tells %q, %v", pages[:n], err)
+		}
+		fill(t, to)
+		time.Sleep(time.Minute)
+		if begin = wall(); said(log, out, "x") || wall()-begin < 900*time.Millisecond {
+			t.Error("it did not wait for a second")
+		}
+	})
+}
+
+// wall gives the time by a clock that a bubble has no hands on.
+func wall() time.Duration {
+	var now syscall.Timeval
+	syscall.Gettimeofday(&now)
+	return time.Duration(now.Nano())
 }
 
 // Where all readers have gone, there is nothing to wait for.
