@@ -34,9 +34,17 @@ type servers struct {
 
 // order gives the servers, those that did not answer of late behind the others.
 func (s *servers) order() []netip.AddrPort {
+	all, tell := s.ordered()
+	tell()
+	return all
+}
+
+// ordered does so too, and gives what is to be told.
+func (s *servers) ordered() (all []netip.AddrPort, tell func()) {
 	s.mu.Lock()
+	defer s.mu.Unlock() // whatever panics
 	now := s.now()
-	tell := s.look(now)
+	tell = s.look(now)
 	var good, bad []netip.AddrPort
 	for _, a := range s.list {
 		if since, silent := s.silent[a]; silent && now.Sub(since) < penalty {
@@ -45,9 +53,7 @@ func (s *servers) order() []netip.AddrPort {
 			good = append(good, a)
 		}
 	}
-	s.mu.Unlock()
-	tell()
-	return append(good, bad...)
+	return append(good, bad...), tell
 }
 
 // certain is how many looks in a row must find resolv.conf to be of no use: one may find it in the middle of being
