@@ -71,6 +71,11 @@ func fail(t *testing.T) *failing {
 	return f
 }
 
+// list puts the address on the list, or takes it off.
+func (f *failing) list(code string) {
+	f.world.put(func() { f.zone.listed[oneReversed] = code })
+}
+
 func (f *failing) wants(state dnsbl.State, panics int64, when string) {
 	f.t.Helper()
 	if l := f.at("local"); l.State != state || f.told.Load() != panics {
@@ -136,7 +141,7 @@ func TestPanicInATurn(t *testing.T) {
 func TestPanicInEachTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := fail(t)
-		f.zone.listed[oneReversed] = "127.0.0.2"
+		f.list("127.0.0.2")
 		f.pass(3 * time.Hour)
 		f.wants(dnsbl.Listed, 0, "before")
 		f.armed.Store(true)
@@ -161,10 +166,10 @@ func TestPanicOverAnEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := fail(t)
 		f.deaf.Store(true)
-		f.zone.listed[oneReversed] = "127.0.0.2"
+		f.list("127.0.0.2")
 		f.pass(3 * time.Hour)
 		f.wants(dnsbl.Listed, 1, "listed")
-		f.zone.listed[oneReversed] = ""
+		f.list("")
 		f.pass(3 * time.Hour)
 		f.wants(dnsbl.Clear, 2, "clear again")
 	})
