@@ -72,7 +72,7 @@ func TestClientTellsOfPanics(t *testing.T) {
 	}
 }
 
-// A panic outside of any server's answer comes to the cache: it is a failure, which is kept as any other, and told of by
+// A panic outside of any server's answer comes to the cache: it is a failure, which is kept as any other, and told to
 // the same who is told of the client's. Then questions are answered again.
 func TestPanicInFlight(t *testing.T) {
 	s := start(t, "example.org. TXT there\n")

@@ -146,7 +146,8 @@ func (m *Monitor) Set(w Wishes) error {
 	return err
 }
 
-// Run asks, until ctx ends. It is called once. The error is that the state file could not be written at the end.
+// Run asks, until ctx ends. It is called once, and again if it ended in a panic. The error is that the state file could
+// not be written at the end.
 func (m *Monitor) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var flights sync.WaitGroup

@@ -61,7 +61,8 @@ func TestPanic(t *testing.T) {
 		func() {
 			defer func() {
 				p, is := recover().(*parallel.Panic)
-				if !is || p.Value != "bang" || fmt.Sprint(p) != "bang" || !bytes.Contains(p.Stack(), []byte("parallel_test.here(")) {
+				there := is && bytes.Contains(p.Stack(), []byte("parallel_test.here("))
+				if !there || p.Value != "bang" || fmt.Sprint(p) != "bang" {
 					t.Errorf("%s: %v", name, p)
 				}
 				if text := p.String(); !strings.HasPrefix(text, "bang\n") || !strings.Contains(text, "parallel_test.here(") {

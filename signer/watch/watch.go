@@ -162,8 +162,8 @@ func (w *Watch) Set(wishes Wishes) {
 	}
 }
 
-// Run looks and acts, until ctx ends. It is called once. The error is that the state file could not be written at the
-// end.
+// Run looks and acts, until ctx ends. It is called once, and again if it ended in a panic. The error is that the state
+// file could not be written at the end.
 func (w *Watch) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var flights sync.WaitGroup
