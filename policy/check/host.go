@@ -48,8 +48,8 @@ type Host struct {
 	Dial    func(ctx context.Context, network, address string) (net.Conn, error) // to servers of mail and of policies
 	Options Wanted
 
-	// Caught is told of each panic, with what recover gave, where that was. It costs the item that it is in, or what that
-	// says of one subject. Nil: nobody is told.
+	// Caught is told of each panic, with what recover gave, where that was; perhaps of several at once. It costs the item
+	// that it is in, or what that says of one subject. Nil: nobody is told.
 	Caught func(any)
 
 	looked   shared[[]dnsbl.Result]

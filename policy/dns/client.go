@@ -25,8 +25,8 @@ type Options struct {
 	// says why. It is told nil once the file names servers again. Nil: nobody is told.
 	Conf func(error)
 
-	// Caught is told of each panic, with what recover gave, where that was: one costs the answer of a server, or, in a
-	// [Cache] in front of this client, the answer. Nil: nobody is told.
+	// Caught is told of each panic, with what recover gave, where that was; perhaps of several at once. One costs the answer
+	// of a server, or, in a [Cache] in front of this client, the answer. Nil: nobody is told.
 	Caught func(any)
 }
 

@@ -76,8 +76,9 @@ type Options struct {
 	// their own: no list of others allows it. 0: as time does.
 	Speed int
 
-	// Caught is told of each panic in what Run does, with what recover gave, where that was. What a question was about is
-	// not known then. After one beside the questions the monitor rests for a minute, in true time. Nil: it survives none.
+	// Caught is told of each panic in what Run does, with what recover gave, where that was; perhaps of several at once.
+	// What a question was about is not known then. After one beside the questions the monitor rests for a minute, in true
+	// time. Nil: it survives none.
 	Caught func(any)
 }
 

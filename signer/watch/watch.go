@@ -77,9 +77,9 @@ type Options struct {
 	// their own. 0: as time does.
 	Speed int
 
-	// Caught is told of each panic in what Run does, with what recover gave, where that was. A look that it is in tells
-	// nothing, a step is tried again, and of a domain that cannot be planned the keys stay as they are. After any other
-	// the watch rests for a minute, in true time. Nil: it survives none.
+	// Caught is told of each panic in what Run does, with what recover gave, where that was; perhaps of several at once. A
+	// look that it is in tells nothing, a step is tried again, and of a domain that cannot be planned the keys stay as they
+	// are. After any other the watch rests for a minute, in true time. Nil: it survives none.
 	Caught func(any)
 }
 
