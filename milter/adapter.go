@@ -30,13 +30,14 @@ type link struct {
 	net.Conn
 	server *Server
 	*memory
-	muted  uint32        // NoReply bits agreed on
-	spaced bool          // header values travel with their leading space
-	in     []byte        // rest of a packet that go-milter has not read yet
-	by     time.Time     // when the packet in hand must be complete; zero between packets
-	deep   bool          // the stack is as large as it will be
-	over   bool          // nothing is read any more
-	busy   atomic.Bool   // a message is in hand; set by the goroutine that reads
+	muted  uint32    // NoReply bits agreed on
+	spaced bool      // header values travel with their leading space
+	in     []byte    // rest of a packet that go-milter has not read yet
+	by     time.Time // when the packet in hand must be complete; zero between packets
+	deep   bool      // the stack is as large as it will be
+	over   bool      // nothing is read any more
+	born   time.Time
+	begun  atomic.Int64  // nanoseconds after that, when the message in hand began; 0: none is. Set by who reads
 	leave  atomic.Bool   // it is to end when no message is in hand
 	last   time.Time     // when it ends then; zero before
 	gone   chan struct{} // closed with the connection
@@ -58,7 +59,7 @@ func (s *Server) newLink(conn net.Conn) *link {
 		m = &memory{session: newSession(s), packets: wire.NewReader(nil)}
 		m.packets.Max, m.packets.Grow = s.opt.Limits.Packet, m.session.growPacket
 	}
-	l := &link{Conn: conn, server: s, memory: m, gone: make(chan struct{})}
+	l := &link{Conn: conn, server: s, memory: m, born: s.opt.Now(), gone: make(chan struct{})}
 	m.packets.Reset(socket{l})
 	return l
 }
@@ -355,7 +356,17 @@ func (l *link) protect(what string, step func()) {
 		if v := recover(); v != nil {
 			l.session.panicked(what, v)
 		}
-		l.busy.Store(l.session.state != idle)
+		l.note()
 	}()
 	step()
+}
+
+// note keeps since when a message is in hand.
+func (l *link) note() {
+	switch {
+	case l.session.state == idle:
+		l.begun.Store(0)
+	case l.begun.Load() == 0:
+		l.begun.Store(max(1, int64(l.session.step.Sub(l.born))))
+	}
 }

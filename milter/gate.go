@@ -38,14 +38,15 @@ type Guest interface {
 // Visitor is a guest that may stay for long, and tells how it gets on.
 type Visitor interface {
 	Guest
-	New() bool            // it was let in, and nothing that it wants was answered yet
-	Quiet() time.Duration // since it was answered last, or let in
-	InHand() bool         // there is something that Drain would wait for
+	New() bool                     // it was let in, and nothing that it wants was answered yet
+	Quiet() time.Duration          // since it was answered last, or let in
+	InHand() (time.Duration, bool) // for how long there is something that Drain would wait for, and whether there is
 }
 
 const (
 	welcome  = time.Second      // a guest has so long to say what it wants, whoever else waits
-	overlong = 30 * time.Second // what has been in hand for so long without an answer may be cut off for others
+	overlong = 30 * time.Second // what has been in hand for so long without an answer may be cut off for others,
+	overdue  = 5 * time.Minute  // and what has been for so long, whatever was answered
 )
 
 // NewGate makes a gate with so many places. Troubles of listeners are logged, and panics of guests told.
@@ -68,8 +69,9 @@ func (g *Gate) Open() (open, limit int) { return len(g.places), cap(g.places) }
 
 // Serve lets in the connections of a listener until [Gate.Shutdown], and returns nil then. It closes the listener. At
 // the limit of connections, of each listener one more is taken, which waits, and then no more; and the [Visitor] makes
-// way that has been quiet for longest, if nothing of it is in hand, or only what has been so for too long. An error of
-// Accept, such as having no file descriptor left, is logged and tried again.
+// way that has been quiet for longest, if nothing of it is in hand, or only what has been so for too long: half a minute
+// without an answer, or five minutes with answers. An error of Accept, such as having no file descriptor left, is logged
+// and tried again.
 func (g *Gate) Serve(ln net.Listener, guest func(net.Conn) Guest) error {
 	defer ln.Close()
 	if !g.track(ln) {
@@ -151,19 +153,7 @@ func (g *Gate) place() bool {
 
 // makeWay lets the visitor go that is missed least, and tells whether there is one.
 func (g *Gate) makeWay(lack string) bool {
-	g.mu.Lock()
-	var idle, late Visitor
-	for guest := range g.guests {
-		v, ok := guest.(Visitor)
-		switch {
-		case !ok:
-		case !v.InHand() && v.Quiet() >= welcome:
-			idle = quieter(idle, v)
-		case v.InHand() && v.Quiet() >= overlong:
-			late = quieter(late, v)
-		}
-	}
-	g.mu.Unlock()
+	idle, late, old := g.missedLeast()
 	switch {
 	case idle != nil:
 		g.log.Warn("at the limit of "+lack+": the connection that was quiet for longest makes way", "quiet", idle.Quiet())
@@ -171,8 +161,38 @@ func (g *Gate) makeWay(lack string) bool {
 	case late != nil:
 		g.log.Warn("at the limit of "+lack+": a message that does not go on makes way", "quiet", late.Quiet())
 		late.Cut()
+	case old != nil:
+		age, _ := old.InHand()
+		g.log.Warn("at the limit of "+lack+": the message that has been in hand for longest makes way", "since", age)
+		old.Cut()
+	default:
+		return false
 	}
-	return idle != nil || late != nil
+	return true
+}
+
+// missedLeast gives those who may make way, where there are such: of whom nothing is in hand, who was quiet for longest;
+// of the others, who was quiet for longest, and for too long; and whose message takes the longest, and too long.
+func (g *Gate) missedLeast() (idle, late, old Visitor) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	oldest := overdue
+	for guest := range g.guests {
+		v, ok := guest.(Visitor)
+		if !ok {
+			continue
+		}
+		age, inHand := v.InHand()
+		switch {
+		case !inHand && v.Quiet() >= welcome:
+			idle = quieter(idle, v)
+		case inHand && v.Quiet() >= overlong:
+			late = quieter(late, v)
+		case inHand && age >= oldest:
+			old, oldest = v, age
+		}
+	}
+	return idle, late, old
 }
 
 // quieter gives the one that has been quiet for longer; a may be nil.

@@ -18,6 +18,7 @@ import (
 type caller struct {
 	since  time.Time
 	inHand bool
+	talks  bool // it is answered all the time
 	isNew  bool
 	once   sync.Once
 	gone   chan struct{}
@@ -31,10 +32,15 @@ func (c *caller) Run() {
 		panic("in a guest")
 	}
 }
-func (c *caller) Cut()                 { c.leave("cut") }
-func (c *caller) New() bool            { return c.isNew }
-func (c *caller) Quiet() time.Duration { return time.Since(c.since) }
-func (c *caller) InHand() bool         { return c.inHand }
+func (c *caller) Cut()      { c.leave("cut") }
+func (c *caller) New() bool { return c.isNew }
+func (c *caller) Quiet() time.Duration {
+	if c.talks {
+		return 0
+	}
+	return time.Since(c.since)
+}
+func (c *caller) InHand() (time.Duration, bool) { return time.Since(c.since), c.inHand }
 func (c *caller) Drain() {
 	if !c.inHand {
 		c.leave("drained")
@@ -101,6 +107,23 @@ func TestMakeWay(t *testing.T) {
 		synctest.Wait()
 		if d.in.Load() != 4 || busy.how.Load() != "cut" {
 			t.Errorf("after half a minute %d, the first one was %q", d.in.Load(), busy.how.Load())
+		}
+	})
+}
+
+// Whose message does not end, though it is answered all the time, keeps a place for five minutes while others wait.
+func TestMakeWayOfOld(t *testing.T) {
+	atDoor(t, 2, func(t *testing.T, d *door) {
+		old := d.comes(&caller{inHand: true, talks: true}, time.Minute)
+		other := d.comes(&caller{inHand: true, talks: true}, 0)
+		d.comes(&caller{}, 4*time.Minute-time.Second)
+		if d.in.Load() != 2 {
+			t.Errorf("%d are in, while two messages go on", d.in.Load())
+		}
+		time.Sleep(1200 * time.Millisecond)
+		synctest.Wait()
+		if d.in.Load() != 3 || old.how.Load() != "cut" || other.how.Load() != nil {
+			t.Errorf("after five minutes %d, the old one was %q, the other one %q", d.in.Load(), old.how.Load(), other.how.Load())
 		}
 	})
 }

@@ -70,8 +70,11 @@ func (v visitor) Quiet() time.Duration {
 	return time.Since(v.answers.since) - time.Duration(v.answers.last.Load())
 }
 
-// InHand tells that a message is.
-func (v visitor) InHand() bool { return v.busy.Load() }
+// InHand tells that a message is, and for how long.
+func (v visitor) InHand() (time.Duration, bool) {
+	begun := v.begun.Load()
+	return v.server.opt.Now().Sub(v.born) - time.Duration(begun), begun > 0
+}
 
 // answers counts what was answered on a connection.
 type answers struct {

@@ -32,7 +32,7 @@ func (s socket) Read(p []byte) (int, error) {
 		until := l.deadline()
 		l.Conn.SetReadDeadline(until)
 		// Drain sets its flag first and its deadline then: one of the two is seen here.
-		leaves := l.leave.Load() && !l.busy.Load()
+		leaves := l.leave.Load() && l.begun.Load() == 0
 		if leaves {
 			until = l.lastCall()
 			l.Conn.SetReadDeadline(until)

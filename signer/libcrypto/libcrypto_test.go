@@ -110,7 +110,7 @@ func TestMany(t *testing.T) {
 	}
 	signing.Wait()
 	close(stop)
-	if n := len(s.(*Signer).idle); n > runtime.GOMAXPROCS(0) || n == 0 {
+	if n := len(s.(*Signer).idle); n > 2*runtime.GOMAXPROCS(0) || n == 0 {
 		t.Errorf("%d engines", n)
 	}
 }

@@ -18,9 +18,10 @@ import (
 
 // Signer signs with a key in the hands of the library. It is safe for use by many goroutines at once.
 //
-// The library holds the key once for each signature that is made at the same time, up to the number of processors, so
-// that these do not wait for each other's locks. It learns of the key at the first signature: hosts hold thousands of
-// keys that never sign.
+// The library holds the key once for each signature that is made at the same time, so that these do not wait for each
+// other's locks: up to twice the number of processors, for one that is made waits for its goroutine's turn, and keeps no
+// processor from making the next. It learns of the key at the first signature: hosts hold thousands of keys that never
+// sign.
 type Signer struct {
 	library *Library
 	key     *rsa.PrivateKey
@@ -34,7 +35,7 @@ type Signer struct {
 // Signer makes a signer of a key. When the library fails, which is told to failed unless that is nil, crypto/rsa signs
 // from then on.
 func (l *Library) Signer(key *rsa.PrivateKey, failed func(error)) crypto.Signer {
-	n := runtime.GOMAXPROCS(0)
+	n := 2 * runtime.GOMAXPROCS(0)
 	s := &Signer{library: l, key: key, failed: failed, idle: make(chan *engine, n), made: make(chan struct{}, n)}
 	runtime.AddCleanup(s, func(idle chan *engine) {
 		for len(idle) > 0 {
