@@ -128,7 +128,7 @@ func (d *daemon) allowed(a netip.Addr) bool { return d.current.Load().cfg.Milter
 func (d *daemon) setUp(e *env, cfg *config.Config, inUse *heldKeys) (*setup, error) {
 	k := known{
 		dns: d.dns, listed: func(a netip.Addr) []dnsbl.Listing { return d.lists.Snapshot().Listed(a) },
-		lives: map[signer.ID]signer.Life{}, inUse: inUse, caught: d.caught(ofDNS),
+		lives: map[signer.ID]signer.Life{}, inUse: inUse, caught: d.caught,
 	}
 	var err error
 	if k.hands, err = d.rsa.hands(cfg.Signing.RSA); err != nil {

@@ -41,7 +41,7 @@ type known struct {
 	unseen map[signer.ID]bool        // keys that nobody can see
 	inUse  *heldKeys                 // whose keys go on if they are not found; nil: none
 	hands  rsaHands                  // that RSA keys are put into; nil: they stay in those of crypto/rsa
-	caught func(any)                 // is told of panics in questions to the DNS
+	caught func(string) func(any)    // gives who is told of the panics of a service
 }
 
 // newSetup reads the keys, and the secrets of zones that may be changed. What cannot be used of these keeps nothing else
@@ -55,7 +55,7 @@ func newSetup(e *env, cfg *config.Config, k known) (*setup, error) {
 	if cfg.Signing.OnUnpublished == config.LastGood {
 		s.keys.ring = s.keys.ring.Without(k.unseen)
 	}
-	s.lookAfterKeys(e, k.caught)
+	s.lookAfterKeys(e, k.caught(ofDNS))
 	s.dnsbl = &check.DNSBL{Listed: k.listed, Acts: lists.Acts, Reach: check.NewReach(lists.Watched, lists.Acts)}
 	s.wishes = dnsbl.Wishes{Lists: lists.Watched, Addresses: addresses(s.routes), Domains: signedDomains(s.keys.ring)}
 	ring := s.keys.ring
@@ -67,6 +67,7 @@ func newSetup(e *env, cfg *config.Config, k known) (*setup, error) {
 		SPF: &check.SPF{
 			Checker:  &spf.Checker{Resolver: k.dns, Receiver: cfg.Hostname.String(), Now: e.now},
 			Memory:   k.dns,
+			Caught:   k.caught(ofSPF),
 			Deadline: time.Duration(cfg.Policy.SPF.Deadline),
 		},
 		DNSBL: s.dnsbl,

@@ -9,6 +9,7 @@ import (
 // The services that work beside the messages, by which their panics are counted, and named in the log.
 const (
 	ofDNS       = "dns"
+	ofSPF       = "spf"
 	ofLists     = "lists"
 	ofKeys      = "keys"
 	ofChecklist = "checklist"
@@ -18,7 +19,7 @@ const (
 	ofClock     = "clock"
 )
 
-var services = []string{ofDNS, ofLists, ofKeys, ofChecklist, ofReload, ofHeld, ofStatus, ofClock}
+var services = []string{ofDNS, ofSPF, ofLists, ofKeys, ofChecklist, ofReload, ofHeld, ofStatus, ofClock}
 
 // restTime is how long a service rests that has ended in a panic.
 const restTime = time.Minute

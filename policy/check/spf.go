@@ -21,6 +21,7 @@ type SPF struct {
 	Checker  *spf.Checker
 	Memory   Memory        // what the Checker's resolver remembers; nil: nothing
 	Deadline time.Duration // from MAIL on, for all of it: what is not known then is a temperror
+	Caught   func(any)     // is told of panics in an evaluation, perhaps of several at once, where they are; nil: nobody
 }
 
 // Memory answers questions without asking anybody. It is false where it cannot.
@@ -145,6 +146,9 @@ func (a *asked) wait() policy.Finding {
 func (s *SPF) find(ctx context.Context, checker *spf.Checker, e *mail.Egress, who identity) (f policy.Finding) {
 	defer func() {
 		if v := recover(); v != nil {
+			if s.Caught != nil {
+				s.Caught(v)
+			}
 			f = s.missed(e, who)
 			f.Reason = fmt.Sprintf("panic while the SPF record was evaluated: %v", v)
 		}

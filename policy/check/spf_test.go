@@ -231,6 +231,19 @@ func (a asksNobody) Resolve(_ context.Context, name string, t dns.Type) dns.Answ
 	return dns.Answer{Err: dns.ErrTimeout}
 }
 
+// A fault of ours in an evaluation is told of.
+func TestSPFPanic(t *testing.T) {
+	var told []any
+	w := world{"TXT panic.example": "panic"}
+	for _, m := range []check.Memory{nil, memory{w, ""}} {
+		how := &check.SPF{Checker: &spf.Checker{Resolver: w}, Memory: m, Deadline: time.Second, Caught: func(v any) { told = append(told, v) }}
+		inquireWith(t, t.Context(), how, "a@panic.example", egress(t, "", "203.0.113.25"))
+	}
+	if len(told) != 2 || told[0] != "a fault of ours" || told[1] != "a fault of ours" {
+		t.Errorf("%v", told)
+	}
+}
+
 // The record to publish is told for our own domains, and for no one else's.
 func TestSPFFix(t *testing.T) {
 	w := world{"TXT strict.example": "v=spf1 -all", "TXT unheld.test.org": "v=spf1 -all"}
