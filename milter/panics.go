@@ -29,16 +29,16 @@ func NewPanics(log *slog.Logger, door string, steps ...string) *Panics {
 }
 
 // Caught takes what recover gave. It is to be called where that was; a value that comes from another goroutine brings
-// its stack along.
+// its stack along. What is counted is in the log.
 func (p *Panics) Caught(step string, v any) {
-	p.mu.Lock()
-	p.n[step]++
-	p.mu.Unlock()
 	stack := debug.Stack()
 	if from, is := v.(interface{ Stack() []byte }); is {
 		stack = from.Stack()
 	}
 	p.log.Error("panic", "in", step, "panic", fmt.Sprint(v), "stack", string(stack))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.n[step]++
 }
 
 // Counts gives how many there were so far, by step.

@@ -197,3 +197,25 @@ func TestPanicFromElsewhere(t *testing.T) {
 }
 
 func elsewhere() { panic("bang") }
+
+// Whoever sees that a panic is counted finds it in the log.
+func TestPanicIsLoggedFirst(t *testing.T) {
+	var panics *milter.Panics
+	lines := writerFunc(func([]byte) {
+		if n := panics.Counts()["lists"]; n != 0 {
+			t.Errorf("%d are counted before the log has them", n)
+		}
+	})
+	panics = milter.NewPanics(slog.New(slog.NewTextHandler(lines, nil)), "services", "lists")
+	panics.Caught("lists", "bang")
+	if n := panics.Counts()["lists"]; n != 1 {
+		t.Errorf("%d are counted", n)
+	}
+}
+
+type writerFunc func([]byte)
+
+func (f writerFunc) Write(p []byte) (int, error) {
+	f(p)
+	return len(p), nil
+}
