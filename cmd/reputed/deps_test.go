@@ -26,7 +26,7 @@ var mayImport = map[string]string{
 	"policy/dns/dnstest":            "",
 	"policy/statefile":              "",
 	"policy/parallel":               "",
-	"policy/dnsbl":                  "policy/mail policy/dns policy/statefile",
+	"policy/dnsbl":                  "policy/mail policy/dns policy/parallel policy/statefile",
 	"policy/iprev":                  "policy/mail policy/dns policy/parallel",
 	"policy":                        "policy/mail",
 	"policy/check":                  "policy policy/mail policy/dns policy/spf policy/dkim policy/dmarc policy/dnsbl policy/iprev policy/parallel",

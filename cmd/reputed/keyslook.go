@@ -10,6 +10,7 @@ import (
 
 	"reputed/policy/check"
 	"reputed/policy/dkim"
+	"reputed/policy/parallel"
 	"reputed/signer"
 )
 
@@ -34,23 +35,17 @@ func (s *keySet) looks(ctx context.Context, looker *dkim.Looker, lives []signer.
 	each func(done int, id signer.ID, seen dkim.Seen)) map[signer.ID]dkim.Seen {
 	seen := make(map[signer.ID]dkim.Seen, len(lives))
 	var mu sync.Mutex
-	var running sync.WaitGroup
-	free := make(chan struct{}, manyLooks)
-	for _, l := range lives {
+	parallel.AtMost(manyLooks, len(lives), func(i int) {
+		l := lives[i]
 		if l.State == signer.Removed {
-			continue
+			return
 		}
-		free <- struct{}{}
-		running.Go(func() {
-			defer func() { <-free }()
-			of := s.look(ctx, looker, l)
-			mu.Lock()
-			defer mu.Unlock()
-			seen[l.ID] = of
-			each(len(seen), l.ID, of)
-		})
-	}
-	running.Wait()
+		of := s.look(ctx, looker, l)
+		mu.Lock()
+		defer mu.Unlock()
+		seen[l.ID] = of
+		each(len(seen), l.ID, of)
+	})
 	return seen
 }
 

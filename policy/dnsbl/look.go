@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"reputed/policy/dns"
+	"reputed/policy/parallel"
 )
 
 // LookOptions is what [Look] needs.
@@ -25,8 +26,8 @@ const lookAtOnce = 32
 // Look asks every list about every subject that it takes, once, and gives the results by list, then by subject. Each
 // list must list its test entry first, and one that lists a subject must pass its whole test: so a listing is not that
 // of a list which lists the world, although there is no second answer to confirm it. No operator is asked more than
-// once a second. When ctx ends, what was not asked, not answered
-// or not tested by then is Unknown, and marked as [Result.Cut].
+// once a second. When ctx ends, what was not asked, not answered or not tested by then is Unknown, and marked as
+// [Result.Cut].
 func Look(ctx context.Context, o LookOptions) []Result {
 	k := look{progress: o.Progress}
 	random := o.Rand
@@ -49,19 +50,12 @@ func Look(ctx context.Context, o LookOptions) []Result {
 		k.total += len(v.subjects)
 	}
 	k.results = make([]Result, k.total)
-	places := make(chan struct{}, lookAtOnce)
-	var looking sync.WaitGroup
-	for _, name := range operators {
-		places <- struct{}{}
-		looking.Go(func() {
-			defer func() { <-places }()
-			p := &paced{resolver: o.Resolver}
-			for _, v := range visits[name] {
-				k.visit(ctx, p, v)
-			}
-		})
-	}
-	looking.Wait()
+	parallel.AtMost(lookAtOnce, len(operators), func(i int) {
+		p := &paced{resolver: o.Resolver}
+		for _, v := range visits[operators[i]] {
+			k.visit(ctx, p, v)
+		}
+	})
 	return k.results
 }
 

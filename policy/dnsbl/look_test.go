@@ -11,6 +11,7 @@ import (
 
 	"reputed/policy/dns"
 	"reputed/policy/dnsbl"
+	"reputed/policy/parallel"
 )
 
 var onlyOne = []dnsbl.Subject{address("203.0.113.25")}
@@ -182,4 +183,31 @@ func TestLookNothing(t *testing.T) {
 	if len(r) != 1 || r[0].State != dnsbl.Unknown || !strings.Contains(r[0].Reason, "needs a key") {
 		t.Errorf("%+v", r)
 	}
+}
+
+// A panic over a question is one of who looks, when all else is asked.
+func TestLookPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, wishes := several(t, 3)
+		w.fault = func(name string) (dns.Answer, bool) {
+			if strings.HasSuffix(name, ".l1.example") {
+				panic("bang")
+			}
+			return dns.Answer{}, false
+		}
+		var told []string
+		defer func() {
+			if p, is := recover().(*parallel.Panic); !is || p.Value != "bang" {
+				t.Errorf("%v", p)
+			}
+			if slices.Sort(told); !slices.Equal(told, []string{"l0", "l2"}) {
+				t.Errorf("told of %q", told)
+			}
+		}()
+		dnsbl.Look(t.Context(), dnsbl.LookOptions{
+			Resolver: w, Lists: wishes.Lists, Subjects: onlyOne,
+			Progress: func(_, _ int, r dnsbl.Result) { told = append(told, r.List.ID) },
+		})
+		t.Error("nobody was told")
+	})
 }
