@@ -48,6 +48,7 @@ type tally struct {
 	deferred int       // 4xx
 	refused  int       // 5xx
 	broken   int       // no answer
+	cut      int       // sessions that were ended by the other side
 	what     []string  // what was not signed, and how
 	kept     []passed  // of what was signed
 	since    time.Time // the first of it
@@ -58,6 +59,7 @@ type tally struct {
 func (a *tally) add(b tally) {
 	a.sent, a.signed, a.unsigned = a.sent+b.sent, a.signed+b.signed, a.unsigned+b.unsigned
 	a.deferred, a.refused, a.broken = a.deferred+b.deferred, a.refused+b.refused, a.broken+b.broken
+	a.cut += b.cut
 	a.what, a.took = append(a.what, b.what...), append(a.took, b.took...)
 	a.kept = append(a.kept, b.kept...)
 	if a.since.IsZero() || !b.since.IsZero() && b.since.Before(a.since) {
@@ -164,6 +166,7 @@ func (c *client) send(n int) {
 	if err != nil && c.session != nil {
 		c.session.Close()
 		c.session = nil
+		c.cut++
 	}
 	switch wrong := c.astray(m, r); {
 	case err != nil && r.End.Kind == bridge.None: // what comes after the answer does not count
