@@ -15,6 +15,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"reputed/cmd/reputed/internal/maillog"
 )
@@ -33,6 +34,37 @@ var streams = map[string]func() (fds [2]int, err error){
 		}
 		return fds, err
 	},
+	"terminal": func() ([2]int, error) { return openPTY(0) },
+}
+
+// openPTY opens a pseudo-terminal, pty(7), and gives its end of a person and its end of a program. What is written goes
+// through it as flags of its output say, termios(3).
+func openPTY(output uint32) (fds [2]int, err error) {
+	const how = syscall.O_RDWR | syscall.O_NOCTTY | syscall.O_CLOEXEC
+	if fds[0], err = syscall.Open("/dev/ptmx", how, 0); err != nil {
+		return fds, err
+	}
+	var unlocked, number int32
+	var its syscall.Termios
+	err = errors.Join(control(fds[0], syscall.TIOCSPTLCK, unsafe.Pointer(&unlocked)),
+		control(fds[0], syscall.TIOCGPTN, unsafe.Pointer(&number)))
+	if err != nil {
+		return fds, err
+	}
+	if fds[1], err = syscall.Open(fmt.Sprintf("/dev/pts/%d", number), how, 0); err != nil {
+		return fds, err
+	}
+	err = control(fds[1], syscall.TCGETS, unsafe.Pointer(&its))
+	its.Oflag = output
+	its.Lflag &^= syscall.ECHO
+	return fds, errors.Join(err, control(fds[1], syscall.TCSETS, unsafe.Pointer(&its)))
+}
+
+func control(fd int, request uintptr, value unsafe.Pointer) error {
+	if _, _, err := syscall.Syscall(syscall.SYS_IOCTL, uintptr(fd), request, uintptr(value)); err != 0 {
+		return err
+	}
+	return nil
 }
 
 // stream makes one of a kind, and gives the end to read and the end to write.
@@ -159,6 +191,67 @@ func TestOutputWaits(t *testing.T) {
 	if !said(slog.New(textHandler(out)), out, "x") {
 		t.Error("a line is lost")
 	}
+}
+
+// A terminal that somebody stops with ctrl-S stops nobody, and goes on with ctrl-Q. So with one whose program hangs,
+// also where it has room for half of a line's end, of which poll(2) says that it is room.
+func TestOutputTerminal(t *testing.T) {
+	const ctrlQ, ctrlS = "\x11", "\x13"
+	for name, stop := range map[string]string{"stopped": ctrlS, "hanging": ""} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fds, err := openPTY(syscall.OPOST | syscall.ONLCR)
+			if err != nil {
+				t.Fatal(err)
+			}
+			person, to := os.NewFile(uintptr(fds[0]), "person"), os.NewFile(uintptr(fds[1]), "to")
+			defer to.Close()
+			defer person.Close()
+			out := maillog.NewOutput(to, textHandler)
+			log, begin := slog.New(textHandler(out)), time.Now()
+			shown := make(chan string, 1)
+			read := func() { shown <- strings.Join(readUntil(person, "it goes on"), "\n") }
+			if stop != "" {
+				go read()
+				io.WriteString(person, stop)
+			}
+			for n := 0; out.Lost() < 500; n++ {
+				log.Info("line", "n", n, "text", strings.Repeat("x", n%7))
+			}
+			if took := time.Since(begin); took > tolerant {
+				t.Errorf("it took %v", took)
+			}
+			if stop == "" {
+				go read()
+			} else {
+				io.WriteString(person, ctrlQ)
+			}
+			for end := time.Now().Add(10 * time.Second); !said(log, out, "it goes on"); {
+				if time.Now().After(end) {
+					t.Fatal("it does not go on")
+				}
+			}
+			if all := <-shown; !strings.Contains(all, `msg="lines of this log are lost" lost=`) {
+				t.Errorf("it does not tell that lines are lost: %.2000s", all)
+			}
+		})
+	}
+}
+
+// What others write to a terminal is as it was: what is theirs too is not told to be without blocking.
+func TestOutputTerminalOfOthers(t *testing.T) {
+	_, to := stream(t, "terminal")
+	maillog.NewOutput(to, textHandler)
+	raw, err := to.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw.Control(func(fd uintptr) {
+		flags, _, err := syscall.Syscall(syscall.SYS_FCNTL, fd, syscall.F_GETFL, 0)
+		if err != 0 || flags&syscall.O_NONBLOCK != 0 {
+			t.Errorf("flags %#x, %v", flags, err)
+		}
+	})
 }
 
 // A reader that is slow is waited for no longer, in all, than one that has stalled: else each message would wait.
