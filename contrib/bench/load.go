@@ -71,14 +71,17 @@ func (l *load) play(ctx context.Context, n int, dial dialer) error {
 	r, err := s.Play(bridge.Message{
 		Client: client,
 		Helo:   "client.example.org", Daemon: "mail.example.org",
-		Sender: from, Mailer: "local", Recipients: []bridge.Recipient{{Path: "friend@elsewhere.example", Mailer: "smtp"}},
-		QueueID: queueID(n), Header: l.body.header(from), Body: l.body.reader(),
+		Sender: from, Mailer: "local",
+		Recipients: []bridge.Recipient{{Path: "friend@elsewhere.example", Mailer: "smtp"}},
+		QueueID:    queueID(n), Header: l.body.header(from), Body: l.body.reader(),
 	})
 	if err != nil {
 		s.Close()
 		return err
 	}
-	signed := slices.ContainsFunc(r.Changes, func(c bridge.Change) bool { return c.Name == signatureField })
+	signed := slices.ContainsFunc(r.Changes, func(c bridge.Change) bool {
+		return c.Name == signatureField && signs([]byte(c.Value))
+	})
 	if !signed || r.End.Refused() {
 		s.Close()
 		return fmt.Errorf("message %d: %v, signed: %t", n, r.End, signed)

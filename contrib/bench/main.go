@@ -14,7 +14,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -108,29 +107,12 @@ func bench(ctx context.Context, o options) error {
 			continue
 		}
 		r.Cells = append(r.Cells, c.Name)
-		measured := map[string][]result{}
-		for round := range o.rounds {
-			for _, s := range servers {
-				if ctx.Err() != nil {
-					return ctx.Err()
-				}
-				st.say(fmt.Sprintf("%s: round %d of %d: %s", c.Name, round+1, o.rounds, s.name))
-				m, err := st.measure(ctx, s, c)
-				if err != nil && s.ours {
-					return fmt.Errorf("%s: %s: %w", s.name, c.Name, err)
-				} else if err != nil { // of another's server it is a result
-					m.Failed = err.Error()
-				}
-				m.Ratio, m.RateRatio = 1, 1
-				if s != servers[0] {
-					first := measured[servers[0].name][round]
-					m.Ratio, m.RateRatio = m.CPU/first.CPU, m.Rate/first.Rate
-				}
-				measured[s.name] = append(measured[s.name], m)
-			}
+		measured, err := st.inTurn(ctx, servers, c)
+		if err != nil {
+			return err
 		}
-		for _, s := range servers {
-			r.Results[s.name] = append(r.Results[s.name], median(measured[s.name]))
+		for i, s := range servers {
+			r.Results[s.name] = append(r.Results[s.name], median(measured[i]))
 		}
 	}
 	if len(o.only) == 0 && o.cells == "" || o.cells == "-" {
@@ -143,16 +125,33 @@ func bench(ctx context.Context, o options) error {
 	}
 	st.say("")
 	r.Load[1] = load1()
-	if o.json {
-		enc := json.NewEncoder(os.Stdout)
-		enc.SetIndent("", "  ")
-		return enc.Encode(r)
+	return r.write(os.Stdout, servers, o.json)
+}
+
+// inTurn gives each server its turn at a cell in each round, and what was measured of it.
+func (st *stage) inTurn(ctx context.Context, servers []*server, c cell) ([][]result, error) {
+	measured := make([][]result, len(servers))
+	for round := range st.rounds {
+		for i, s := range servers {
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			st.say(fmt.Sprintf("%s: round %d of %d: %s", c.Name, round+1, st.rounds, s.name))
+			m, err := st.measure(ctx, s, c)
+			if err != nil && s.ours {
+				return nil, fmt.Errorf("%s: %s: %w", s.name, c.Name, err)
+			} else if err != nil { // of another's server it is a result
+				m.Failed = err.Error()
+			}
+			m.Ratio, m.RateRatio = 1, 1
+			if i > 0 {
+				first := measured[0][round]
+				m.Ratio, m.RateRatio = m.CPU/first.CPU, m.Rate/first.Rate
+			}
+			measured[i] = append(measured[i], m)
+		}
 	}
-	r.print(os.Stdout, servers)
-	if r.Alone != nil {
-		r.Alone.print(os.Stdout)
-	}
-	return nil
+	return measured, nil
 }
 
 // say tells a terminal how far it is.

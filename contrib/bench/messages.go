@@ -49,7 +49,8 @@ func html(size int) []byte {
 	var b bytes.Buffer
 	for n := 0; b.Len() < size; n++ {
 		depth := n % 9
-		fmt.Fprintf(&b, "%s<td class=\"cell %d\">%s</td>\r\n", strings.Repeat("  ", depth), n, strings.Repeat("text ", depth))
+		indent, text := strings.Repeat("  ", depth), strings.Repeat("text ", depth)
+		fmt.Fprintf(&b, "%s<td class=\"cell %d\">%s</td>\r\n", indent, n, text)
 	}
 	return b.Bytes()
 }

@@ -15,7 +15,13 @@ import (
 type loaded struct {
 	took      time.Duration
 	latencies []time.Duration // sorted
-	samples   [][]byte        // signatures of the last messages, as header fields
+	samples   []sample        // of the last messages
+}
+
+// sample is what a message was signed with.
+type sample struct {
+	n      int    // of the message
+	fields []byte // the signatures, as header fields
 }
 
 // samples is how many signatures of a run are verified, unless there are fewer messages.
@@ -205,7 +211,7 @@ func (r *replay) goOn(p *player) error {
 	p.fd = -1
 	r.out.latencies = append(r.out.latencies, time.Since(p.begun))
 	if p.wanted {
-		r.out.samples = append(r.out.samples, p.header)
+		r.out.samples = append(r.out.samples, sample{p.n, p.header})
 	}
 	return r.begin(p)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -56,16 +57,34 @@ func median(all []result) result {
 		}
 	}
 	return result{
-		CPU: of(func(r *result) float64 { return r.CPU }), Ratio: of(func(r *result) float64 { return r.Ratio }),
-		Rate: of(func(r *result) float64 { return r.Rate }), RateRatio: of(func(r *result) float64 { return r.RateRatio }),
-		P50: of(func(r *result) float64 { return r.P50 }), P99: of(func(r *result) float64 { return r.P99 }),
-		MBPerS: of(func(r *result) float64 { return r.MBPerS }), PeakMiB: of(func(r *result) float64 { return r.PeakMiB }),
+		CPU:       of(func(r *result) float64 { return r.CPU }),
+		Ratio:     of(func(r *result) float64 { return r.Ratio }),
+		Rate:      of(func(r *result) float64 { return r.Rate }),
+		RateRatio: of(func(r *result) float64 { return r.RateRatio }),
+		P50:       of(func(r *result) float64 { return r.P50 }),
+		P99:       of(func(r *result) float64 { return r.P99 }),
+		MBPerS:    of(func(r *result) float64 { return r.MBPerS }),
+		PeakMiB:   of(func(r *result) float64 { return r.PeakMiB }),
 		Generator: of(func(r *result) float64 { return r.Generator }),
 	}
 }
 
-// print writes a table for each cell. The ratio of each server's CPU time to ours is the median of those of the rounds, and
-// so is that of their messages per second.
+// write writes a report: as JSON, or as tables.
+func (r *report) write(w io.Writer, servers []*server, asJSON bool) error {
+	if asJSON {
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		return enc.Encode(r)
+	}
+	r.print(w, servers)
+	if r.Alone != nil {
+		r.Alone.print(w)
+	}
+	return nil
+}
+
+// print writes a table for each cell. The ratio of each server's CPU time to ours is the median of those of the rounds,
+// and so is that of their messages per second.
 func (r *report) print(w io.Writer, servers []*server) {
 	fmt.Fprintf(w, "%s, %d cores, Linux %s, %s; medians of %d rounds; load %s at the beginning, %s at the end\n%s\n",
 		r.Machine.CPU, r.Machine.Cores, r.Machine.Kernel, r.Machine.Go, r.Rounds, r.Load[0], r.Load[1],
@@ -77,7 +96,7 @@ func (r *report) print(w io.Writer, servers []*server) {
 		for _, s := range servers {
 			m := r.Results[s.name][i]
 			if m.Failed != "" {
-				fmt.Fprintf(tab, "%s\tfails\t\t\t\t\t\t\t\t\n", s.name)
+				fmt.Fprintf(tab, "%s\tfails\t\t\t\t\t\t\t\t\t\n", s.name)
 				continue
 			}
 			fmt.Fprintf(tab, "%s\t%.3f\t%.2fx\t%.0f\t%.2fx\t%.2f\t%.2f\t%.0f\t%.0f\t%.3f\t\n",

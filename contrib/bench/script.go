@@ -123,8 +123,8 @@ func cut(data []byte) (packet, rest []byte, err error) {
 // isChange tells a change of the message, of which any number come before the last answer.
 func isChange(code byte) bool {
 	switch code {
-	case wire.ReplyAddHeader, wire.ReplyInsertHeader, wire.ReplyChangeHeader, wire.ReplyReplaceBody, wire.ReplyQuarantine,
-		wire.ReplyChangeFrom, wire.ReplyAddRcpt, wire.ReplyAddRcptArgs, wire.ReplyDeleteRcpt:
+	case wire.ReplyAddHeader, wire.ReplyInsertHeader, wire.ReplyChangeHeader, wire.ReplyReplaceBody,
+		wire.ReplyQuarantine, wire.ReplyChangeFrom, wire.ReplyAddRcpt, wire.ReplyAddRcptArgs, wire.ReplyDeleteRcpt:
 		return true
 	}
 	return false
@@ -140,5 +140,18 @@ func signature(packet []byte) (value []byte, ok bool) {
 		return nil, false
 	}
 	value, ok = bytes.CutPrefix(data, []byte(signatureField+"\x00"))
-	return bytes.TrimSuffix(value, []byte{0}), ok
+	value = bytes.TrimSuffix(value, []byte{0})
+	return value, ok && signs(value)
+}
+
+// signs tells whether the value of a signature field has a signature: RFC 6376, section 3.5, the tag b=. Whether it is
+// a good one takes longer to tell, and is asked of samples only.
+func signs(value []byte) bool {
+	for tag := range bytes.SplitSeq(value, []byte{';'}) {
+		name, data, _ := bytes.Cut(tag, []byte{'='})
+		if string(bytes.TrimSpace(name)) == "b" {
+			return len(bytes.TrimSpace(data)) > 0
+		}
+	}
+	return false
 }

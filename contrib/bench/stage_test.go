@@ -1,0 +1,72 @@
+package main
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/x509"
+	"encoding/pem"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/emersion/go-msgauth/dkim"
+)
+
+// A signature is good for the domain and the body of the message it was made for, and for no other.
+func TestVerify(t *testing.T) {
+	st := &stage{dir: t.TempDir()}
+	if err := st.makeKey(); err != nil {
+		t.Fatal(err)
+	}
+	const three, four = "d3.example", "d4.example"
+	other := prose4K
+	other.bytes = append(bytes.Clone(prose4K.bytes), "more\r\n"...)
+	ofThree, ofFour := st.sign(t, three, three, prose4K), st.sign(t, four, four, prose4K)
+	for _, tt := range []struct {
+		why    string
+		fields []byte
+		from   string
+		body   body
+		good   bool
+	}{
+		{"the message it was made for", ofThree, three, prose4K, true},
+		{"two, one of which is good", slices.Concat(ofFour, ofThree), three, prose4K, true},
+		{"another domain's message", ofThree, four, prose4K, false},
+		{"another body", ofThree, three, other, false},
+		{"a good one, of another domain than the author's", st.sign(t, three, four, prose4K), four, prose4K, false},
+		{"none", nil, three, prose4K, false},
+	} {
+		if err := st.verify(tt.fields, tt.from, tt.body); (err == nil) != tt.good {
+			t.Errorf("%s: %v", tt.why, err)
+		}
+	}
+}
+
+// sign gives a signature field of a domain for a message from another.
+func (st *stage) sign(t *testing.T, by, from string, b body) []byte {
+	t.Helper()
+	text, err := os.ReadFile(st.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(text)
+	key, err := x509.ParsePKCS1PrivateKey(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	msg := slices.Concat(b.header("ann@"+from).Raw(), []byte("\r\n"), b.bytes)
+	var out bytes.Buffer
+	err = dkim.Sign(&out, bytes.NewReader(msg), &dkim.SignOptions{
+		Domain: by, Selector: selector, Signer: crypto.Signer(key),
+		HeaderCanonicalization: dkim.CanonicalizationRelaxed, BodyCanonicalization: dkim.CanonicalizationRelaxed,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields, whole := strings.CutSuffix(out.String(), string(msg))
+	if !whole {
+		t.Fatal("the signed message is another one")
+	}
+	return []byte(fields)
+}
