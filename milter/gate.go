@@ -151,8 +151,14 @@ func (g *Gate) place() bool {
 	}
 }
 
-// makeWay lets the visitor go that is missed least, and tells whether there is one.
-func (g *Gate) makeWay(lack string) bool {
+// makeWay lets the visitor go that is missed least, and tells whether there is one. A panic in a visitor leaves it where
+// it is.
+func (g *Gate) makeWay(lack string) (gone bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			g.panics.Caught(InConnection, v)
+		}
+	}()
 	idle, late, old := g.missedLeast()
 	switch {
 	case idle != nil:

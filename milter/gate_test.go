@@ -19,6 +19,7 @@ type caller struct {
 	since  time.Time
 	inHand bool
 	talks  bool // it is answered all the time
+	broken bool // it panics when it is looked at
 	isNew  bool
 	once   sync.Once
 	gone   chan struct{}
@@ -37,6 +38,9 @@ func (c *caller) New() bool { return c.isNew }
 func (c *caller) Quiet() time.Duration {
 	if c.talks {
 		return 0
+	}
+	if c.broken {
+		panic("in a visitor")
 	}
 	return time.Since(c.since)
 }
@@ -124,6 +128,23 @@ func TestMakeWayOfOld(t *testing.T) {
 		synctest.Wait()
 		if d.in.Load() != 3 || old.how.Load() != "cut" || other.how.Load() != nil {
 			t.Errorf("after five minutes %d, the old one was %q, the other one %q", d.in.Load(), old.how.Load(), other.how.Load())
+		}
+	})
+}
+
+// Who panics when it is asked how it gets on stays where it is. The gate stays open, and can be shut.
+func TestMakeWayPanics(t *testing.T) {
+	atDoor(t, 1, func(t *testing.T, d *door) {
+		first := d.comes(&caller{broken: true}, 0)
+		d.comes(&caller{}, 2*time.Second)
+		if d.in.Load() != 1 {
+			t.Errorf("%d are in", d.in.Load())
+		}
+		first.leave("on its own")
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if d.in.Load() != 2 {
+			t.Errorf("%d were let in", d.in.Load())
 		}
 	})
 }

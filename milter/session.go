@@ -26,7 +26,7 @@ type session struct {
 	server  *Server
 	client  mail.Client
 	canHold bool      // the MTA lets us quarantine
-	step    time.Time // when the step in hand began
+	step    time.Time // when the step in hand began; header fields are none
 	message           // the one in hand
 
 	connMacros wire.Macros // those of CONNECT and HELO

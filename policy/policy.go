@@ -122,5 +122,5 @@ type Record struct {
 	Rcpt    string // the one recipient that was refused, while the message may go on; "": it is about the message
 	Signed  []mail.Signed
 	Already []mail.Signed // our own valid signatures that the message bore
-	Took    time.Duration // time spent on it here, waiting for the MTA left out
+	Took    time.Duration // time spent on it here: not that of waiting for the MTA, nor of taking header fields
 }

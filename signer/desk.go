@@ -29,14 +29,21 @@ func (d *desk) cover(h *mail.Header, choice *fieldChoice, c Canon) {
 	}
 }
 
-// largeDesk is how many octets of header, or how many fields, a message may have had whose desk is kept.
-const largeDesk = 64 << 10
+// A desk is kept that no message had larger than this.
+const (
+	largeDesk  = 64 << 10 // octets
+	manyFields = mail.MaxHeaderFields
+)
 
-// tidy makes a desk ready for another message, of which it must hold nothing, and keeps it if it is ordinary.
+// tidy keeps a desk for another message, if it is ordinary.
 func (s *Signer) tidy(d *desk) {
-	if cap(d.header)+cap(d.text) > largeDesk || cap(d.fields) > mail.MaxHeaderFields {
-		return
+	if d.clear() {
+		s.desks.Put(d)
 	}
-	clear(d.fields)
-	s.desks.Put(d)
+}
+
+// clear takes what is of a message off the desk, and tells whether it is worth keeping.
+func (d *desk) clear() bool {
+	clear(d.fields[:cap(d.fields)])
+	return cap(d.header)+cap(d.text) <= largeDesk && cap(d.higher) <= manyFields
 }

@@ -95,15 +95,15 @@ func (k *Key) Record() string {
 	return "v=DKIM1; k=rsa; p=" + base64.StdEncoding.EncodeToString(der)
 }
 
-// sign signs a SHA-256 hash. Whatever happens inside the private key, which may live in other hands, comes back as an
-// error.
-func (k *Key) sign(hash []byte) (sig []byte, err error) {
+// sign signs a SHA-256 hash. The private key may live in other hands: what a panic in it has to say may be of the key,
+// and goes no further.
+func (k *Key) sign(hash []byte) ([]byte, error) {
 	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("signer: key %s: panic while signing", k.id)
+		if recover() != nil {
+			panic(fmt.Sprintf("signer: key %s: panic while signing, of which no more is told", k.id))
 		}
 	}()
-	sig, err = k.private().Sign(rand.Reader, hash, k.hash)
+	sig, err := k.private().Sign(rand.Reader, hash, k.hash)
 	if err != nil {
 		return nil, fmt.Errorf("signer: key %s: %w", k.id, err)
 	}

@@ -253,30 +253,22 @@ func TestTampering(t *testing.T) {
 }
 
 // badSigner is a key in other hands.
-type badSigner struct {
-	crypto.Signer
-	panics bool
-}
+type badSigner struct{ crypto.Signer }
 
-func (b badSigner) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
-	if b.panics {
-		panic("in another's code")
-	}
+func (badSigner) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
 	return nil, errors.New("the token is gone")
 }
 
 func TestBadKeys(t *testing.T) {
-	for _, panics := range []bool{true, false} {
-		ring, _ := signer.NewRing(nil, nil, []*signer.Key{newKey(t, "example.org", "a", badSigner{edKey(1), panics})})
-		g, _, err := begin(t, signer.New(ring, signer.Options{}), []byte("From: a@example.org\r\n\r\n"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if fields, _, err := g.Fields(); err == nil || fields != nil {
-			t.Errorf("panics %v: %v", panics, err)
-		}
-		g.Release()
+	ring, _ := signer.NewRing(nil, nil, []*signer.Key{newKey(t, "example.org", "a", badSigner{edKey(1)})})
+	g, _, err := begin(t, signer.New(ring, signer.Options{}), []byte("From: a@example.org\r\n\r\n"))
+	if err != nil {
+		t.Fatal(err)
 	}
+	if fields, _, err := g.Fields(); err == nil || fields != nil {
+		t.Errorf("%v, %v", fields, err)
+	}
+	g.Release()
 	short, err := rsa.GenerateKey(chacha(9), 1024)
 	if err != nil {
 		t.Fatal(err)

@@ -24,7 +24,7 @@ type SPF struct {
 	Caught   func(any)     // is told of panics in an evaluation, perhaps of several at once, where they are; nil: nobody
 }
 
-// Memory answers questions without asking anybody. It is false where it cannot.
+// Memory answers questions without waiting. It is false where it cannot.
 type Memory interface {
 	Recall(name string, t dns.Type) (dns.Answer, bool)
 }
@@ -94,7 +94,7 @@ func (s *SPF) ask(ctx context.Context, all []*asked, open int) {
 	}
 }
 
-// recall finds what can be found without asking anybody, which is all of it once senders of the domain were there before:
+// recall finds what can be found without waiting, which is all of it once senders of the domain were there before:
 // then a message costs neither a goroutine nor a timer.
 func (a *asked) recall(ctx context.Context) bool {
 	if a.spf.Memory == nil {
@@ -107,7 +107,7 @@ func (a *asked) recall(ctx context.Context) bool {
 	return !from.lacks
 }
 
-// fromMemory is a resolver that asks nobody.
+// fromMemory is a resolver that waits for nobody.
 type fromMemory struct {
 	memory Memory
 	lacks  bool // an answer: what was made of the answers says nothing

@@ -231,6 +231,63 @@ func (a asksNobody) Resolve(_ context.Context, name string, t dns.Type) dns.Answ
 	return dns.Answer{Err: dns.ErrTimeout}
 }
 
+// Of two egresses one is told from memory, and about the other somebody must be asked. The time-out ends with the answer.
+func TestSPFMemoryOfOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := world{"TXT a.example": "v=spf1 ip4:203.0.113.25 a:host.example -all", "A host.example": "203.0.113.26"}
+		known, asked := egress(t, "", "203.0.113.25"), egress(t, "", "203.0.113.26")
+		ctx := &message{Context: t.Context(), over: make(chan struct{})}
+		envelope := check.Envelope{
+			Routes: policy.Routes{{Egress: known, Mailers: []string{"slow"}}, {Egress: asked}},
+			Holds:  func(mail.Domain) bool { return true },
+			SPF: &check.SPF{
+				Checker: &spf.Checker{Resolver: slow{w}}, Memory: memory{w, "A host.example"}, Deadline: 2 * time.Second,
+			},
+		}
+		start := time.Now()
+		tx := &mail.Transaction{Client: &mail.Client{}, Path: "a@a.example", ReversePath: mail.Address{Local: "a", Domain: domain(t, "a.example")}}
+		q := envelope.Begin(ctx, tx)
+		for _, e := range []*mail.Egress{known, asked} {
+			if found, _ := q.Findings(e); len(found) != 1 || found[0].Result != "pass" {
+				t.Errorf("%+v", found)
+			}
+			if took := time.Since(start); e == known && took > 0 {
+				t.Errorf("what is remembered took %v", took)
+			}
+		}
+		if synctest.Wait(); ctx.children != 0 {
+			t.Errorf("%d time-outs go on", ctx.children)
+		}
+	})
+}
+
+// message is a context that counts those that end with it.
+type message struct {
+	context.Context
+	over     chan struct{}
+	children int
+}
+
+func (m *message) Done() <-chan struct{} { return m.over }
+
+// AfterFunc is what package context looks for.
+func (m *message) AfterFunc(func()) (stop func() bool) {
+	m.children++
+	return func() bool { m.children--; return true }
+}
+
+// slow is a world that takes half a second for each question.
+type slow struct{ world }
+
+func (s slow) Resolve(ctx context.Context, name string, t dns.Type) dns.Answer {
+	select {
+	case <-time.After(time.Second / 2):
+		return s.world.Resolve(ctx, name, t)
+	case <-ctx.Done():
+		return dns.Answer{Err: dns.ErrTimeout}
+	}
+}
+
 // A fault of ours in an evaluation is told of.
 func TestSPFPanic(t *testing.T) {
 	var told []any

@@ -116,8 +116,8 @@ func (c *Cache) Resolve(ctx context.Context, name string, t Type) Answer {
 	return a
 }
 
-// Recall answers from memory, as Resolve does. It is false where that would wait for the servers, which are not asked
-// then.
+// Recall answers from memory, as Resolve does, and like it has asked for anew what will soon expire. It is false where
+// Resolve would wait for the servers, which are not asked then.
 func (c *Cache) Recall(name string, t Type) (Answer, bool) {
 	_, a, ok := c.recall(key{lower(name), t})
 	return a, ok

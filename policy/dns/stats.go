@@ -77,7 +77,7 @@ func (c *Client) Stats() ClientStats {
 // CacheStats counts what a [Cache] did since it was made. Each question is a hit, a miss, stale or a failure; a miss
 // can be stale as well.
 type CacheStats struct {
-	Hits      uint64 // answered from memory
+	Hits      uint64 // answered from memory; twice where what was recalled was not enough, and is asked for with the rest
 	Misses    uint64 // waited for the servers
 	Stale     uint64 // answered with what had expired, because the servers fail or are slow
 	Failures  uint64 // answered with a failure of a moment before

@@ -69,10 +69,14 @@ func (s *Signer) sign(hash []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	sig, err := e.sign(hash)
+	defer s.give(e)
+	return e.sign(hash)
+}
+
+// give makes an engine idle again.
+func (s *Signer) give(e *engine) {
 	s.idle <- e
 	runtime.KeepAlive(s) // or its idle engines could be freed before this one is among them
-	return sig, err
 }
 
 // take gives an engine that is idle, a new one if there may be more, or waits for one.
@@ -86,12 +90,18 @@ func (s *Signer) take() (*engine, error) {
 	case e := <-s.idle:
 		return e, nil
 	case s.made <- struct{}{}:
-		e, err := s.library.newEngine(s.key)
-		if err != nil {
+		return s.another()
+	}
+}
+
+// another makes an engine, for which there is room.
+func (s *Signer) another() (e *engine, err error) {
+	defer func() {
+		if e == nil {
 			<-s.made
 		}
-		return e, err
-	}
+	}()
+	return s.library.newEngine(s.key)
 }
 
 // engine is a key in the library, ready to sign. It is used by one goroutine at a time.
