@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -32,23 +33,28 @@ type stalled struct {
 
 func newStalled(t *testing.T) *stalled {
 	t.Helper()
+	log, stderr, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { log.Close() })
+	defer stderr.Close()
+	s := newStalledAt(t, stderr)
+	s.log = log
+	return s
+}
+
+// newStalledAt starts one with its output and its log at one stream.
+func newStalledAt(t *testing.T, stream *os.File) *stalled {
+	t.Helper()
 	s := &stalled{t: t, dir: t.TempDir()}
-	config := filepath.Join(s.dir, "reputed.toml")
 	text := fmt.Sprintf("hostname = \"mta.example.org\"\nstate_dir = %q\nmilter.listen = [\"unix:%s\"]\n"+
 		"status.socket = %q\ndns.servers = [\"127.0.0.1:1\"]\npolicy.dnsbl.watch = []\n",
 		s.dir, filepath.Join(s.dir, "milter.sock"), filepath.Join(s.dir, "status.sock"))
-	s.must(os.WriteFile(config, []byte(text), 0o600))
 	private := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
 	_, err := keydir.Store(filepath.Join(s.dir, "keys"), testID(t, "s1"), private)
 	s.must(err)
-	log, stderr, err := os.Pipe()
-	s.must(err)
-	t.Cleanup(func() { log.Close() })
-	s.log, s.cmd = log, exec.Command("reputed", "serve", "--config", config)
-	s.cmd.Stderr = stderr
-	s.must(s.cmd.Start())
-	stderr.Close()
-	t.Cleanup(func() { s.cmd.Process.Kill(); s.cmd.Wait() })
+	s.start(text, stream)
 	at := wire.Endpoint{Network: "unix", Address: filepath.Join(s.dir, "milter.sock")}
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		if s.mail, err = bridge.Dial(t.Context(), at, bridge.Options{}); err == nil {
@@ -62,11 +68,74 @@ func newStalled(t *testing.T) *stalled {
 	return s
 }
 
+func (s *stalled) start(config string, stream *os.File) {
+	s.t.Helper()
+	file := filepath.Join(s.dir, "reputed.toml")
+	s.must(os.WriteFile(file, []byte(config), 0o600))
+	s.cmd = exec.Command("reputed", "serve", "--config", file)
+	s.cmd.Stdout, s.cmd.Stderr = stream, stream
+	s.must(s.cmd.Start())
+	s.t.Cleanup(func() { s.cmd.Process.Kill(); s.cmd.Wait() })
+}
+
 func (s *stalled) must(err error) {
 	s.t.Helper()
 	if err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+// filled gives an end of a pipe that nobody reads, and that has no room.
+func filled(t *testing.T) *os.File {
+	t.Helper()
+	from, to, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { from.Close(); to.Close() })
+	to.SetWriteDeadline(time.Now().Add(time.Second / 10))
+	for page := make([]byte, 4096); err == nil; {
+		_, err = to.Write(page)
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal(err)
+	}
+	return to
+}
+
+// Output and log are one pipe that is full from the start on, as where runit's or s6's logger hangs: mail is signed, and
+// it ends when it is told to.
+func TestAllStalled(t *testing.T) {
+	s := newStalledAt(t, filled(t))
+	s.signs("X")
+	s.must(s.cmd.Process.Signal(syscall.SIGTERM))
+	if code := s.exit(); code != exitOK {
+		t.Errorf("exit %d", code)
+	}
+}
+
+// Nor does the line that says why it ends keep it from ending: it is to be started again.
+func TestFailureStalled(t *testing.T) {
+	nowhere := "/dev/null/milter.sock"
+	for text, want := range map[string]int{
+		"hostname = 1\n": exitConfig,
+		fmt.Sprintf("milter.listen = [\"unix:%s\"]\nstatus.socket = \"\"\n", nowhere): exitFault,
+	} {
+		s := &stalled{t: t, dir: t.TempDir()}
+		s.start(fmt.Sprintf("state_dir = %q\n", s.dir)+text, filled(t))
+		if code := s.exit(); code != want {
+			t.Errorf("exit %d, want %d: %s", code, want, text)
+		}
+	}
+}
+
+// exit waits for its end, and gives its status.
+func (s *stalled) exit() int {
+	s.t.Helper()
+	kill := time.AfterFunc(20*time.Second, func() { s.cmd.Process.Kill() })
+	defer kill.Stop()
+	s.cmd.Wait()
+	return s.cmd.ProcessState.ExitCode()
 }
 
 // signs has a message signed. Its line in the log is half a KB.

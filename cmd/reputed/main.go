@@ -69,7 +69,7 @@ func run(ctx context.Context, e *env, args []string) int {
 	root.SetIn(e.stdin)
 	root.SetOut(e.stdout)
 	root.SetErr(e.stderr)
-	err := root.ExecuteContext(ctx)
+	verb, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitOK
 	}
@@ -77,11 +77,15 @@ func run(ctx context.Context, e *env, args []string) int {
 	if !errors.As(err, &s) {
 		s = status{exitUsage, err} // cobra's own errors are about arguments
 	}
+	stderr := e.stderr
+	if verb.Name() == serveName { // who is to start it again waits for its end, and may not read
+		stderr = patient(stderr)
+	}
 	if s.err != nil {
-		fmt.Fprintf(e.stderr, "reputed: %v\n", s.err)
+		fmt.Fprintf(stderr, "reputed: %v\n", s.err)
 	}
 	if s.code == exitUsage {
-		fmt.Fprintln(e.stderr, "reputed: see: reputed --help")
+		fmt.Fprintln(stderr, "reputed: see: reputed --help")
 	}
 	return s.code
 }

@@ -323,7 +323,9 @@ func TestSecretsOfDaemon(t *testing.T) {
 		v.must(err)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
-		announce(stdout, logger, cfg, d.current.Load().keys.ring, sockets{milter: []net.Listener{ln}})
+		open := sockets{milter: []net.Listener{ln}}
+		announce(logger, cfg, d.current.Load().keys.ring, open)
+		forPasting(stdout, open)
 		d.current.Load().keys.report(logger, cfg.Signing.OnNoKey)
 		go func() {
 			ended <- d.run(ctx, []net.Listener{ln}, func() (context.Context, context.CancelFunc) {

@@ -33,9 +33,11 @@ const (
 	maxNamed = 20       // keys in one line of the log
 )
 
+const serveName = "serve"
+
 func serveCommand(e *env) *cobra.Command {
 	return &cobra.Command{
-		Use:   "serve",
+		Use:   serveName,
 		Short: "run the milter",
 		Long: `Run the milter until SIGTERM or SIGINT. Without a configuration file it runs on defaults, and says
 which. It prints the lines to paste into Postfix's main.cf, or with [exim] listen what Exim's
@@ -72,13 +74,8 @@ func serve(ctx context.Context, e *env, file string) error {
 	if err := harden(); err != nil {
 		log.Warn("not all is done to keep the keys", "err", err)
 	}
-	// Signals count from here on: one that comes during the start is not lost.
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	signal.Ignore(syscall.SIGPIPE) // nobody may read the log any more, which is no reason to stop
-	again := make(chan os.Signal, 1)
-	signal.Notify(again, syscall.SIGHUP, syscall.SIGUSR1)
-	defer signal.Stop(again)
+	ctx, again, ignore := signals(ctx) // from here on: one that comes during the start is not lost
+	defer ignore()
 
 	d, err := newDaemon(e, cfg, log)
 	if err != nil {
@@ -95,14 +92,9 @@ func serve(ctx context.Context, e *env, file string) error {
 	if err != nil {
 		return status{exitFault, err}
 	}
-	ways := d.current.Load().routes
-	log.Info("serving", "config", cmp.Or(path, "none, running on defaults"), "hostname", cfg.Hostname.String(),
-		"trusts", trusted(&cfg.Outbound), "keys", someKeys(keys.ring), "directory", cfg.Signing.Keys,
-		"rsa", d.rsa.name(cfg.Signing.RSA), "egress", egressNames(ways), "policy", cfg.Policy.Mode.String())
-	announce(e.stdout, log, cfg, keys.ring, at)
-	for _, a := range egressAdvice(new(mta.Reader).Default(ctx), ways, cfg.Rewrites()) {
-		log.Warn(a.text, "remedy", a.remedy)
-	}
+	d.introduce(ctx, cmp.Or(path, "none, running on defaults"))
+	announce(log, cfg, keys.ring, at)
+	forPasting(patient(e.stdout), at)
 	d.output = output
 	d.eximAt, d.statusAt, d.metricsAt = at.exim, listenStatus(cfg, log), listenMetrics(cfg, log)
 	go (&reloader{env: e, daemon: d, file: path, started: cfg}).onSignals(ctx, again)
@@ -121,10 +113,19 @@ func serve(ctx context.Context, e *env, file string) error {
 	return nil
 }
 
+// signals gives a context that SIGTERM and SIGINT end, the signals to reload, and what has them all ignored.
+func signals(ctx context.Context) (_ context.Context, again <-chan os.Signal, ignore func()) {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	signal.Ignore(syscall.SIGPIPE) // nobody may read the log any more, which is no reason to stop
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP, syscall.SIGUSR1)
+	return ctx, reload, func() { signal.Stop(reload); stop() }
+}
+
 // spareMemory lets garbage grow to half of what lives, not to as much, where much lives: with 10,000 domains' keys that
-// is 20 MiB less, for 2 % more CPU. With few keys it is next to nothing less, for 10 %. However few there are, garbage is
-// collected sooner where memory is full, as it is while peers have us keep as much as they can: else it would be twice as
-// much. GOGC and GOMEMLIMIT have the last word.
+// is 20 MiB less, for 2 % more CPU. With few keys it is next to nothing less, for 10 %. However few there are, garbage
+// is collected sooner where memory is full, as it is while peers have us keep as much as they can: else it would be
+// twice as much. GOGC and GOMEMLIMIT have the last word.
 func spareMemory(keys int) {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(enough + int64(keys)*keyTakes)
@@ -138,14 +139,26 @@ func spareMemory(keys int) {
 	}
 }
 
-// announce says what was chosen. Under systemd the log has it; a person at a terminal also gets the lines to paste.
-func announce(w io.Writer, log *slog.Logger, cfg *config.Config, ring *signer.Ring, open sockets) {
+// introduce says what a daemon is set up to do, and what may be wrong with that.
+func (d *daemon) introduce(ctx context.Context, file string) {
+	s := d.current.Load()
+	cfg := s.cfg
+	d.log.Info("serving", "config", file, "hostname", cfg.Hostname.String(),
+		"trusts", trusted(&cfg.Outbound), "keys", someKeys(s.keys.ring), "directory", cfg.Signing.Keys,
+		"rsa", d.rsa.name(cfg.Signing.RSA), "egress", egressNames(s.routes), "policy", cfg.Policy.Mode.String())
+	for _, a := range egressAdvice(new(mta.Reader).Default(ctx), s.routes, cfg.Rewrites()) {
+		d.log.Warn(a.text, "remedy", a.remedy)
+	}
+}
+
+// announce says what was opened, and what is not as it should be.
+func announce(log *slog.Logger, cfg *config.Config, ring *signer.Ring, open sockets) {
 	for _, ln := range open.milter {
 		at := ln.Addr()
 		log.Info("listening", "at", at.Network()+":"+at.String(), "postfix", "smtpd_milters = "+postfixSocket(at))
 		if at.Network() == "tcp" {
-			log.Warn("every user of this host can connect, and have any mail signed", "at", "tcp:"+at.String(), "remedy",
-				"a unix socket in place of it: by its mode, 0660, only the group of the mta gets in")
+			log.Warn("every user of this host can connect, and have any mail signed", "at", "tcp:"+at.String(),
+				"remedy", "a unix socket in place of it: by its mode, 0660, only the group of the mta gets in")
 		}
 	}
 	for _, ln := range open.exim {
@@ -162,6 +175,11 @@ func announce(w io.Writer, log *slog.Logger, cfg *config.Config, ring *signer.Ri
 		log.Warn("bounces are sent from MAILER-DAEMON@"+cfg.Hostname.String()+", and no key covers that domain", "remedy",
 			"a key for it, or subdomains = true in the [[domain]] above it")
 	}
+}
+
+// forPasting shows what the MTA's configuration needs. Under systemd nobody is there to paste it, and the log has which
+// sockets there are.
+func forPasting(w io.Writer, open sockets) {
 	if os.Getenv("NOTIFY_SOCKET") != "" {
 		return
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"fmt"
-	"io"
 	"net"
 	"path/filepath"
 	"runtime/debug"
@@ -80,7 +79,7 @@ func TestAnnounceTCP(t *testing.T) {
 			t.Fatal(err)
 		}
 		var log bytes.Buffer
-		announce(io.Discard, newLog(&log, config.Logfmt), new(config.Config), ring, sockets{milter: []net.Listener{ln}})
+		announce(newLog(&log, config.Logfmt), new(config.Config), ring, sockets{milter: []net.Listener{ln}})
 		const warning = `level=WARN msg="every user of this host can connect, and have any mail signed" at=tcp:127.0.0.1:`
 		if got := strings.Contains(log.String(), warning); got != (network == "tcp") {
 			t.Errorf("%s: %s", network, &log)

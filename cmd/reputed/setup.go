@@ -165,6 +165,12 @@ func openLog(w io.Writer, format config.Format) (*slog.Logger, *maillog.Output) 
 	return newLog(out, format), out
 }
 
+// patient makes a writer of a stream that waits for its reader no longer than the log does, and then fails.
+func patient(stream io.Writer) io.Writer {
+	_, out := openLog(stream, config.Logfmt)
+	return out
+}
+
 func logHandler(w io.Writer, format config.Format) slog.Handler {
 	if format == config.JSON {
 		return slog.NewJSONHandler(maillog.JSON(w), nil)

@@ -41,8 +41,8 @@ func isTerminal(fd int) bool {
 // terminal is the descriptor of one, which does not block.
 type terminal int
 
-// openTerminal opens a terminal once more: open(2) has O_NONBLOCK be of what was opened, and not of the terminal. Of one
-// that may not be opened, as after su(1), there is nothing but what poll(2) tells.
+// openTerminal opens a terminal once more: open(2) has O_NONBLOCK be of what was opened, and not of the terminal. Of
+// one that may not be opened, as after su(1), there is nothing but what poll(2) tells.
 func openTerminal(fd int) (terminal, bool) {
 	if !isTerminal(fd) {
 		return 0, false
