@@ -47,8 +47,13 @@ func loadConfig(file string) (cfg *config.Config, path string, err error) {
 // thisHost finds out what the defaults depend on.
 func thisHost() config.Host {
 	name, _ := os.Hostname()
+	return config.Host{FullName: fullName(name, net.DefaultResolver.LookupCNAME), PostfixSpool: hasSpool()}
+}
+
+// hasSpool tells whether this host has a Postfix.
+func hasSpool() bool {
 	_, err := os.Stat(postfixSpool)
-	return config.Host{FullName: fullName(name, net.DefaultResolver.LookupCNAME), PostfixSpool: err == nil}
+	return err == nil
 }
 
 // nameTimeout is how long a start waits for the full name of this host.

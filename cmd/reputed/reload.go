@@ -19,6 +19,7 @@ type reloader struct {
 	daemon  *daemon
 	file    string         // in effect; "" while there is none at the usual place. Once read, it must not vanish
 	started *config.Config // what the daemon was started with
+	at      sockets
 }
 
 // onSignals reloads at each signal until ctx ends.
@@ -58,7 +59,10 @@ func (r *reloader) reload() error {
 		return err
 	}
 	r.file = path
-	if names := untilRestart(r.started, cfg); len(names) > 0 {
+	r.at.warnUnused(r.daemon.log, cfg)
+	names, settled := untilRestart(r.started, cfg), r.at.settled(cfg)
+	names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains(settled, name) })
+	if len(names) > 0 {
 		r.daemon.log.Warn("changes of some settings take effect at the next start", "settings", strings.Join(names, " "),
 			"remedy", "systemctl restart reputed")
 	}

@@ -97,7 +97,7 @@ func serve(ctx context.Context, e *env, file string) error {
 	forPasting(patient(e.stdout), at)
 	d.output = output
 	d.eximAt, d.statusAt, d.metricsAt = at.exim, listenStatus(cfg, log), listenMetrics(cfg, log)
-	go (&reloader{env: e, daemon: d, file: path, started: cfg}).onSignals(ctx, again)
+	go (&reloader{env: e, daemon: d, file: path, started: cfg, at: at}).onSignals(ctx, again)
 	go d.keep(ctx, ofClock, func() { (&clockWatch{now: e.now, log: log}).run(ctx) })
 	sdnotify.SdNotify(false, sdnotify.SdNotifyReady)
 
@@ -165,6 +165,7 @@ func announce(log *slog.Logger, cfg *config.Config, ring *signer.Ring, open sock
 		at := ln.Addr()
 		log.Info("listening for exim", "at", at.Network()+":"+at.String(), "exim", "REPUTED_EXIM_SOCKET = "+eximSocket(at))
 	}
+	open.warnUnused(log, cfg)
 	if cfg.Hostname.Parent().IsZero() {
 		log.Warn("the full name of this host is not known", "taken", cfg.Hostname.String(),
 			"remedy", "hostname = in the configuration, as Postfix has it in myhostname")

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/user"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -22,6 +23,8 @@ import (
 type sockets struct {
 	milter []net.Listener
 	exim   []net.Listener // where the ACLs of Exim ask
+
+	handed struct{ milter, exim bool } // over by systemd
 }
 
 // eximSocketName is the FileDescriptorName of sockets for Exim in a systemd unit; all others are the milter's.
@@ -57,6 +60,7 @@ func takeOver(files []*os.File, guarded bool) (sockets, error) {
 			s.milter = append(s.milter, ln)
 		}
 	}
+	s.handed.milter, s.handed.exim = len(s.milter) > 0, len(s.exim) > 0
 	return s, err
 }
 
@@ -79,6 +83,52 @@ func listenAt(cfg *config.Config, all []wire.Endpoint) ([]net.Listener, error) {
 		lns = append(lns, ln)
 	}
 	return lns, nil
+}
+
+// settled names the settings that systemd leaves nothing to, now and at any start at which it hands over the same.
+func (s *sockets) settled(cfg *config.Config) (names []string) {
+	if s.handed.exim {
+		names = append(names, "exim.listen")
+	}
+	if s.handed.milter {
+		names = append(names, "milter.listen")
+		if s.handed.exim || len(cfg.Exim.Listen) == 0 { // no socket is opened that they could be of
+			names = append(names, "milter.socket_group", "milter.socket_mode")
+		}
+	}
+	return names
+}
+
+// unused names those of them that are set to something else than what is so without them.
+func (s *sockets) unused(cfg *config.Config) []string {
+	usual := config.Default(config.Host{PostfixSpool: hasSpool()})
+	other := func(set, unset []wire.Endpoint, handed []net.Listener) bool {
+		return !slices.Equal(set, unset) && !sameSockets(set, handed)
+	}
+	said := map[string]bool{
+		"exim.listen":         other(cfg.Exim.Listen, usual.Exim.Listen, s.exim),
+		"milter.listen":       other(cfg.Milter.Listen, usual.Milter.Listen, s.milter),
+		"milter.socket_group": cfg.Milter.SocketGroup != usual.Milter.SocketGroup,
+		"milter.socket_mode":  cfg.Milter.SocketMode != usual.Milter.SocketMode,
+	}
+	return slices.DeleteFunc(s.settled(cfg), func(name string) bool { return !said[name] })
+}
+
+// sameSockets tells whether a configuration names the very sockets that are open.
+func sameSockets(set []wire.Endpoint, open []net.Listener) bool {
+	return len(set) == len(open) && !slices.ContainsFunc(open, func(ln net.Listener) bool {
+		at := ln.Addr()
+		return !slices.Contains(set, wire.Endpoint{Network: at.Network(), Address: at.String()})
+	})
+}
+
+// warnUnused tells who has set something that does nothing.
+func (s *sockets) warnUnused(log *slog.Logger, cfg *config.Config) {
+	if names := s.unused(cfg); len(names) > 0 {
+		log.Warn("systemd hands over the sockets, so some settings do nothing", "settings", strings.Join(names, " "),
+			"remedy", "ListenStream=, SocketGroup= and SocketMode= of the socket unit in place of them; or do without it: "+
+				"systemctl disable --now reputed.socket, then systemctl restart reputed")
+	}
 }
 
 // listenStatus opens the socket where the daemon tells how it does. Without it mail flows all the same.

@@ -74,10 +74,82 @@ func TestTakeOver(t *testing.T) {
 	}
 	other.Close()
 	s, err := takeOver([]*os.File{os.NewFile(uintptr(fd), "exim"), one}, false)
-	if err != nil || len(s.milter) != 1 || len(s.exim) != 1 || s.exim[0].Addr().String() != exim.Addr().String() {
+	if err != nil || len(s.milter) != 1 || len(s.exim) != 1 || s.exim[0].Addr().String() != exim.Addr().String() ||
+		!s.handed.milter || !s.handed.exim {
 		t.Errorf("%+v, %v", s, err)
 	}
 	closeAll(append(s.milter, s.exim...))
+}
+
+// Who sets what systemd has settled is told that it does nothing, at the start and at a reload. None of that is promised
+// for the next start, nor is what else cannot change before held back.
+func TestSocketsSettled(t *testing.T) {
+	dir := t.TempDir()
+	open := func(name string) net.Listener {
+		ln, err := net.Listen("unix", filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { ln.Close() })
+		return ln
+	}
+	milter, exim := open("milter"), open("exim")
+	listen := func(section, name string) string {
+		return section + ".listen = [\"unix:" + filepath.Join(dir, name) + "\"]\n"
+	}
+	const access = "milter.socket_mode = \"0600\"\nmilter.socket_group = \"mail\"\n"
+	const ofAccess = "milter.socket_group milter.socket_mode"
+	for name, tt := range map[string]struct {
+		milter, exim bool // are handed over
+		set          string
+		unused       string
+		later        string // settings that the next start is promised for
+	}{
+		"nothing is handed over": {set: listen("milter", "x") + access, later: "milter.listen " + ofAccess},
+		"nothing is set":         {milter: true, exim: true},
+		"all is":                 {milter: true, set: listen("milter", "x") + access, unused: "milter.listen " + ofAccess},
+		"what is so":             {milter: true, exim: true, set: listen("milter", "milter") + listen("exim", "exim")},
+		"exim's is opened as the configuration says": {milter: true, set: listen("exim", "x") + access,
+			later: "exim.listen " + ofAccess},
+		"exim's is handed over": {exim: true, set: listen("exim", "x") + access, unused: "exim.listen", later: ofAccess},
+		"something else, too": {milter: true, set: listen("milter", "x") + "dns.timeout = \"2s\"\n",
+			unused: "milter.listen", later: "dns.timeout"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := startRunning(t, "", "example.org/s1")
+			r.at.handed.milter, r.at.handed.exim = tt.milter, tt.exim
+			r.at.milter = []net.Listener{milter}
+			if tt.exim {
+				r.at.exim = []net.Listener{exim}
+			}
+			r.configure(tt.set)
+			r.must(r.reload())
+			if got := settingsOf(r.log.String(), "some settings do nothing"); got != tt.unused {
+				t.Errorf("what does nothing is %q, want %q", got, tt.unused)
+			}
+			if got := settingsOf(r.log.String(), "at the next start"); got != tt.later {
+				t.Errorf("what the next start does is %q, want %q", got, tt.later)
+			}
+			r.log.Reset()
+			d := r.daemon.current.Load()
+			announce(r.daemon.log, d.cfg, d.keys.ring, r.at)
+			if got := settingsOf(r.log.String(), "some settings do nothing"); got != tt.unused {
+				t.Errorf("at the start, what does nothing is %q, want %q", got, tt.unused)
+			}
+		})
+	}
+}
+
+// settingsOf gives the settings that the line with a text names.
+func settingsOf(log, text string) string {
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, text) {
+			_, names, _ := strings.Cut(line, "settings=")
+			names, _, _ = strings.Cut(names, " remedy=")
+			return strings.Trim(names, `"`)
+		}
+	}
+	return ""
 }
 
 // Whoever reaches the socket can have any mail signed.
