@@ -246,7 +246,8 @@ func (d *daemon) startServices() (stop func()) {
 		start(ofStatus, func(ctx context.Context) error { return server.Serve(ctx, ln) }, "the status socket failed")
 	}
 	if ln := d.metricsAt; ln != nil {
-		start(ofStatus, func(ctx context.Context) error { return server.ServeMetrics(ctx, ln) }, "the port for metrics failed")
+		serve := func(ctx context.Context) error { return server.ServeMetrics(ctx, ln) }
+		start(ofStatus, serve, "the port for metrics failed")
 	}
 	if d.watch != nil {
 		start(ofKeys, d.watch.Run, "what is known of keys is not kept for the next start")

@@ -62,7 +62,8 @@ type judge struct {
 func newJudge(ctx context.Context, e *env, cfg *config.Config, socket string) *judge {
 	j := &judge{
 		rules: siteRules(cfg), routes: routes(e, cfg), socket: socket,
-		cache: dns.NewCache(newResolver(&cfg.DNS, nil), dns.CacheOptions{Silence: patience}), opinions: map[held.Cause]map[string]opinion{},
+		cache:    dns.NewCache(newResolver(&cfg.DNS, nil), dns.CacheOptions{Silence: patience}),
+		opinions: map[held.Cause]map[string]opinion{},
 	}
 	j.ctx, j.cancel = context.WithTimeout(ctx, judgeTime)
 	j.envelope = check.Envelope{

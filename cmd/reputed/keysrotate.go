@@ -99,7 +99,8 @@ func (r *rotation) run(ctx context.Context, e *env, set *keySet) error {
 			return err
 		}
 		for _, k := range out.Made { // the old keys are as they were a moment ago
-			seen[k.Publish.ID] = set.look(ctx, newLookerVia(e, set.cfg, nil), signer.Life{ID: k.Publish.ID, State: k.State})
+			life := signer.Life{ID: k.Publish.ID, State: k.State}
+			seen[life.ID] = set.look(ctx, newLookerVia(e, set.cfg, nil), life)
 		}
 		steps = r.plan(set, now, seen)
 	}

@@ -41,8 +41,8 @@ func (d *daemon) newWatch(e *env, cfg *config.Config) *watch.Watch {
 // randomLabel gives what stands for {random} in selectors.
 func randomLabel() string { return strings.ToLower(rand.Text()[:6]) }
 
-// newLookerVia asks those about records of keys whom the configuration names. Caught is told of panics, as newResolver has
-// it.
+// newLookerVia asks those about records of keys whom the configuration names. Caught is told of panics, as newResolver
+// has it.
 func newLookerVia(e *env, cfg *config.Config, caught func(any)) *dkim.Looker {
 	resolver := newResolver(&cfg.DNS, caught)
 	l := &dkim.Looker{Resolver: resolver}

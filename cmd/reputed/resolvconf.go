@@ -7,8 +7,8 @@ import (
 	"reputed/policy/dns"
 )
 
-// newClient makes the client of the cache. Others are made as tools need them, and say nothing of resolv.conf, so that it
-// is told of once.
+// newClient makes the client of the cache. Others are made as tools need them, and say nothing of resolv.conf, so that
+// it is told of once.
 func (d *daemon) newClient(cfg *config.DNS) *dns.Client {
 	return dns.NewClient(dns.Options{
 		Servers: cfg.Servers, Timeout: time.Duration(cfg.Timeout), Conf: d.resolvConf, Caught: d.caught(ofDNS),
@@ -21,6 +21,6 @@ func (d *daemon) resolvConf(err error) {
 		d.log.Info("resolv.conf names name servers again")
 		return
 	}
-	d.log.Warn("resolv.conf is of no use: the name servers that it named before are asked, until the next start", "err", err,
-		"remedy", "put nameserver lines into it, or set dns.servers")
+	d.log.Warn("resolv.conf is of no use: the name servers that it named before are asked, until the next start",
+		"err", err, "remedy", "put nameserver lines into it, or set dns.servers")
 }

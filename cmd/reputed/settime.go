@@ -7,8 +7,10 @@ import (
 )
 
 const (
-	clockLook = time.Minute     // between looks at the clock
-	clockSet  = 2 * time.Minute // within one it may gain or lose so much without a word: no service that keeps it right does
+	clockLook = time.Minute // between looks at the clock
+
+	// Within one it may gain or lose so much without a word: no service that keeps it right does.
+	clockSet = 2 * time.Minute
 )
 
 // clockWatch tells that the clock was set. Signatures bear its time, and what is due is due by it: who looks into the

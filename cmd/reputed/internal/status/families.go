@@ -35,7 +35,8 @@ var ofProcess = []family{
 		func(r *Report, add adder) { add(truth(r.Reload.OK || r.Reload.At.IsZero())) }},
 	{"reload_time_seconds", "When the last reload was, in seconds since 1970; 0 when there was none.", gauge, nil,
 		func(r *Report, add adder) { add(seconds(r.Reload.At)) }},
-	{"panics_total", "Panics that were survived, by door, and by what they were in: a step of a message or question, or a service.", counter,
+	{"panics_total", "Panics that were survived, by door, and by what they were in: a step of a message or question, " +
+		"or a service.", counter,
 		[]string{"door", "step"}, func(r *Report, add adder) {
 			for door, steps := range r.Panics {
 				for step, n := range steps {

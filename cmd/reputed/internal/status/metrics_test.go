@@ -141,7 +141,8 @@ func TestScrapeIsBounded(t *testing.T) {
 func TestScrapeFails(t *testing.T) {
 	var r *status.Report
 	socket := serve(t, func() *status.Report { return r })
-	if answer, text := scrape(t, dial(t, socket), "x"); answer.StatusCode != 500 || !strings.Contains(text, "panic, see the log") {
+	answer, text := scrape(t, dial(t, socket), "x")
+	if answer.StatusCode != 500 || !strings.Contains(text, "a fault of reputed itself, see msg=panic in the log") {
 		t.Errorf("%s: %s", answer.Status, text)
 	}
 	r = report(nil)

@@ -253,7 +253,8 @@ func (r *Report) ofSite() (all []Problem) {
 	}
 	if r.LogLost > 0 {
 		all = append(all, Problem{Warning, fmt.Sprintf("lines of the log are lost since the start: %d", r.LogLost),
-			"see that what reads it runs, and has room (systemctl status systemd-journald); the log says when they were"})
+			"see that what reads it runs, and has room (systemctl status systemd-journald); the log says when they " +
+				"were"})
 	}
 	if len(r.Keys) == 0 {
 		all = append(all, Problem{Warning, "there are no keys, so no mail is signed", "reputed keys new DOMAIN"})

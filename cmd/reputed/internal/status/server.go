@@ -38,8 +38,8 @@ type Server struct {
 	Report func() *Report // makes one; called for each request, perhaps several at once
 	Log    *slog.Logger   // troubles of connections
 
-	// Caught is told of each panic while an answer is made, with what recover gave, where that was. It costs the answer.
-	// Nil: nobody is told.
+	// Caught is told of each panic while an answer is made, with what recover gave, where that was. It costs the
+	// answer. Nil: nobody is told.
 	Caught func(any)
 }
 
@@ -55,7 +55,7 @@ func (s *Server) survive(lost func()) {
 	lost()
 }
 
-var errPanic = errors.New("panic, see the log")
+var errPanic = errors.New("a fault of reputed itself, see msg=panic in the log")
 
 // Serve answers with both on a listener until ctx ends, and closes it. It is a unix socket whose mode says who may ask:
 // see milter.Listen. The error is that the listener failed.
