@@ -50,13 +50,14 @@ were broken already are no reason to refuse: the log names them again. What the 
 for anew, so that a record that was mended counts at once. SIGTERM lets messages in hand be
 answered, for at most 30 seconds.
 
-The log goes to stderr, and no mail waits for who reads it: a pipe or socket that is full is waited for
-one second in thirty at most. What is lost then, or on a full disk, reputed status counts, and the next
-line that can be written says how much it was, and since when.
+The log goes to stderr, and no mail waits for who reads it: a pipe or socket that is full, or a terminal
+that is stopped (ctrl-S), is waited for one second in thirty at most. What is lost then, or on a full
+disk, reputed status counts, and the next line that can be written says how much it was, and since when.
 
 Under systemd it reports when it is ready, and takes its sockets from the unit if that has any: unix, or
 TCP at loopback addresses. Those of the milter may be in reach of other hosts where milter.allow names
-these. Sockets with FileDescriptorName=exim are those that Exim's ACLs ask.
+these. Sockets with FileDescriptorName=exim are those that Exim's ACLs ask. Settings that such a unit
+leaves nothing to (milter.listen, say) do nothing, and the log names them.
 
 Exit status: 0 stopped by a signal; 66 the configuration file or the directory of keys cannot be read;
 70 a socket failed; 78 the configuration has errors.`,
@@ -185,7 +186,8 @@ func forPasting(w io.Writer, open sockets) {
 		return
 	}
 	if len(open.exim) > 0 {
-		fmt.Fprintf(w, "\nput into Exim's configuration, with what contrib/exim has, then reload Exim:\n\n%s\n", eximLines(open))
+		fmt.Fprintf(w, "\nput into Exim's configuration, with what contrib/exim has, then reload Exim:\n\n%s\n",
+			eximLines(open))
 		return
 	}
 	fmt.Fprintf(w, "\npaste into /etc/postfix/main.cf, then run: postfix reload\n\n%s\n", postfixLines(open.milter))

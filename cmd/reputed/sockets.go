@@ -126,8 +126,8 @@ func sameSockets(set []wire.Endpoint, open []net.Listener) bool {
 func (s *sockets) warnUnused(log *slog.Logger, cfg *config.Config) {
 	if names := s.unused(cfg); len(names) > 0 {
 		log.Warn("systemd hands over the sockets, so some settings do nothing", "settings", strings.Join(names, " "),
-			"remedy", "ListenStream=, SocketGroup= and SocketMode= of the socket unit in place of them; or do without it: "+
-				"systemctl disable --now reputed.socket, then systemctl restart reputed")
+			"remedy", "ListenStream=, SocketGroup= and SocketMode= of the socket unit in place of them; or do without "+
+				"it: systemctl disable --now reputed.socket, then systemctl restart reputed")
 	}
 }
 
