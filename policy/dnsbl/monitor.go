@@ -261,9 +261,6 @@ func (m *Monitor) show() []Event {
 func (m *Monitor) writeSoon(now time.Time) error {
 	again, err := m.memory.failing, errPanic
 	whole := m.survive(func() { err = m.memory.writeSoon(m.watches, now, len(m.events) > 0) })
-	if !whole {
-		m.memory.written = now.Add(tick)
-	}
 	if !whole && again { // it was said already
 		return nil
 	}
