@@ -1,45 +1,69 @@
 package dnsbl
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
 
 // arrange puts the watched lists and their subjects in place. What is not watched any more goes to the memory, and what
-// is new comes from there: so nothing is asked before its time.
+// is new comes from there: so nothing is asked before its time. All of it is made before any is put in place: after a
+// panic what was watched still is.
 func (m *Monitor) arrange(lists []*List, subjects []Subject, now time.Time) {
-	old := m.watches
-	m.watches = nil
+	var places []place
 	for _, l := range lists {
-		if l.NeedsKey() || slices.ContainsFunc(m.watches, func(w *watch) bool { return w.list.ID == l.ID }) {
+		if l.NeedsKey() || slices.ContainsFunc(places, func(p place) bool { return p.watch.list.ID == l.ID }) {
 			continue
 		}
-		w := m.watchOf(l, old, now)
-		m.arrangeCells(w, subjects, now)
-		if len(w.cells) > 0 { // or there is nothing to ask it for
-			m.watches = append(m.watches, w)
+		p := m.placeOf(m.watchOf(l, now), subjects, now)
+		if len(p.cells) > 0 { // or there is nothing to ask it for
+			places = append(places, p)
 		}
 	}
-	for _, w := range old {
-		if !slices.Contains(m.watches, w) {
+	watches, cells := make([]*watch, len(places)), map[Subject][]*cell{}
+	for i, p := range places {
+		watches[i] = p.watch
+		for _, c := range p.cells {
+			cells[*c.subject] = append(cells[*c.subject], c)
+		}
+	}
+	for _, w := range m.watches {
+		if !slices.Contains(watches, w) {
 			w.gone = true
 			m.memory.keep(w, w.cells)
 		}
 	}
-	m.cells = map[Subject][]*cell{}
-	for i, w := range m.watches {
-		w.place = int32(i)
-		for _, c := range w.cells {
-			m.cells[*c.subject] = append(m.cells[*c.subject], c)
-		}
+	for i, p := range places {
+		p.watch.place = int32(i)
+		m.settle(p)
 	}
+	m.watches, m.cells, m.anew = watches, cells, true
 	m.queue(now)
-	m.anew = true
+}
+
+// place is a list that is to be watched for some subjects.
+type place struct {
+	watch *watch
+	cells []*cell
+	gone  []*cell // of the subjects that it was watched for, and is not any more
+}
+
+// settle puts it in place.
+func (m *Monitor) settle(p place) {
+	w := p.watch
+	w.cells = p.cells
+	m.memory.release(w)
+	for _, c := range p.gone {
+		c.gone = true
+	}
+	if len(p.gone) > 0 {
+		m.memory.keep(w, p.gone)
+	}
 }
 
 // watchOf gives what is known of a list: from those that are watched, from the memory, or nothing.
-func (m *Monitor) watchOf(l *List, old []*watch, now time.Time) *watch {
-	for _, w := range old {
+func (m *Monitor) watchOf(l *List, now time.Time) *watch {
+	for _, w := range m.watches {
 		if w.list.ID == l.ID && w.list.Zone == l.Zone && w.list.Domains == l.Domains {
 			m.describe(w, l, now)
 			return w
@@ -82,13 +106,13 @@ func (l *List) sameTest(was *List) bool {
 		l.TestListed == was.TestListed && l.TestUnlisted == was.TestUnlisted && l.TestStatus == was.TestStatus
 }
 
-// arrangeCells does for the subjects of one list what arrange does for lists.
-func (m *Monitor) arrangeCells(w *watch, subjects []Subject, now time.Time) {
+// placeOf finds the cells of a list: those that it has, or from the memory, or new ones.
+func (m *Monitor) placeOf(w *watch, subjects []Subject, now time.Time) place {
 	known := make(map[Subject]*cell, len(w.cells))
 	for _, c := range w.cells {
 		known[*c.subject] = c
 	}
-	w.cells = nil
+	p := place{watch: w}
 	for i := range subjects {
 		s := &subjects[i]
 		if !w.list.Takes(*s) {
@@ -101,17 +125,10 @@ func (m *Monitor) arrangeCells(w *watch, subjects []Subject, now time.Time) {
 		}
 		c.subject = s // the subjects of the last time are kept by nobody
 		delete(known, *s)
-		w.cells = append(w.cells, c)
+		p.cells = append(p.cells, c)
 	}
-	m.memory.shrink(w)
-	var gone []*cell
-	for _, c := range known {
-		c.gone = true
-		gone = append(gone, c)
-	}
-	if len(gone) > 0 {
-		m.memory.keep(w, gone)
-	}
+	p.gone = slices.Collect(maps.Values(known))
+	return p
 }
 
 // queue puts all questions into the queues of their operators.

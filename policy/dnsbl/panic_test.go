@@ -3,6 +3,9 @@ package dnsbl_test
 import (
 	"context"
 	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -24,7 +27,22 @@ type failing struct {
 	stack atomic.Value // of the last
 	armed atomic.Bool  // whatever is at random in the monitor panics
 	deaf  atomic.Bool  // who is told of events does
+	slip  atomic.Value // whatever is at random, and the clock, do in this function
+	left  atomic.Int64 // so often
 	wish  dnsbl.Wishes
+}
+
+// slips has something panic in a function of the monitor, some times.
+func (f *failing) slips(times int64, function string) {
+	f.slip.Store(function)
+	f.left.Store(times)
+}
+
+func (f *failing) bang() {
+	if f.left.Load() > 0 && strings.Contains(string(debug.Stack()), f.slip.Load().(string)) {
+		f.left.Add(-1)
+		panic("a slip")
+	}
 }
 
 // Uint64 is rand.Source.
@@ -32,7 +50,14 @@ func (f *failing) Uint64() uint64 {
 	if f.armed.Load() {
 		panic("no luck")
 	}
+	f.bang()
 	return 7
+}
+
+// now is the clock of the host.
+func (f *failing) now() time.Time {
+	f.bang()
+	return time.Now()
 }
 
 func (f *failing) event(dnsbl.Event) {
@@ -48,7 +73,7 @@ func fail(t *testing.T) *failing {
 	f.world, f.zone, f.wish = local(t)
 	var err error
 	f.Monitor, err = dnsbl.NewMonitor(dnsbl.Options{
-		Resolver: f.world, Wishes: f.wish, Rand: rand.New(f), Event: f.event,
+		Resolver: f.world, Wishes: f.wish, Rand: rand.New(f), Event: f.event, Now: f.now,
 		Caught: func(any) {
 			f.told.Add(1)
 			f.stack.Store(string(debug.Stack()))
@@ -173,4 +198,85 @@ func TestPanicOverAnEvent(t *testing.T) {
 		f.pass(3 * time.Hour)
 		f.wants(dnsbl.Clear, 2, "clear again")
 	})
+}
+
+// A test that cannot be made is made soon, and one that is cut off goes on: no list is believed for ever.
+func TestPanicInATest(t *testing.T) {
+	for _, function := range []string{"dnsbl.label(", "(*Monitor).takeTest("} {
+		synctest.Test(t, func(t *testing.T) {
+			f := fail(t)
+			f.slips(1, function)
+			for f.told.Load() == 0 {
+				f.pass(time.Minute)
+			}
+			f.wants(dnsbl.Clear, 1, function)
+			f.pass(15 * time.Minute)
+			if h := f.Snapshot().Lists()[0]; h.Health != dnsbl.Healthy || time.Until(h.Next) < 5*time.Hour {
+				t.Errorf("%s: not tested soon: %+v", function, h)
+			}
+			f.world.put(func() { f.zone.listed["2.0.0.127"] = "" })
+			f.pass(7 * time.Hour)
+			f.wants(dnsbl.Broken, 1, "another test, after "+function)
+		})
+	}
+}
+
+// An answer that is not taken, several times, is asked for again: nothing is taken to be under way for ever.
+func TestPanicBeforeAnAnswerIsTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := fail(t)
+		f.slips(3, "(*Monitor).take(")
+		f.pass(3 * time.Hour)
+		f.wants(dnsbl.Clear, 3, "after three")
+		before := f.at("local").Asked
+		f.pass(35 * time.Minute)
+		if now := f.at("local").Asked; !now.After(before) {
+			t.Errorf("last asked at %v, and then at %v", before, now)
+		}
+	})
+}
+
+// A reload that panics leaves what is watched as it was: it is shown, asked about, and kept; and the next one finds it.
+func TestPanicInAReload(t *testing.T) {
+	two := netip.MustParseAddr("203.0.113.26")
+	for name, reload := range map[string]func(l *dnsbl.List) dnsbl.Wishes{
+		"at once": func(l *dnsbl.List) dnsbl.Wishes { return dnsbl.Wishes{Lists: []*dnsbl.List{nil, l}} },
+		"after a list": func(l *dnsbl.List) dnsbl.Wishes {
+			return dnsbl.Wishes{Lists: []*dnsbl.List{l, nil}, Addresses: []netip.Addr{two}}
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			state := filepath.Join(t.TempDir(), "dnsbl.json")
+			w, z, wishes := local(t)
+			wishes.Addresses = append(wishes.Addresses, two)
+			z.listed[oneReversed], z.listed["26.113.0.203"] = "127.0.0.2", "127.0.0.2"
+			v := watch(t, w, state, wishes)
+			v.pass(3 * time.Hour)
+			wishes.Addresses = wishes.Addresses[:1]
+			v.set(wishes) // the other goes to the memory
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Errorf("%s: it does not panic", name)
+					}
+				}()
+				v.Set(reload(wishes.Lists[0]))
+			}()
+			v.want(name, "local", dnsbl.Listed, "listed local 203.0.113.25, listed local 203.0.113.26")
+			v.asked()
+			v.stop()
+			v = watch(t, w, state, wishes)
+			v.want(name+", and a restart", "local", dnsbl.Listed, "")
+			wishes.Addresses = append(wishes.Addresses, two)
+			v.set(wishes)
+			if n := len(v.Snapshot().Listed(two)); n != 1 {
+				t.Errorf("%s: what was in the memory is on %d lists", name, n)
+			}
+			v.stop()
+			kept, err := os.ReadFile(state)
+			if err != nil || strings.Count(string(kept), one.String()) != 1 || strings.Count(string(kept), two.String()) != 1 {
+				t.Errorf("%s: not kept once each (%v): %s", name, err, kept)
+			}
+		})
+	}
 }

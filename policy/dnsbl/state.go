@@ -171,19 +171,17 @@ func (m *memory) restore(w *watch, now time.Time) {
 	}
 }
 
-// restoreCell does the same for a subject, and takes it out of the memory.
+// restoreCell does the same for a subject.
 func (m *memory) restoreCell(c *cell, now time.Time) {
 	l := c.watch.list
 	list := m.lists[l.ID]
 	if list == nil {
 		return
 	}
-	name := c.subject.String()
-	kept, ok := list.Cells[name]
+	kept, ok := list.Cells[c.subject.String()]
 	if !ok {
 		return
 	}
-	delete(list.Cells, name)
 	every := min(max(kept.Every, l.MinPoll), max(maxTTL, l.MinPoll))
 	c.prove(nil, cut(kept.Text))
 	c.explained, c.negatives = kept.Explained, uint16(min(max(0, kept.Negatives), math.MaxUint16))
@@ -207,11 +205,16 @@ func (m *memory) restoreCell(c *cell, now time.Time) {
 	c.recode(kept.Codes, kept.Fresh)
 }
 
-// shrink gives back the room of what was taken out.
-func (m *memory) shrink(w *watch) {
-	if kept := m.lists[w.list.ID]; kept != nil {
-		kept.Cells = maps.Clone(kept.Cells)
+// release gives up what is watched, and its room.
+func (m *memory) release(w *watch) {
+	kept := m.lists[w.list.ID]
+	if kept == nil {
+		return
 	}
+	for _, c := range w.cells {
+		delete(kept.Cells, c.subject.String())
+	}
+	kept.Cells = maps.Clone(kept.Cells)
 }
 
 func cut(s string) string {

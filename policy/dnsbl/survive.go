@@ -48,14 +48,9 @@ func (m *Monitor) rest(ctx context.Context, failed int) {
 func (m *Monitor) mend() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := m.clock.now()
 	m.anew = true
 	for _, w := range m.watches {
-		if q := &w.question; !q.away && q.at < 0 {
-			w.probes, w.void = nil, false
-			w.next = later(now, w.begun.Add(testApart))
-			w.operator.put(q, w.next)
-		}
+		w.operator.put(&w.question, w.next)
 		if w.health == Healthy {
 			w.queueCells()
 		}

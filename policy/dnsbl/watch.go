@@ -84,11 +84,11 @@ func (m *Monitor) begin(o *operator, q *question, now time.Time) func(context.Co
 func (m *Monitor) take(a answer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := m.clock.now()
 	q := a.question
-	q.away = false
+	q.away = false // also if anything below panics
 	a.operator.flying--
 	m.flying--
+	now := m.clock.now()
 	w, c := q.watch, q.cell
 	if w.gone || c != nil && c.gone {
 		return
