@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"reputed/policy"
 	"reputed/policy/check"
 	"reputed/policy/dns"
 	"reputed/policy/mail"
+	"reputed/policy/parallel"
 )
 
 func TestTLSRPT(t *testing.T) {
@@ -181,6 +183,7 @@ func TestPanicInAQuestion(t *testing.T) {
 		Domains:  []mail.Domain{domain(t, "example.org")},
 		Keys:     []check.Key{key(t, "example.org", "active", false)},
 		Routes:   policy.Routes{{Egress: egress(t, "", "203.0.113.25")}},
+		Lists:    lists(t, "spamhaus-zen"),
 		Resolver: dns.ResolverFunc(func(context.Context, string, dns.Type) dns.Answer { panic("broken") }),
 		Caught:   func(v any) { told += fmt.Sprint(v) },
 	}
@@ -195,6 +198,8 @@ func TestPanicInAQuestion(t *testing.T) {
 		{"ptr", "broken"},
 		{"spf", "brokenbroken"}, // of the domain, and of the name in EHLO
 		{"dkim", "broken"},
+		{"listed", "broken"},
+		{"domainlisted", ""}, // rests on that of listed
 	} {
 		told = ""
 		o := h.Walk(t.Context(), []check.Item{item(t, tt.id)}, nil)
@@ -203,4 +208,19 @@ func TestPanicInAQuestion(t *testing.T) {
 			t.Errorf("%s: told of %q, %+v", tt.id, told, o)
 		}
 	}
+}
+
+// A panic of who is told of an outcome is one of who walks, when all items were asked.
+func TestPanicOfWhoIsTold(t *testing.T) {
+	var asked atomic.Int64
+	items := slices.Repeat([]check.Item{{ID: "x", Ask: func(context.Context, *check.Host) []policy.Finding {
+		asked.Add(1)
+		return nil
+	}}}, 40)
+	defer func() {
+		if p, is := recover().(*parallel.Panic); !is || p.Value != "oh" || asked.Load() != 40 {
+			t.Errorf("%v, when %d items were asked", p, asked.Load())
+		}
+	}()
+	new(check.Host).Walk(t.Context(), items, func(check.Outcome) { panic("oh") })
 }

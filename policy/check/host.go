@@ -122,25 +122,19 @@ type Outcome struct {
 const itemsAtOnce = 16
 
 // Walk asks the items, several at a time, and gives their outcomes in the order of the items. It ends when ctx does:
-// what is not known by then is [policy.Unknown]. Done, unless nil, is told of each outcome, one at a time.
+// what is not known by then is [policy.Unknown]. Done, unless nil, is told of each outcome, one at a time; a panic in it
+// is one of Walk, when all items were asked.
 func (h *Host) Walk(ctx context.Context, items []Item, done func(Outcome)) []Outcome {
 	outcomes := make([]Outcome, len(items))
-	slots := make(chan struct{}, itemsAtOnce)
 	var telling sync.Mutex
-	var asking sync.WaitGroup
-	for i := range items {
-		slots <- struct{}{}
-		asking.Go(func() {
-			defer func() { <-slots }()
-			outcomes[i] = h.ask(ctx, &items[i])
-			if done != nil {
-				telling.Lock()
-				defer telling.Unlock()
-				done(outcomes[i])
-			}
-		})
-	}
-	asking.Wait()
+	parallel.AtMost(itemsAtOnce, len(items), func(i int) {
+		outcomes[i] = h.ask(ctx, &items[i])
+		if done != nil {
+			telling.Lock()
+			defer telling.Unlock()
+			done(outcomes[i])
+		}
+	})
 	return outcomes
 }
 
