@@ -27,21 +27,15 @@ type prints struct {
 	each map[string]uint64 // of each of these: what is in it
 }
 
-// note keeps in mind that the directory is read as it is now.
-func (f *files) note(dir string) {
-	f.known = fingerprint(dir)
-	f.latest = prints{f.known.top, maps.Clone(f.known.each)}
+// note keeps in mind that the directory is read as it was then.
+func (f *files) note(then prints) {
+	f.known = then
+	f.latest = prints{then.top, maps.Clone(then.each)}
 }
 
-// noteDomain keeps in mind that the directory of a domain is read as it is now. It tells false if it is as it was then
-// already.
-func (f *files) noteDomain(dir, name string) bool {
-	h := fnv.New64a()
-	printFiles(h, filepath.Join(dir, name))
-	now := h.Sum64()
-	changed := f.known.each[name] != now
-	f.known.each[name], f.latest.each[name] = now, now
-	return changed
+// noteDomain keeps in mind that the directory of a domain is read as it was then.
+func (f *files) noteDomain(name string, then uint64) {
+	f.known.each[name], f.latest.each[name] = then, then
 }
 
 // changed tells what is other than it was when it was read, and at rest: whoever puts several files there is given the
@@ -77,18 +71,18 @@ func fingerprint(dir string) prints {
 	visible(h, dir, func(name string) {
 		path := filepath.Join(dir, name)
 		if info := printFile(h, path); info != nil && info.IsDir() {
-			of := fnv.New64a()
-			printFiles(of, path)
-			p.each[name] = of.Sum64()
+			p.each[name] = printDomain(path)
 		}
 	})
 	p.top = h.Sum64()
 	return p
 }
 
-// printFiles sums up the files of a directory.
-func printFiles(h io.Writer, dir string) {
+// printDomain sums up the files of the directory of a domain.
+func printDomain(dir string) uint64 {
+	h := fnv.New64a()
 	visible(h, dir, func(name string) { printFile(h, filepath.Join(dir, name)) })
+	return h.Sum64()
 }
 
 // visible does something for each name in a directory, but for what is not whole yet.

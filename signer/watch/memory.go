@@ -122,14 +122,13 @@ func (e *entry) remembered() *keyMemory {
 	}
 }
 
-// restore makes an entry of what is kept, and takes it out of the memory; nil: nothing is. Nothing can have happened
-// later than now: the clock may have been wrong.
+// restore makes an entry of what is kept; nil: nothing is. Nothing can have happened later than now: the clock may have
+// been wrong.
 func (m *memory) restore(id signer.ID, now time.Time) *entry {
 	k := m.keys[id]
 	if k == nil {
 		return nil
 	}
-	delete(m.keys, id)
 	ttl := func(d time.Duration) time.Duration { return within(d, 0, longestTTL) }
 	e := &entry{
 		record: cut(k.Record), asked: past(k.Asked, now), looked: k.Looked, first: past(k.First, now), next: k.Next,

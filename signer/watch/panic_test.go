@@ -2,6 +2,8 @@ package watch_test
 
 import (
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -17,13 +19,20 @@ import (
 // bomb panics as often as it is told to, and hears of panics.
 type bomb struct {
 	left atomic.Int64
+	in   atomic.Value // the function that it panics in; nil: any
 
 	mu     sync.Mutex
 	stacks []string // where each was
 }
 
 func (b *bomb) bang() {
-	if b.left.Load() > 0 && b.left.Add(-1) >= 0 {
+	if b.left.Load() <= 0 {
+		return
+	}
+	if in, only := b.in.Load().(string); only && !strings.Contains(string(debug.Stack()), in) {
+		return
+	}
+	if b.left.Add(-1) >= 0 {
 		panic("bang")
 	}
 }
@@ -212,4 +221,45 @@ func TestPanicInAPlan(t *testing.T) {
 			t.Errorf("%d panics in a day", n)
 		}
 	})
+}
+
+// Keys that cannot be taken in are read again, although nobody touches their files any more.
+func TestPanicWhileReading(t *testing.T) {
+	for name, why := range map[string]string{
+		"s1@one.example": "another key of the same name, in a directory that is there",
+		"s1@two.example": "in a new one",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			h, b := fail(t, &world{ttl: time.Hour})
+			h.opt.Rand = rand.New(b)
+			h.key("s1@one.example", signer.Active, 9*day)
+			h.start()
+			pass(time.Hour)
+			h.forget()
+			b.in.Store("(*arranging).scatter")
+			b.left.Store(1)
+			files, err := filepath.Glob(filepath.Join(h.dir, ident(t, name).Domain.String(), "*"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, file := range files {
+				if err := os.Remove(file); err != nil {
+					t.Fatal(err)
+				}
+			}
+			key := h.key(name, signer.Active, 8*day)
+			h.until(time.Hour, why, func() bool {
+				h.mu.Lock()
+				defer h.mu.Unlock()
+				k, _ := h.Snapshot().Key(key.ID())
+				return k.Record == key.Record() && h.reads > 0
+			})
+			b.want(t, 1, "(*arranging).scatter")
+			h.forget()
+			pass(2 * day)
+			if n := len(h.world.gaps(key.ID())); n < 40 || n > 50 { // every hour
+				t.Errorf("%s: looked for %d times in two days", why, n+1)
+			}
+		})
+	}
 }

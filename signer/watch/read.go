@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -58,20 +59,26 @@ func (w *Watch) poll() {
 // reread takes in at once what has changed in a domain, as when a step was taken.
 func (w *Watch) reread(d mail.Domain) {
 	name := d.String()
-	if _, is := w.files.known.each[name]; !is { // it has another spelling, or is new
+	before, is := w.files.known.each[name]
+	if !is { // it has another spelling, or is new
 		w.read()
 		w.news.keys = true
-	} else if w.files.noteDomain(w.wishes.Dir, name) {
+		return
+	}
+	if now := printDomain(filepath.Join(w.wishes.Dir, name)); now != before {
 		w.readDomain(d)
+		w.files.noteDomain(name, now)
 		w.news.keys = true
 	}
 }
 
-// read takes in all keys of the directory. When that cannot be read, those that are known stay.
+// read takes in all keys of the directory. When that cannot be read, those that are known stay. It is noted when they
+// are taken in: after a panic they are read again.
 func (w *Watch) read() {
-	w.files.note(w.wishes.Dir)
+	then := fingerprint(w.wishes.Dir)
 	found := keydir.Load(w.wishes.Dir, keydir.Options{UID: w.wishes.UID, Known: w.known(mail.Domain{})})
 	if found.Unreadable != nil {
+		w.files.note(then)
 		return
 	}
 	lives := map[mail.Domain][]signer.Life{}
@@ -82,6 +89,7 @@ func (w *Watch) read() {
 		lives[l.ID.Domain] = append(lives[l.ID.Domain], l)
 	}
 	w.takeIn(lives, &found)
+	w.files.note(then)
 }
 
 // readDomain takes in the keys of one domain.
@@ -124,28 +132,28 @@ func (w *Watch) takeIn(lives map[mail.Domain][]signer.Life, found *keydir.Found)
 	for _, k := range found.Keys {
 		a.records[k.ID()] = k.Record()
 	}
-	others := false
 	for name, of := range lives {
 		d := w.domains[name]
 		if d == nil {
 			if len(of) == 0 {
 				continue
 			}
-			d, others = &domain{name: name, attempts: map[jobName]*attempt{}}, true
-			w.domains[name] = d
+			d = &domain{name: name, attempts: map[jobName]*attempt{}}
+			w.domains[name], w.unsorted = d, true
 		}
 		a.arrange(d, of)
 		w.touch(name)
 		if len(of) == 0 {
 			w.plans.drop(d)
 			delete(w.domains, name)
-			others = true
+			w.unsorted = true
 		}
 	}
-	if others {
+	if w.unsorted {
 		w.names = slices.SortedFunc(maps.Keys(w.domains), func(a, b mail.Domain) int {
 			return strings.Compare(a.String(), b.String())
 		})
+		w.unsorted = false
 	}
 	a.scatter(w.rand)
 	w.news.changed, w.memory.dirty = true, true
@@ -160,22 +168,32 @@ type arranging struct {
 	overdue []*entry // that would all be looked for at once
 }
 
-// arrange makes the entries of the keys of a domain that are there.
+// arrange makes the entries of the keys of a domain that are there. All are made before any is put in place: after a
+// panic those that were watched still are.
 func (a *arranging) arrange(d *domain, lives []signer.Life) {
 	w := a.watch
 	was := map[signer.ID]*entry{}
 	for _, e := range d.entries {
 		was[e.life.ID] = e
 	}
-	d.lives, d.entries = lives, nil
+	var entries []*entry
 	for _, l := range lives {
 		if e := a.entry(l, was[l.ID]); e != nil {
-			d.entries = append(d.entries, e)
-			w.entries[l.ID] = e
-			delete(was, l.ID)
-		} else {
-			w.memory.forget(l.ID)
+			entries = append(entries, e)
 		}
+	}
+	d.lives, d.entries = lives, entries
+	for _, e := range entries {
+		id := e.life.ID
+		if old := was[id]; old != nil && old != e {
+			w.retire(old)
+		}
+		delete(was, id)
+		w.entries[id] = e
+		w.schedule(e)
+	}
+	for _, l := range lives {
+		w.memory.forget(l.ID)
 	}
 	for id, e := range was {
 		if !slices.ContainsFunc(lives, func(l signer.Life) bool { return l.ID == id }) {
@@ -203,17 +221,13 @@ func (a *arranging) entry(l signer.Life, e *entry) *entry {
 	if l.State >= signer.Removed {
 		return nil
 	}
-	w := a.watch
 	restored := false
 	if e == nil {
-		e = w.memory.restore(l.ID, a.now)
+		e = a.watch.memory.restore(l.ID, a.now)
 		restored = e != nil
 	}
 	record, there := a.records[l.ID]
 	other := e != nil && there && e.record != "" && e.record != record // another key of the same name
-	if other {
-		w.retire(e)
-	}
 	if e == nil || other {
 		e = &entry{}
 		a.fresh = append(a.fresh, e)
@@ -231,7 +245,6 @@ func (a *arranging) entry(l signer.Life, e *entry) *entry {
 			a.overdue = append(a.overdue, e)
 		}
 	}
-	w.schedule(e)
 	return e
 }
 

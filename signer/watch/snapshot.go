@@ -65,7 +65,7 @@ func (s *Snapshot) Seen() map[signer.ID]signer.Seen {
 
 // show makes the snapshot.
 func (w *Watch) show(now time.Time) {
-	w.news.changed, w.news.shown = false, now
+	w.news.shown = now
 	s := &Snapshot{
 		Keys: make([]Standing, 0, len(w.entries)), of: make(map[signer.ID]int, len(w.entries)),
 		unseen: map[signer.ID]bool{}, Counts: w.counts, Steps: make([]signer.Step, 0, len(w.snapshot.Load().Steps)),
@@ -87,6 +87,7 @@ func (w *Watch) show(now time.Time) {
 		}
 	}
 	w.snapshot.Store(s)
+	w.news.changed = false
 }
 
 // spread makes a time span longer by up to a tenth: never shorter, for it is the least.

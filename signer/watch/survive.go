@@ -37,7 +37,7 @@ func (w *Watch) rest(ctx context.Context) {
 	w.survive(w.mend)
 }
 
-// mend takes in again what was on no agenda any more, and has the directory read anew.
+// mend takes in again what was on no agenda any more.
 func (w *Watch) mend() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -46,9 +46,4 @@ func (w *Watch) mend() {
 			w.schedule(e)
 		}
 	}
-	for _, d := range w.domains {
-		w.plans.put(d)
-	}
-	w.files.known.top++ // whatever it was when it was read
-	w.news.changed = true
 }

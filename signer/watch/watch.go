@@ -107,20 +107,21 @@ type Watch struct {
 	kick     chan struct{}
 	answers  chan answer
 
-	mu      sync.Mutex // guards what is below
-	wishes  Wishes
-	rand    *rand.Rand
-	entries map[signer.ID]*entry
-	domains map[mail.Domain]*domain
-	names   []mail.Domain   // of the domains, sorted
-	looks   agenda[*entry]  // but for those that are under way
-	plans   agenda[*domain] // all of them
-	files   files
-	flying  int  // looks
-	busy    bool // a step is being taken, or a record changed
-	memory  *memory
-	counts  Counts
-	news    news
+	mu       sync.Mutex // guards what is below
+	wishes   Wishes
+	rand     *rand.Rand
+	entries  map[signer.ID]*entry
+	domains  map[mail.Domain]*domain
+	names    []mail.Domain   // of the domains, sorted
+	unsorted bool            // they are not
+	looks    agenda[*entry]  // but for those that are under way
+	plans    agenda[*domain] // all of them
+	files    files
+	flying   int  // looks
+	busy     bool // a step is being taken, or a record changed
+	memory   *memory
+	counts   Counts
+	news     news
 }
 
 // New makes a watch that knows what the state file and the directory hold, and asks nothing before [Watch.Run]. A state
