@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -178,6 +179,7 @@ plain.example.  MX 10 mx.signed.example.
 
 // A panic in a question costs the item that asks, and is said; and it is told of once, whatever else rests on it.
 func TestPanicInAQuestion(t *testing.T) {
+	var telling sync.Mutex
 	told := ""
 	h := &check.Host{
 		Domains:  []mail.Domain{domain(t, "example.org")},
@@ -185,7 +187,11 @@ func TestPanicInAQuestion(t *testing.T) {
 		Routes:   policy.Routes{{Egress: egress(t, "", "203.0.113.25")}},
 		Lists:    lists(t, "spamhaus-zen"),
 		Resolver: dns.ResolverFunc(func(context.Context, string, dns.Type) dns.Answer { panic("broken") }),
-		Caught:   func(v any) { told += fmt.Sprint(v) },
+		Caught: func(v any) {
+			telling.Lock()
+			defer telling.Unlock()
+			told += fmt.Sprint(v)
+		},
 	}
 	for _, tt := range []struct{ id, told string }{
 		{"mx", "broken"},
