@@ -6,7 +6,9 @@
 // Each server signs the same messages with the same key, relaxed/relaxed, over a unix socket, one connection for each
 // message, as Postfix does. The rounds are interleaved: every server in turn, so that a noisy neighbour hits all alike;
 // medians count. What is measured is the CPU time of the server's processes, from /proc. Messages per second say
-// something of the load generator too, which shares the machine: what a message costs it stands beside.
+// something of the load generator too, which shares the machine: what a message costs it stands beside. With
+// many connections it goes on when a processor is free, or the kernel finds that it is its turn; with -eager, or one
+// connection, as soon as it is answered.
 //
 // The peers are set up at their best: they sign and do nothing else, and do not log. reputed logs each message, checks
 // its SPF, and watches a block list; its name server is one on loopback.
@@ -31,6 +33,7 @@ func main() {
 	flag.Float64Var(&o.scale, "scale", 1, "how many times as many messages")
 	flag.StringVar(&only, "only", "", "measure these only: reputed,reputed-go,opendkim,dkimpy-milter,rspamd")
 	flag.StringVar(&o.cells, "cells", "", "measure what has this in its name, such as \"4 KB\"; -: reputed by itself")
+	flag.BoolVar(&o.eager, "eager", false, "let the load interrupt a server in order to go on")
 	flag.BoolVar(&o.json, "json", false, "print JSON")
 	flag.StringVar(&o.binary, "binary", "", "measure this reputed, instead of building one")
 	flag.Parse()
@@ -50,6 +53,7 @@ type options struct {
 	scale  float64
 	only   []string
 	cells  string
+	eager  bool
 	json   bool
 	binary string
 }

@@ -162,7 +162,7 @@ func (st *stage) measure(ctx context.Context, s *server, c cell) (result, error)
 	defer r.stop()
 	pid := r.cmd.Process.Pid
 	n := max(int(float64(c.messages)*st.scale), c.at)
-	l := load{socket: r.at, messages: n, at: c.at, body: c.body, domains: c.domains}
+	l := load{socket: r.at, messages: n, at: c.at, body: c.body, domains: c.domains, eager: st.eager}
 	if !c.fresh { // caches and pools as they are after the first minute
 		warm := l
 		warm.messages, warm.body = max(50, 2*c.domains), prose4K
