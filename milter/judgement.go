@@ -191,8 +191,7 @@ func (j *Judgement) reset(client *mail.Client) {
 	j.Tx.Header.Reset()
 	clear(j.Tx.Recipients) // hold no texts of the last message
 	clear(j.routed)
-	*j = Judgement{
-		routed: j.routed[:0],
-		Tx:     mail.Transaction{Client: client, Header: j.Tx.Header, Recipients: j.Tx.Recipients[:0]},
-	}
+	header, recipients, routed := j.Tx.Header, j.Tx.Recipients[:0], j.routed[:0]
+	*j = Judgement{} // in place: filled in at once it would be made on the stack first, which would have to grow
+	j.Tx.Client, j.Tx.Header, j.Tx.Recipients, j.routed = client, header, recipients, routed
 }

@@ -38,9 +38,14 @@ type session struct {
 // message is all that ends with a message.
 type message struct {
 	Judgement
+	macros wire.Macros
+	course
+}
+
+// course is how a message goes.
+type course struct {
 	state   state
 	begun   bool // MAIL came
-	macros  wire.Macros
 	seal    Seal
 	failure error         // our own: the message is answered by Site.OnError
 	crowded bool          // there was no room for it: nothing of it is kept
@@ -66,7 +71,7 @@ func (s *session) reset() {
 	}
 	clear(s.macros)
 	s.Judgement.reset(&s.client)
-	s.message = message{macros: s.macros, Judgement: s.Judgement}
+	s.course = course{}
 }
 
 // forget gives up what is kept of a message that is answered, for nothing need come before the next one: Postfix sends no
