@@ -13,7 +13,9 @@
 //
 // # Security
 //
-// Subjects and reasons may hold domains that strangers wrote, in canonical form. No check quotes header text.
+// Subjects and reasons may hold domains that strangers wrote, in canonical form, and addresses with all that a quoted
+// local part may have in it: whoever shows them escapes them. No reply has an address, and no check quotes other text of
+// a header.
 package check
 
 import "reputed/policy"
