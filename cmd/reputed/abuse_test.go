@@ -9,8 +9,10 @@ import (
 	"strings"
 	"testing"
 
+	"reputed/cmd/reputed/internal/config"
 	"reputed/milter/bridge"
 	"reputed/milter/wire"
+	"reputed/policy"
 	"reputed/policy/mail"
 )
 
@@ -22,8 +24,9 @@ type abuse struct {
 	daemon string
 	sender string // "": as the first From
 	from   []string
-	want   string // what becomes of it: "not looked at", "unsigned", "signed", or the code of the reply
-	as     string // whose signatures it bears; "": example.org's, if any
+	own    policy.Own // what those who logged in are held to
+	want   string     // what becomes of it: "not looked at", "unsigned", "signed", or the code of the reply
+	as     string     // whose signatures it bears; "": example.org's, if any
 }
 
 // The domain with a key is example.org, and of other customers of this host, careful.example.
@@ -48,6 +51,30 @@ var abuses = []abuse{
 	{name: "logged in, From of another domain that we sign for", login: "bob", sender: "bob@example.org",
 		from: []string{"ceo@careful.example"},
 		want: "signed", as: "careful.example"},
+	{name: "logged in and held to his domain, From of another domain", login: "bob@example.org",
+		sender: "bob@example.org", from: []string{"ceo@careful.example"}, own: policy.OwnDomain,
+		want: "550"},
+	{name: "logged in and held to his domain, From a colleague", login: "bob@example.org", sender: "bob@example.org",
+		from: []string{"ceo@example.org"}, own: policy.OwnDomain,
+		want: "signed"},
+	{name: "logged in and held to his address, From a colleague", login: "bob@example.org", sender: "bob@example.org",
+		from: []string{"ceo@example.org"}, own: policy.OwnAddress,
+		want: "550"},
+	{name: "logged in and held to his address, sender a colleague", login: "bob@example.org",
+		sender: "ceo@example.org", from: []string{"bob@example.org"}, own: policy.OwnAddress,
+		want: "550"},
+	{name: "logged in and held to his address, a colleague beside him", login: "bob@example.org",
+		sender: "bob@example.org", from: []string{"bob@example.org, ceo@example.org"}, own: policy.OwnAddress,
+		want: "550"},
+	{name: "logged in and held to his address, a colleague behind rubbish", login: "bob@example.org",
+		sender: "bob@example.org", from: []string{"bob@example.org, <ceo@example.org"}, own: policy.OwnAddress,
+		want: "550"},
+	{name: "logged in and held to his address, his own with a detail", login: "bob@example.org",
+		sender: "bob@example.org", from: []string{"Bob+x@Example.Org"}, own: policy.OwnAddress,
+		want: "signed"},
+	{name: "logged in and held to his address, by a name that is none", login: "bob", sender: "bob@example.org",
+		from: []string{"bob@example.org"}, own: policy.OwnAddress,
+		want: "550"},
 	{name: "two hosted domains in one From", login: "bob", sender: "bob@example.org",
 		from: []string{"bob@example.org, ceo@careful.example"},
 		want: "signed", as: "careful.example example.org"},
@@ -114,6 +141,9 @@ func TestAbuse(t *testing.T) {
 	at := wire.Endpoint{Network: "tcp", Address: st.listener.Addr().String()}
 	for _, a := range abuses {
 		t.Run(a.name, func(t *testing.T) {
+			if err := st.goBy(way{config.Enforce, a.own}); err != nil {
+				t.Fatal(err)
+			}
 			got, as := a.try(t, at)
 			want := a.as
 			if want == "" && a.want == "signed" {

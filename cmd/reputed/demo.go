@@ -24,6 +24,7 @@ import (
 	"reputed/cmd/reputed/internal/config"
 	"reputed/milter/bridge"
 	"reputed/milter/wire"
+	"reputed/policy"
 	"reputed/policy/dns"
 	"reputed/policy/dns/dnstest"
 	"reputed/policy/dnsbl"
@@ -96,7 +97,7 @@ type stage struct {
 	dir      string
 	dns      *dnstest.Server
 	daemon   *daemon
-	mode     config.Mode // in effect
+	way      way // in effect
 	listener net.Listener
 	log      *lineLog
 	stop     func()
@@ -121,7 +122,7 @@ func newStage(ctx context.Context, e *env) (_ *stage, err error) {
 	if st.dns, err = dnstest.Start(""); err != nil {
 		return nil, err
 	}
-	cfg, err := st.config(config.Enforce)
+	cfg, err := st.config(way{mode: config.Enforce})
 	if err != nil {
 		return nil, err
 	}
@@ -148,9 +149,15 @@ func newStage(ctx context.Context, e *env) (_ *stage, err error) {
 	return st, nil
 }
 
+// way is what of the configuration scenarios change.
+type way struct {
+	mode config.Mode
+	own  policy.Own
+}
+
 // config gives the demo's configuration, with any free port for the MTA.
-func (st *stage) config(mode config.Mode) (*config.Config, error) {
-	st.mode = mode
+func (st *stage) config(w way) (*config.Config, error) {
+	st.way = w
 	text := fmt.Sprintf(`
 hostname = %q
 state_dir = %q
@@ -162,6 +169,8 @@ timeout = "100ms"
 [[domain]]
 name = %q
 subdomains = true
+[login]
+own = %q
 [policy]
 mode = %q
 [policy.dnsbl]
@@ -176,7 +185,7 @@ tier = "critical"
 min_poll = "20m"
 lookup_url = "https://www.demo.example/lookup"
 codes = { "127.0.0.2" = { meaning = "spam source", severity = "block" } }
-`, demoHost, st.dir, st.dns.Addr(), demoDomain, mode)
+`, demoHost, st.dir, st.dns.Addr(), demoDomain, w.own, w.mode)
 	cfg, err := config.Load("demo.toml", []byte(text), config.Host{FullName: demoHost})
 	if err == nil {
 		cfg.Milter.Listen = []wire.Endpoint{{Network: "tcp", Address: "127.0.0.1:0"}}
@@ -184,22 +193,14 @@ codes = { "127.0.0.2" = { meaning = "spam source", severity = "block" } }
 	return cfg, err
 }
 
-// set puts what the scenario needs in place: the mode, and the state of the name server.
+// set puts what the scenario needs in place: the configuration, and the state of the name server.
 func (st *stage) set(sc *scenario) error {
-	mode := config.Enforce
+	w := way{mode: config.Enforce, own: sc.own}
 	if sc.observe {
-		mode = config.Observe
+		w.mode = config.Observe
 	}
-	if mode != st.mode {
-		cfg, err := st.config(mode)
-		if err != nil {
-			return err
-		}
-		s, err := st.daemon.setUp(st.env, cfg, nil) // not a reload, which would speak of the broken key each time
-		if err != nil {
-			return err
-		}
-		st.daemon.swap(s)
+	if err := st.goBy(w); err != nil {
+		return err
 	}
 	if err := st.list(sc.listed); err != nil {
 		return err
@@ -207,6 +208,23 @@ func (st *stage) set(sc *scenario) error {
 	if sc.silent {
 		st.dns.Fault(".", dnstest.Fault{Kind: dnstest.Drop})
 	}
+	return nil
+}
+
+// goBy puts a configuration into effect, unless it is.
+func (st *stage) goBy(w way) error {
+	if w == st.way {
+		return nil
+	}
+	cfg, err := st.config(w)
+	if err != nil {
+		return err
+	}
+	s, err := st.daemon.setUp(st.env, cfg, nil) // not a reload, which would speak of the broken key each time
+	if err != nil {
+		return err
+	}
+	st.daemon.swap(s)
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"reputed/cmd/reputed/internal/config"
 	"reputed/milter/bridge"
 	"reputed/milter/wire"
+	"reputed/policy"
 	"reputed/policy/mail"
 )
 
@@ -71,6 +72,16 @@ func FuzzWritten(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Cleanup(logfmt.close)
+	cfg, err := logfmt.config(logfmt.way)
+	if err != nil {
+		f.Fatal(err)
+	}
+	cfg.Login = loginsLogged
+	s, err := logfmt.daemon.setUp(logfmt.env, cfg, nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	logfmt.daemon.swap(s)
 	formats := []scribe{{logfmt, config.Logfmt}, {inJSON(f, logfmt), config.JSON}}
 	var n atomic.Int64
 	f.Fuzz(func(t *testing.T, helo, login, local, recipient, name, value string) {
@@ -92,6 +103,9 @@ func FuzzWritten(f *testing.F) {
 	})
 }
 
+// loginsLogged has it logged who writes under which address that is not his: texts that he chose.
+var loginsLogged = config.Logins{Own: policy.OwnAddress, Foreign: policy.Log}
+
 // scribe is a stage whose log is in a format.
 type scribe struct {
 	*stage
@@ -102,11 +116,11 @@ type scribe struct {
 func inJSON(f *testing.F, beside *stage) *stage {
 	f.Helper()
 	st := &stage{env: beside.env, dir: beside.dir, dns: beside.dns, log: &lineLog{}}
-	cfg, err := st.config(config.Enforce)
+	cfg, err := st.config(way{mode: config.Enforce})
 	if err != nil {
 		f.Fatal(err)
 	}
-	cfg.StateDir = f.TempDir()
+	cfg.StateDir, cfg.Login = f.TempDir(), loginsLogged
 	if st.daemon, err = newDaemon(st.env, cfg, newLog(st.log, config.JSON)); err != nil {
 		f.Fatal(err)
 	}

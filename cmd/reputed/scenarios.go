@@ -6,6 +6,7 @@ import (
 
 	"reputed/milter/bridge"
 	"reputed/milter/wire"
+	"reputed/policy"
 	"reputed/policy/mail"
 )
 
@@ -16,16 +17,17 @@ type scenario struct {
 	login    string
 	sender   string
 	header   []string
-	again    bool     // sent as it came out of the scenario before this one
-	accepted bool     // at MAIL already: nothing more of it was asked for
-	observe  bool     // the policy only observes
-	silent   bool     // the name server says nothing
-	listed   string   // what the block list answers about this host's addresses; "": they are not on it
-	to       []string // the mailers of its recipients, "smtp" and "local"; none: one that leaves
-	rcpt     []string // how the answer to each recipient begins; none: continue
-	reply    string   // how the answer begins
-	signed   string   // domain/algorithm of each signature, with blanks between
-	log      string   // what the log line holds; "" is that there is none
+	again    bool       // sent as it came out of the scenario before this one
+	accepted bool       // at MAIL already: nothing more of it was asked for
+	observe  bool       // the policy only observes
+	own      policy.Own // the addresses under which those who logged in may write
+	silent   bool       // the name server says nothing
+	listed   string     // what the block list answers about this host's addresses; "": they are not on it
+	to       []string   // the mailers of its recipients, "smtp" and "local"; none: one that leaves
+	rcpt     []string   // how the answer to each recipient begins; none: continue
+	reply    string     // how the answer begins
+	signed   string     // domain/algorithm of each signature, with blanks between
+	log      string     // what the log line holds; "" is that there is none
 }
 
 // The demo's domains: one signs with RSA, one opted in to Ed25519 as well, and the key of one cannot be used.
@@ -74,6 +76,12 @@ func scenarios() []scenario {
 			name: "mail of a user who logged in from elsewhere", client: "203.0.113.9", login: "bob",
 			sender: "bob@example.org", header: []string{"From: bob@example.org", "Subject: from the road"},
 			reply: "accept", signed: "example.org/rsa-sha256", log: "login=bob",
+		},
+		{
+			name: "where logins are held to their addresses, he cannot write as the boss", client: "203.0.113.9",
+			login: "bob@example.org", own: policy.OwnAddress,
+			sender: "bob@example.org", header: []string{"From: boss@example.org", "Subject: wire the money"},
+			reply: "550 5.7.1 you are not allowed to send under this From address", log: "decision=reject rule=login",
 		},
 		{
 			name: "a domain that opted in to Ed25519 has both signatures", client: "127.0.0.1",

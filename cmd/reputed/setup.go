@@ -79,6 +79,7 @@ func newSetup(e *env, cfg *config.Config, k known) (*setup, error) {
 		Checks: []policy.Check{
 			check.HeaderSize,
 			check.From,
+			check.Login(cfg.Login.Rule()),
 			check.Keys(func(d mail.Domain) check.Holding { return holding(ring.Choose(d).Status) }),
 		},
 		Rules:   siteRules(cfg),
@@ -109,6 +110,7 @@ func siteRules(cfg *config.Config) []policy.Rule {
 	return []policy.Rule{
 		check.HeaderRule(),
 		check.FromRule(),
+		check.LoginRule(cfg.Login.Foreign),
 		check.KeyRule(cfg.Signing.OnForeignFrom, cfg.Signing.OnNoKey),
 		check.SPFRule(cfg.Policy.SPF.Actions(), observe),
 		check.DNSBLRule(cfg.Policy.DNSBL.Listed, observe),

@@ -27,6 +27,9 @@ const listing = "25.113.0.203.bl.example. A 127.0.0.2\n"
 const rules = `
 [[egress]]
 addresses = ["203.0.113.25"]
+[[login.may]]
+logins = ["bob"]
+senders = ["bob@example.org", "elsewhere.example"]
 [policy.spf]
 permerror = "reject"
 [policy.dnsbl]
@@ -58,6 +61,7 @@ func TestPolicy(t *testing.T) {
 	}{
 		{"SPF", (*host).spf},
 		{"SPF and sendmail", (*host).spfLocal},
+		{"logins", (*host).logins},
 		{"listed", (*host).listed},
 	} {
 		t.Run(sub.name, func(t *testing.T) { sub.run(h, t) })
@@ -102,6 +106,26 @@ func (h *host) spf(t *testing.T) {
 	})
 	h.daemon.logLine("sender=<fay@forgotten.example>", "recipient=<friend@world.example>", "decision=reject",
 		"v=spf1 ip4:198.51.100.7 ip4:203.0.113.25 -all")
+}
+
+// Who logged in writes under his own addresses, in the envelope and in From.
+func (h *host) logins(t *testing.T) {
+	const refusal = "550 5.7.1 you are not allowed to send under this "
+	send := h.smtp("127.0.0.2", plainLogin)
+	for _, tt := range []struct{ sender, from, want string }{
+		{"bob@example.org", "ann@example.org", refusal + "From address"},
+		{"ann@example.org", "bob@example.org", refusal + "envelope sender"},
+		{"bob@example.org", "bob@example.org", "250"},
+	} {
+		subject := "bob as " + tt.sender + " and " + tt.from
+		if reply := send(t, tt.sender, "friend@world.example", message(tt.from, subject)); !strings.HasPrefix(reply, tt.want) {
+			t.Errorf("%s: %s", subject, reply)
+		}
+		if tt.want == "250" {
+			h.signedBy(t, subject, "example.org")
+		}
+	}
+	h.daemon.logLine("login=bob", "sender=<bob@example.org>", "decision=reject", "rule=login")
 }
 
 // A program's mail is refused too, and the sender is told, if he is ours. What is handed back for a stranger passes.

@@ -41,6 +41,11 @@ name = "example.org"
 subdomains = true
 [[domain]]
 name = "broken.example"
+[login]
+own = "address"
+[[login.may]]
+logins = ["bob"]
+senders = ["example.org", "*.example.org", "example.net"]
 `)
 	r.keys = r.daemon.newKeys("example.org", "example.net", "xn--bcher-kva.example", "sub.example.com")
 	for name, text := range r.daemon.newKeys("--ed25519", "--selector", "ed", "two.example") {
@@ -90,6 +95,7 @@ func TestRelay(t *testing.T) {
 		{"SMTP", (*relay).smtp},
 		{"sendmail", (*relay).sendmail},
 		{"session", (*relay).session},
+		{"logins", (*relay).logins},
 		{"foreign client", (*relay).foreign},
 		{"re-injected", (*relay).reinjected},
 		{"content filter", (*relay).contentFilter},
@@ -154,6 +160,28 @@ func (r *relay) session(t *testing.T) {
 		r.daemon.logLine(append(bob, "decision=reject")...)
 	}
 	c.Quit()
+}
+
+// Who logged in writes under his own addresses, in the envelope and in From; who came from a trusted network as he likes.
+// Postfix hands the refusal on, and the session with its login goes on.
+func (r *relay) logins(t *testing.T) {
+	const refusal = "550 5.7.1 you are not allowed to send under this "
+	c := postfix.Dial(t, r.postfix.Addr())
+	c.As("ADDR=203.0.113.9 NAME=h.example.net PORT=4567 LOGIN=eve@example.org")
+	for _, tt := range []struct{ sender, from, want string }{
+		{"eve@example.org", "ann@example.org", refusal + "From address"},
+		{"ann@example.org", "eve@example.org", refusal + "envelope sender"},
+		{"eve@example.org", "Eve <Eve+lists@example.org>", "250"},
+	} {
+		subject := "eve as " + tt.sender + " and " + tt.from
+		expect(t, tt.want, c.Send(tt.sender, "friend@inbound.example", message(tt.from, subject)))
+		if tt.want == "250" {
+			r.signedBy(t, subject, "example.org")
+		}
+	}
+	c.Quit()
+	r.daemon.logLine("login=eve@example.org", "sender=<eve@example.org>", "decision=reject rule=login",
+		"eve@example.org, who logged in, may not write under the From address ann@example.org")
 }
 
 // A stranger's mail, on its way in, is accepted unseen: it stays unsigned, and is not logged. Recipients elsewhere are

@@ -51,6 +51,7 @@ type Config struct {
 	DNS      DNS         `json:"dns"`
 	Signing  Signing     `json:"signing"`
 	Domains  []Domain    `json:"domain"` // in the order of the file
+	Login    Logins      `json:"login"`
 	Policy   Policy      `json:"policy"`
 	Check    Check       `json:"check"`
 	Log      Log         `json:"log"`
@@ -140,6 +141,7 @@ func Default(host Host) *Config {
 		Signing: defaultSigning("/var/lib/reputed"),
 		Domains: []Domain{},
 		Status:  Status{Socket: "/run/reputed/status.sock"},
+		Login:   defaultLogins(),
 		Policy:  defaultPolicy(),
 		Check:   defaultCheck(),
 	}

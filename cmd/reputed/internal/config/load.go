@@ -23,6 +23,7 @@ func Load(file string, text []byte, host Host) (*Config, error) {
 	c.DNS.read(top.table("dns"))
 	c.Signing.read(top.table("signing"), c.Hostname)
 	c.readDomains(top.tables("domain"))
+	c.Login.read(top.table("login"))
 	c.Policy.read(top.table("policy"), len(c.Egress))
 	c.Check.read(top.table("check"))
 	c.Log.read(top.table("log"))

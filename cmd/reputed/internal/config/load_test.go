@@ -81,6 +81,7 @@ func TestDefault(t *testing.T) {
 		`"rsa":"auto","rotate":"0s","queue_lifetime":"5d","on_unpublished":"last-good","selector":"s{date}-{random}",` +
 			`"watch":true,"watch_via":"auto","publish":[]`,
 		`"domain":[]`,
+		`"login":{"own":"any","foreign":"reject","may":[]}`,
 		`"policy":{"mode":"observe","spf":{"fail":"reject","partial":"log","softfail":"log","neutral":"log",` +
 			`"none":"log","permerror":"log","deadline":"2s"},"dnsbl":{"listed":"log","act_on":["critical"],` +
 			`"watch":["default"],"hold_max":"24h","list":[]}}`,
@@ -126,6 +127,15 @@ func TestLoad(t *testing.T) {
 				c.Milter.Allow = []config.Network{{Prefix: netip.MustParsePrefix("203.0.113.0/28")},
 					{Prefix: netip.MustParsePrefix("203.0.113.9/32"), Exclude: true}, {Prefix: netip.MustParsePrefix("2001:db8::25/128")}}
 			}},
+		{"what a login may besides asks for a login's own", "[[login.may]]\nlogins = ['bob', '@BÜCHER.example']\nsenders = ['example.com']",
+			func(c *config.Config) {
+				c.Login.Own = policy.OwnAddress
+				c.Login.May = []config.May{{Logins: []string{"bob", "@xn--bcher-kva.example"}, Senders: []config.Senders{
+					{Domain: name(t, "example.com")}}}}
+			}},
+		{"unless it is said what that is", "[login]\nown = 'domain'\nforeign = 'log'", func(c *config.Config) {
+			c.Login.Own, c.Login.Foreign = policy.OwnDomain, policy.Log
+		}},
 		{"access to sockets", "[milter]\nsocket_mode = '660'\nsocket_group = 'postfix'\non_error = 'log'",
 			func(c *config.Config) {
 				c.Milter.SocketMode, c.Milter.SocketGroup, c.Milter.OnError = 0o660, "postfix", policy.Log
@@ -338,6 +348,15 @@ name = "*.example.org"
 [[domain]]
 name = "*"
 sign_as = "example.com"
+[login]
+own = "domain"
+foreign = "hold"
+[[login.may]]
+logins = ["bob", "@BÜCHER.example", "EXAMPLE\\\\ann"]
+senders = ["*.example.org", "sales@example.org"]
+[[login.may]]
+logins = ["robot"]
+senders = ["example.org"]
 [policy]
 mode = "observe"
 [policy.spf]

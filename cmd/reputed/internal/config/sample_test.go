@@ -38,8 +38,8 @@ func TestSample(t *testing.T) {
 	t.Run("with its examples", func(t *testing.T) {
 		c := load(t, string(example.ReplaceAll(contrib.Sample, []byte("$1"))))
 		if len(c.Domains) == 0 || len(c.Egress) == 0 || len(c.Rewrite) == 0 || len(c.Policy.DNSBL.Lists) == 0 ||
-			len(c.Signing.Publish) == 0 {
-			t.Error("no example of a domain, an egress, a rewriting, a list or a zone")
+			len(c.Signing.Publish) == 0 || len(c.Login.May) == 0 {
+			t.Error("no example of a domain, an egress, a rewriting, a list, a zone or a login")
 		}
 	})
 }

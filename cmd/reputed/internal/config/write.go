@@ -45,6 +45,7 @@ func (c *Config) Write(w io.Writer) error {
 	for i := range c.Domains {
 		p.domain(&c.Domains[i])
 	}
+	p.logins(&c.Login)
 	p.policy(&c.Policy)
 	p.table("[check]")
 	p.text("every", c.Check.Every)
@@ -175,6 +176,17 @@ func (p *printer) policy(c *Policy) {
 	p.text("permerror", c.SPF.PermError)
 	p.text("deadline", c.SPF.Deadline)
 	p.dnsbl(&c.DNSBL)
+}
+
+func (p *printer) logins(l *Logins) {
+	p.table("[login]")
+	p.text("own", l.Own)
+	p.text("foreign", l.Foreign)
+	for _, m := range l.May {
+		p.table("[[login.may]]")
+		p.words("logins", m.Logins)
+		printList(p, "senders", m.Senders)
+	}
 }
 
 func (p *printer) dnsbl(b *DNSBL) {
