@@ -191,7 +191,7 @@ func (j *Judgement) reset(client *mail.Client) {
 	j.Tx.Header.Reset()
 	clear(j.Tx.Recipients) // hold no texts of the last message
 	clear(j.routed)
-	header, recipients, routed := j.Tx.Header, j.Tx.Recipients[:0], j.routed[:0]
-	*j = Judgement{} // in place: filled in at once it would be made on the stack first, which would have to grow
-	j.Tx.Client, j.Tx.Header, j.Tx.Recipients, j.routed = client, header, recipients, routed
+	fields, recipients, verdicts := j.Tx.Header, j.Tx.Recipients[:0], j.routed[:0]
+	*j = Judgement{} // in place: filled in at once it would be made on the stack first, which link.Run's is too small for
+	j.Tx.Client, j.Tx.Header, j.Tx.Recipients, j.routed = client, fields, recipients, verdicts
 }

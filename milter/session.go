@@ -35,7 +35,7 @@ type session struct {
 	share      *Share      // of what all sessions may keep
 }
 
-// message is all that ends with a message.
+// message is all that ends with a message. See reset, which leaves the memory of it.
 type message struct {
 	Judgement
 	macros wire.Macros

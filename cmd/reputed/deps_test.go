@@ -77,6 +77,7 @@ var doors = map[string]string{
 	"golang.org/x/net/idna":               "policy/mail",
 	"golang.org/x/net/publicsuffix":       "policy/check policy/iprev",
 	"golang.org/x/term":                   "cmd/reputed",
+	"C":                                   "cmd/reputed", // of ours; what purego has is its own
 }
 
 // testDoors says the same of tests, besides the doors above; "*" is the tests of every package.
@@ -145,10 +146,10 @@ func TestDependencies(t *testing.T) {
 	}
 }
 
-// isThirdParty tells modules of others from the standard library and from ours.
+// isThirdParty tells modules of others, and C, from the standard library and from ours.
 func isThirdParty(importPath string) bool {
 	first, _, _ := strings.Cut(importPath, "/")
-	return strings.Contains(first, ".")
+	return strings.Contains(first, ".") || importPath == "C"
 }
 
 func through(doors map[string]string, name, importPath string) bool {

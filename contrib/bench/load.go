@@ -21,7 +21,7 @@ type load struct {
 	at       int
 	body     body
 	domains  int           // that senders are spread over; 0: one
-	eager    bool          // with many connections too it interrupts the server to go on, see [batch]
+	eager    bool          // with many connections too it interrupts the server to go on, see [urgent]
 	patience time.Duration // with one message; 0 is two minutes
 
 	scripts []*script // one for each domain; made by record

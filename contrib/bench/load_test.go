@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -210,6 +211,49 @@ func TestReplayCancelled(t *testing.T) {
 	}
 	if _, err := l.run(ctx); !errors.Is(err, why) {
 		t.Errorf("error %v, want %v", err, why)
+	}
+}
+
+// With many connections the thread of the load interrupts nobody, unless it is to; with one it does. When the load is
+// over, no thread is left so, which would hand that on to servers.
+func TestReplayClass(t *testing.T) {
+	const polite = "3" // SCHED_BATCH, sched(7)
+	inClass := func() (n int) {
+		tasks, err := filepath.Glob("/proc/self/task/*")
+		if err != nil || len(tasks) == 0 {
+			t.Error("no thread is seen")
+		}
+		for _, task := range tasks {
+			text, _ := os.ReadFile(filepath.Join(task, "stat")) // one may have ended
+			_, rest, _ := strings.Cut(string(text), ") ")
+			if fields := strings.Fields(rest); len(fields) > 38 && fields[38] == polite { // field 41, proc(5)
+				n++
+			}
+		}
+		return n
+	}
+	for _, tt := range []struct {
+		at    int
+		eager bool
+		want  int64
+	}{{5, false, 1}, {5, true, 0}, {1, false, 0}, {1, true, 0}} {
+		var seen atomic.Int64
+		look := func(byte) *oddity { seen.Store(int64(inClass())); return nil }
+		f := &filter{agree: wire.Negotiation{Version: wire.Version}, odd: look}
+		l := f.start(t, "unix")
+		l.at, l.eager = tt.at, tt.eager
+		if err := l.record(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if seen.Load() != tt.want {
+			t.Errorf("%d connections, eager %t: %d threads, want %d", tt.at, tt.eager, seen.Load(), tt.want)
+		}
+		if n := inClass(); n != 0 {
+			t.Errorf("%d connections, eager %t: %d threads are left", tt.at, tt.eager, n)
+		}
 	}
 }
 

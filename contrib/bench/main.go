@@ -85,7 +85,8 @@ type report struct {
 	At      time.Time           `json:"at"`
 	Machine machine             `json:"machine"`
 	Rounds  int                 `json:"rounds"`
-	Load    [2]string           `json:"load"` // averages of the machine: when it began, and when it ended
+	Eager   bool                `json:"eager"` // the load interrupts the server with many connections too
+	Load    [2]string           `json:"load"`  // averages of the machine: when it began, and when it ended
 	Servers []string            `json:"servers"`
 	Cells   []string            `json:"cells"`
 	Results map[string][]result `json:"results"` // by server, in the order of the cells
@@ -101,7 +102,7 @@ func bench(ctx context.Context, o options) error {
 	servers := slices.DeleteFunc(st.servers(), func(s *server) bool {
 		return len(o.only) > 0 && !slices.Contains(o.only, s.name) || !s.installed()
 	})
-	r := report{At: time.Now().UTC(), Machine: thisMachine(), Rounds: o.rounds, Results: map[string][]result{}}
+	r := report{At: time.Now().UTC(), Machine: thisMachine(), Rounds: o.rounds, Eager: o.eager, Results: map[string][]result{}}
 	r.Load[0] = load1()
 	for _, s := range servers {
 		r.Servers = append(r.Servers, s.name+" "+s.version)

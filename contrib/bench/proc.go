@@ -116,13 +116,16 @@ func resident(pid int, name string) (kib int) {
 	return kib
 }
 
-// batch puts the calling thread into the scheduler's class for what is not urgent: it goes on when a processor is free or
-// its turn has come, and takes none from a thread in the middle of something, sched(7). A load with many connections that
-// goes on at each answer interrupts at each the server that it measures, and has the switches of both to pay for. With
-// one connection it would only answer later.
-func batch() error {
-	const class = 3 // SCHED_BATCH
-	var priority int32
+// urgent says whether the calling thread is. One that is not is in the scheduler's batch class: it goes on when a
+// processor is free or its turn has come, and takes none from a thread in the middle of something, sched(7). A load with
+// many connections that goes on at each answer interrupts at each the server that it measures, and has the switches of
+// both to pay for. With one connection it would only answer later.
+func urgent(is bool) error {
+	const other, batch = 0, 3 // SCHED_OTHER, SCHED_BATCH
+	class, priority := uintptr(batch), int32(0)
+	if is {
+		class = other
+	}
 	_, _, err := syscall.RawSyscall(syscall.SYS_SCHED_SETSCHEDULER, 0, class, uintptr(unsafe.Pointer(&priority)))
 	if err != 0 {
 		return fmt.Errorf("the load among what is not urgent: %w; -eager does without", err)

@@ -29,7 +29,7 @@ type sample struct {
 const samples = 4
 
 // replay plays a load by its scripts: one goroutine, which waits for all connections at once. One for each would be
-// simpler, and its waking and sleeping would cost more than the system calls that it makes. It has a thread to itself.
+// simpler, and its waking and sleeping would cost more than the system calls that it makes.
 type replay struct {
 	*load
 	to      syscall.Sockaddr
@@ -50,27 +50,19 @@ func (l *load) run(ctx context.Context) (loaded, error) {
 		return loaded{}, err
 	}
 	defer r.close()
-	played := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends, and what it was told with it
-		played <- r.play(ctx)
-	}()
-	err = <-played
-	slices.Sort(r.out.latencies)
-	return r.out, err
-}
-
-// play plays all messages, and sees how long that takes.
-func (r *replay) play(ctx context.Context) error {
-	if !r.eager && len(r.players) > 1 {
-		if err := batch(); err != nil {
-			return err
+	if !l.eager && len(r.players) > 1 {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		if err := urgent(false); err != nil {
+			return loaded{}, err
 		}
+		defer urgent(true)
 	}
 	begin := time.Now()
-	err := r.all(ctx)
+	err = r.all(ctx)
 	r.out.took = time.Since(begin)
-	return err
+	slices.Sort(r.out.latencies)
+	return r.out, err
 }
 
 func newReplay(l *load) (*replay, error) {

@@ -86,8 +86,12 @@ func (r *report) write(w io.Writer, servers []*server, asJSON bool) error {
 // print writes a table for each cell. The ratio of each server's CPU time to ours is the median of those of the rounds,
 // and so is that of their messages per second.
 func (r *report) print(w io.Writer, servers []*server) {
-	fmt.Fprintf(w, "%s, %d cores, Linux %s, %s; medians of %d rounds; load %s at the beginning, %s at the end\n%s\n",
-		r.Machine.CPU, r.Machine.Cores, r.Machine.Kernel, r.Machine.Go, r.Rounds, r.Load[0], r.Load[1],
+	eager := ""
+	if r.Eager {
+		eager = ", eager"
+	}
+	fmt.Fprintf(w, "%s, %d cores, Linux %s, %s; medians of %d rounds%s; load %s at the beginning, %s at the end\n%s\n",
+		r.Machine.CPU, r.Machine.Cores, r.Machine.Kernel, r.Machine.Go, r.Rounds, eager, r.Load[0], r.Load[1],
 		strings.Join(r.Servers, "; "))
 	for i, name := range r.Cells {
 		fmt.Fprintf(w, "\n%s\n", name)
