@@ -3,6 +3,7 @@ package main
 import (
 	"crypto"
 	"crypto/rsa"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -38,11 +39,19 @@ func (m *rsaMaker) hands(want config.RSA) (rsaHands, error) {
 			return func(key *rsa.PrivateKey) crypto.Signer { return library.Signer(key, failed) }
 		}, nil
 	case want == config.Auto:
+		if errors.Is(err, libcrypto.ErrFaulty) { // that there is none needs no word
+			m.log.Error("libcrypto fails, so crypto/rsa signs", "err", err, "remedy", mend)
+		}
 		return nil, nil
+	case errors.Is(err, libcrypto.ErrFaulty):
+		return nil, fmt.Errorf("signing.rsa = %q: %w (%s, or let it be %q)", want, err, mend, config.Go)
 	}
 	return nil, fmt.Errorf("signing.rsa = %q: %w (install libssl3, or let it be %q, which does with what there is)",
 		want, err, config.Auto)
 }
+
+// mend is what to do about a library that is damaged, or is not the system's.
+const mend = "apt install --reinstall libssl3"
 
 // failed logs that the library is of no use for a key. Its mail is signed all the same.
 func (m *rsaMaker) failed(id signer.ID, err error) {

@@ -9,6 +9,8 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"errors"
+	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -115,17 +117,23 @@ func TestMany(t *testing.T) {
 	}
 }
 
+// What may be wrong with a library.
+var faults = map[string]func(*Library){
+	"the key is not taken":      func(l *Library) { l.keyFromDER = l.clearErrors },
+	"the context cannot be had": func(l *Library) { l.newContext = l.clearErrors },
+	"the hash is refused":       func(l *Library) { l.sha256 = l.clearErrors; l.setHash = l.clearErrors },
+	"the signature is wrong":    func(l *Library) { l.sign = l.signInit }, // says 1, and writes nothing
+}
+
 // A library that does not take the key, or computes wrongly, is told of once, and crypto/rsa signs.
 func TestFallback(t *testing.T) {
 	good := library(t)
-	for what, broken := range map[string]func(*Library){
-		"the key is not taken":      func(l *Library) { l.keyFromDER = l.clearErrors },
-		"the context cannot be had": func(l *Library) { l.newContext = l.clearErrors },
-		"the hash is refused":       func(l *Library) { l.sha256 = l.clearErrors; l.setHash = l.clearErrors },
-		"the signature is wrong":    func(l *Library) { l.sign = l.signInit }, // says 1, and writes nothing
-	} {
+	for what, broken := range faults {
 		l := *good
 		broken(&l)
+		if err := l.test(); !errors.Is(err, ErrFaulty) {
+			t.Errorf("%s, at the start: %v", what, err)
+		}
 		told := 0
 		key := newKey(t, 1024)
 		s := l.Signer(key, func(err error) { told++ })
@@ -163,6 +171,45 @@ func TestFreed(t *testing.T) {
 func TestUnavailable(t *testing.T) {
 	if _, err := open("libcrypto.so.nobody"); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("%v", err)
+	}
+}
+
+// wrong is a library that has all that is asked for, says that all is well, and signs nothing.
+const wrong = `
+void *d2i_AutoPrivateKey(void) { return "a key"; }
+void EVP_PKEY_free(void) {}
+void *EVP_PKEY_CTX_new(void) { return "a context"; }
+void EVP_PKEY_CTX_free(void) {}
+int EVP_PKEY_sign_init(void) { return 1; }
+int EVP_PKEY_CTX_set_rsa_padding(void) { return 1; }
+int EVP_PKEY_CTX_set_signature_md(void) { return 1; }
+void *EVP_sha256(void) { return "SHA-256"; }
+int EVP_PKEY_sign(void) { return 1; }
+void ERR_clear_error(void) {}
+char *OpenSSL_version(void) { return "OpenSSL 3.0.0 of nobody"; }
+`
+
+// A library that signs wrongly is not opened.
+func TestFaulty(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "libcrypto.so")
+	compile := exec.Command("cc", "-shared", "-fPIC", "-w", "-o", file, "-x", "c", "-")
+	compile.Stdin = strings.NewReader(wrong)
+	if out, err := compile.CombinedOutput(); err != nil {
+		t.Skipf("no C compiler: %v\n%s", err, out)
+	}
+	l, err := open(file)
+	if l != nil || !errors.Is(err, ErrFaulty) || !strings.Contains(err.Error(), "OpenSSL 3.0.0 of nobody: ") {
+		t.Errorf("%v, %v", l, err)
+	}
+}
+
+// What is opened at each start is opened fast.
+func BenchmarkOpen(b *testing.B) {
+	library(b)
+	for b.Loop() {
+		if _, err := Open(); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

@@ -29,7 +29,8 @@ type Library struct {
 	versionText uintptr // OpenSSL_version
 }
 
-// Open finds the library, and what is needed of it.
+// Open finds the library, and what is needed of it, and has it make a signature that crypto/rsa verifies. The error is
+// ErrUnavailable or ErrFaulty.
 func Open() (*Library, error) { return open(fileName) }
 
 func open(name string) (*Library, error) {
@@ -43,6 +44,9 @@ func open(name string) (*Library, error) {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	l.version = cString(l.call(l.versionText, 0))
+	if err := l.test(); err != nil {
+		return nil, err
+	}
 	return l, nil
 }
 
