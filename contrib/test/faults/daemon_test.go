@@ -33,6 +33,7 @@ type daemon struct {
 	wrap    []string   // a command that runs it, such as prlimit(1), in the same process
 	sockets []*os.File // handed over, as systemd does
 	keys    map[string]string
+	rsa     string // who makes RSA signatures, as the log says it
 	cmd     *exec.Cmd
 	ended   chan struct{}
 	status  error // of what ended
@@ -45,6 +46,7 @@ func newDaemon(t testing.TB, dir, extra string, domains ...string) *daemon {
 	d := &daemon{
 		t: t, dir: dir, program: plain, config: filepath.Join(dir, "reputed.toml"), log: filepath.Join(dir, "reputed.log"),
 		socket: filepath.Join(postfix.Spool(dir), "reputed", "milter.sock"), keys: map[string]string{},
+		rsa: `rsa="libcrypto, OpenSSL 3`,
 	}
 	if err := os.MkdirAll(filepath.Dir(d.socket), 0o755); err != nil {
 		t.Fatal(err)
@@ -122,7 +124,8 @@ func (d *daemon) newKey(domain string) string {
 	return files[0]
 }
 
-// start starts the daemon, and waits until it serves.
+// start starts the daemon, and waits until it serves. It is to sign as it does where it is installed: README builds it
+// with cgo.
 func (d *daemon) start() {
 	d.t.Helper()
 	from := d.mark()
@@ -131,6 +134,18 @@ func (d *daemon) start() {
 		d.alive()
 		return lineWith(d.since(from), "msg=listening") != ""
 	})
+	if line := lineWith(d.since(from), "msg=serving"); !strings.Contains(line, d.rsa) {
+		d.t.Fatalf("not %s, so another program is under test; is cgo on?\n%s", d.rsa, line)
+	}
+}
+
+// What start says of who signs can be otherwise.
+func TestWhoSigns(t *testing.T) {
+	dir := t.TempDir()
+	d := newDaemon(t, dir, fmt.Sprintf("[signing]\nkeys = %q\nrsa = \"go\"\n", filepath.Join(dir, "keys")), "example.org")
+	d.rsa = "rsa=crypto/rsa "
+	d.start()
+	d.stop()
 }
 
 // spawn starts the daemon.
