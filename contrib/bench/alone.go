@@ -25,25 +25,30 @@ const (
 
 // alone measures reputed by itself.
 func (st *stage) alone(ctx context.Context) (a alone, err error) {
+	if err := st.dns.Set(st.zones(manyDomains)); err != nil {
+		return a, err
+	}
 	four := cells[0]
 	four.messages *= 3 // the differences are small
 	variant := func(how setting) *server {
-		return &server{name: "reputed", program: st.binary, command: st.reputed(how)}
+		how.rsa = "libcrypto"
+		return &server{name: "reputed", signs: libcrypto, program: st.binary, command: st.reputed(how)}
 	}
 	variants := []struct {
-		server  *server
-		domains int
-		into    *result
+		server     *server
+		domains    int
+		signatures int
+		into       *result
 	}{
-		{variant(setting{rsa: "auto"}), 0, &a.Base},
-		{variant(setting{rsa: "auto", ed25519: true}), 0, &a.Two},
-		{variant(setting{rsa: "auto", domains: manyDomains}), manyDomains, &a.Many},
+		{variant(setting{}), 0, 1, &a.Base},
+		{variant(setting{ed25519: true}), 0, 2, &a.Two},
+		{variant(setting{domains: manyDomains}), manyDomains, 1, &a.Many},
 	}
 	measured := make([][]result, len(variants))
 	for range st.rounds {
 		for i, v := range variants {
 			c := four
-			c.domains = v.domains
+			c.domains, c.signatures = v.domains, v.signatures
 			m, err := st.measure(ctx, v.server, c)
 			if err != nil {
 				return a, err
@@ -57,12 +62,18 @@ func (st *stage) alone(ctx context.Context) (a alone, err error) {
 	for i, v := range variants {
 		*v.into = median(measured[i])
 	}
-	if _, a.Idle0, err = st.startup(ctx, variant(setting{rsa: "auto", lists: true})); err != nil {
+	if _, a.Idle0, err = st.startup(ctx, variant(setting{lists: true})); err != nil {
 		return a, err
 	}
-	a.Start, a.IdleMiB, err = st.startup(ctx, variant(setting{rsa: "auto", domains: storeDomains, lists: true}))
+	if err := st.dns.Set(st.zones(storeDomains)); err != nil {
+		return a, err
+	}
+	a.Start, a.IdleMiB, err = st.startup(ctx, variant(setting{domains: storeDomains, lists: true}))
 	return a, err
 }
+
+// settled is how long after its start it is looked at: it has looked for the records of all keys by then.
+const settled = 30 * time.Second
 
 // startup measures how long a server takes to listen, and what memory it has then.
 func (st *stage) startup(ctx context.Context, s *server) (ms, mib float64, err error) {
@@ -71,7 +82,7 @@ func (st *stage) startup(ctx context.Context, s *server) (ms, mib float64, err e
 		return 0, 0, err
 	}
 	defer r.stop()
-	time.Sleep(2 * time.Second) // what it does besides, it does by now
+	time.Sleep(settled)
 	return milliseconds(r.took), float64(resident(r.cmd.Process.Pid, "VmRSS")) / 1024, nil
 }
 

@@ -52,10 +52,15 @@ func (l *load) record(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("message %d: %w", n, err)
 		}
+		s.most = writes[l.socket.Network]
 		l.scripts = append(l.scripts, s)
 	}
 	return nil
 }
+
+// writes tells how much Postfix writes to a milter at once: its buffer, which over TCP is four segments (VSTREAM_BUFSIZE,
+// src/util/vstream_tweak.c).
+var writes = map[string]int{"unix": 4 << 10, "tcp": 4 * 65483}
 
 type dialer = func(context.Context, wire.Endpoint) (net.Conn, error)
 

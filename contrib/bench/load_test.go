@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -179,6 +180,46 @@ func TestReplayOddities(t *testing.T) {
 	}
 }
 
+// Commands that wait for nothing leave together, and no more at once than Postfix's buffer holds: what a server reads
+// at a time depends on it.
+func TestWrites(t *testing.T) {
+	f := &filter{agree: wire.Negotiation{Version: wire.Version, Protocol: muteAll}}
+	l := f.start(t, "unix")
+	l.body = html50K
+	if err := l.record(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s := l.scripts[0]
+	if s.most != 4<<10 {
+		t.Errorf("%d octets at once", s.most)
+	}
+	for i := range s.steps[:len(s.steps)-1] { // the last one is QUIT
+		if s.steps[i].answer == nil {
+			t.Errorf("step %d of %d waits for nothing", i, len(s.steps))
+		}
+	}
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_SEQPACKET|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(fds[0])
+	defer syscall.Close(fds[1])
+	octets := s.steps[s.end].octets
+	p, in, got := player{fd: fds[0]}, make([]byte, 64<<10), 0
+	for p.sent < len(octets) {
+		if err := p.write(octets, s.most); err != nil {
+			t.Fatal(err)
+		}
+		for got < p.sent {
+			n, err := syscall.Read(fds[1], in)
+			if err != nil || n != min(s.most, len(octets)-got) || !bytes.Equal(in[:n], octets[got:got+n]) {
+				t.Fatalf("%d octets after %d of %d: %v", n, got, len(octets), err)
+			}
+			got += n
+		}
+	}
+}
+
 // What cannot be recorded is an error, and so is a server that is not there.
 func TestRecordErrors(t *testing.T) {
 	never := at(wire.CmdEnd, false, field(signatureField, " b="), goOn)
@@ -193,7 +234,7 @@ func TestRecordErrors(t *testing.T) {
 	if err := l.record(t.Context()); err == nil {
 		t.Error("a message was played to nobody")
 	}
-	l.scripts = []*script{{steps: []step{{octets: []byte("x")}}}}
+	l.scripts = []*script{{steps: []step{{octets: []byte("x")}}, most: 1}}
 	if _, err := l.run(t.Context()); err == nil {
 		t.Error("a message was replayed to nobody")
 	}

@@ -60,13 +60,14 @@ type options struct {
 
 // cell is one thing that is measured.
 type cell struct {
-	Name     string
-	messages int
-	at       int // connections at a time
-	body     body
-	tcp      bool
-	domains  int  // that senders are of; 0: one
-	fresh    bool // the server is started for it, so that its peak of memory is this cell's
+	Name       string
+	messages   int
+	at         int // connections at a time
+	body       body
+	tcp        bool
+	domains    int  // that senders are of; 0: one
+	signatures int  // of a message; 0: one
+	fresh      bool // the server is started for it, so that its peak of memory is this cell's
 }
 
 // cells are those of the table.
@@ -104,9 +105,6 @@ func bench(ctx context.Context, o options) error {
 	})
 	r := report{At: time.Now().UTC(), Machine: thisMachine(), Rounds: o.rounds, Eager: o.eager, Results: map[string][]result{}}
 	r.Load[0] = load1()
-	for _, s := range servers {
-		r.Servers = append(r.Servers, s.name+" "+s.version)
-	}
 	for _, c := range cells {
 		if !strings.Contains(c.Name, o.cells) {
 			continue
@@ -129,6 +127,9 @@ func bench(ctx context.Context, o options) error {
 		r.Alone = &a
 	}
 	st.say("")
+	for _, s := range servers {
+		r.Servers = append(r.Servers, s.name+" "+s.version)
+	}
 	r.Load[1] = load1()
 	return r.write(os.Stdout, servers, o.json)
 }
@@ -143,7 +144,7 @@ func (st *stage) inTurn(ctx context.Context, servers []*server, c cell) ([][]res
 			}
 			st.say(fmt.Sprintf("%s: round %d of %d: %s", c.Name, round+1, st.rounds, s.name))
 			m, err := st.measure(ctx, s, c)
-			if err != nil && s.ours {
+			if err != nil && s.ours() {
 				return nil, fmt.Errorf("%s: %s: %w", s.name, c.Name, err)
 			} else if err != nil { // of another's server it is a result
 				m.Failed = err.Error()

@@ -45,7 +45,7 @@ func (p *player) play(in []byte) (done bool, err error) {
 		if p.sent < len(s.octets) {
 			s.name(p.id)
 		}
-		if err := p.write(s.octets); err != nil || p.full {
+		if err := p.write(s.octets, p.script.most); err != nil || p.full {
 			return false, err
 		}
 		if s.answer != nil {
@@ -58,10 +58,10 @@ func (p *player) play(in []byte) (done bool, err error) {
 	return true, nil
 }
 
-// write writes what is left of the octets, as far as the server takes them.
-func (p *player) write(octets []byte) error {
+// write writes what is left of the octets, as far as the server takes them, and no more than most at once.
+func (p *player) write(octets []byte, most int) error {
 	for p.full = false; p.sent < len(octets); {
-		n, err := syscall.Write(p.fd, octets[p.sent:])
+		n, err := syscall.Write(p.fd, octets[p.sent:min(p.sent+most, len(octets))])
 		switch err {
 		case nil:
 			p.sent += n

@@ -16,6 +16,7 @@ import (
 type machine struct {
 	CPU    string `json:"cpu"`
 	Cores  int    `json:"cores"`
+	OS     string `json:"os"`
 	Kernel string `json:"kernel"`
 	Go     string `json:"go"`
 }
@@ -27,6 +28,12 @@ func thisMachine() machine {
 		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
 			m.CPU = strings.TrimSpace(value)
 			break
+		}
+	}
+	release, _ := os.ReadFile("/etc/os-release")
+	for line := range strings.Lines(string(release)) {
+		if name, ok := strings.CutPrefix(line, "PRETTY_NAME="); ok {
+			m.OS = strings.Trim(strings.TrimSpace(name), `"`)
 		}
 	}
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")

@@ -90,8 +90,8 @@ func (r *report) print(w io.Writer, servers []*server) {
 	if r.Eager {
 		eager = ", eager"
 	}
-	fmt.Fprintf(w, "%s, %d cores, Linux %s, %s; medians of %d rounds%s; load %s at the beginning, %s at the end\n%s\n",
-		r.Machine.CPU, r.Machine.Cores, r.Machine.Kernel, r.Machine.Go, r.Rounds, eager, r.Load[0], r.Load[1],
+	fmt.Fprintf(w, "%s, %d cores, %s, Linux %s, %s; medians of %d rounds%s; load %s at the beginning, %s at the end\n%s\n",
+		r.Machine.CPU, r.Machine.Cores, r.Machine.OS, r.Machine.Kernel, r.Machine.Go, r.Rounds, eager, r.Load[0], r.Load[1],
 		strings.Join(r.Servers, "; "))
 	for i, name := range r.Cells {
 		fmt.Fprintf(w, "\n%s\n", name)
@@ -103,10 +103,13 @@ func (r *report) print(w io.Writer, servers []*server) {
 				fmt.Fprintf(tab, "%s\tfails\t\t\t\t\t\t\t\t\t\n", s.name)
 				continue
 			}
-			fmt.Fprintf(tab, "%s\t%.3f\t%.2fx\t%.0f\t%.2fx\t%.2f\t%.2f\t%.0f\t%.0f\t%.3f\t\n",
+			fmt.Fprintf(tab, "%s\t%.3f\t%.2fx\t%.0f\t%.3fx\t%.2f\t%.2f\t%.0f\t%.0f\t%.3f\t\n",
 				s.name, m.CPU, m.Ratio, m.Rate, m.RateRatio, m.P50, m.P99, m.MBPerS, m.PeakMiB, m.Generator)
 		}
 		tab.Flush()
+		if m, ok := r.Results["opendkim"]; ok && m[i].Failed == "" && m[i].RateRatio > 0 {
+			fmt.Fprintf(w, "%s to opendkim: 1/%.2f of its CPU, %.2f times its messages/s\n", servers[0].name, m[i].Ratio, 1/m[i].RateRatio)
+		}
 		for _, s := range servers {
 			if why := r.Results[s.name][i].Failed; why != "" {
 				fmt.Fprintf(w, "%s: %s\n", s.name, why)

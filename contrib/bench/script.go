@@ -13,9 +13,10 @@ import (
 type script struct {
 	steps []step
 	end   int // the step that ends the message: changes come before its answer
+	most  int // how many octets are written at once
 }
 
-// step is one write, and the answer that is waited for before the next one.
+// step is what is written before the next answer is waited for, and that answer.
 type step struct {
 	octets []byte
 	ids    []int  // where the queue id stands in them
@@ -50,7 +51,15 @@ func (r *recorder) Read(p []byte) (int, error) {
 
 // script makes one of what was recorded of the message with this queue id.
 func (r *recorder) script(id string) (*script, error) {
-	s := &script{steps: r.steps}
+	s := new(script)
+	for i, at := range r.steps {
+		if i > 0 && r.steps[i-1].answer == nil { // nothing was waited for between the two
+			last := &s.steps[len(s.steps)-1]
+			last.octets, last.answer = append(last.octets, at.octets...), at.answer
+			continue
+		}
+		s.steps = append(s.steps, at)
+	}
 	for i := range s.steps {
 		if s.steps[i].answer != nil {
 			s.end = i

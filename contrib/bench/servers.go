@@ -1,14 +1,11 @@
 package main
 
 import (
-	"crypto/ed25519"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"reputed/milter/wire"
@@ -18,7 +15,7 @@ import (
 type server struct {
 	name    string
 	version string
-	ours    bool
+	signs   string // who signs in it, if it is ours: it says so itself
 	program string // where it is
 	command func(dir string, at wire.Endpoint) (*exec.Cmd, error)
 }
@@ -31,13 +28,19 @@ func (s *server) installed() bool {
 // servers are all that are known, ours first.
 func (st *stage) servers() []*server {
 	return []*server{
-		{"reputed", "", true, st.binary, st.reputed(setting{rsa: "auto"})},
-		{"reputed-go", "", true, st.binary, st.reputed(setting{rsa: "go"})},
-		{"opendkim", debianVersion("opendkim"), false, "/usr/sbin/opendkim", st.opendkim},
-		{"dkimpy-milter", debianVersion("dkimpy-milter"), false, "/usr/bin/dkimpy-milter", st.dkimpy},
-		{"rspamd", debianVersion("rspamd"), false, "/usr/bin/rspamd", st.rspamd},
+		{"reputed", "", libcrypto, st.binary, st.reputed(setting{rsa: "libcrypto"})},
+		{"reputed-go", "", "crypto/rsa", st.binary, st.reputed(setting{rsa: "go"})},
+		{"opendkim", debianVersion("opendkim"), "", "/usr/sbin/opendkim", st.opendkim},
+		{"dkimpy-milter", debianVersion("dkimpy-milter"), "", "/usr/bin/dkimpy-milter", st.dkimpy},
+		{"rspamd", debianVersion("rspamd"), "", "/usr/bin/rspamd", st.rspamd},
 	}
 }
+
+// libcrypto is how reputed names it.
+const libcrypto = "libcrypto, OpenSSL"
+
+// ours tells reputed from its peers.
+func (s *server) ours() bool { return s.signs != "" }
 
 func debianVersion(pkg string) string {
 	out, err := exec.Command("dpkg-query", "-W", "-f", "${Version}", pkg).Output()
@@ -61,20 +64,33 @@ func write(dir string, files map[string]string) error {
 	return nil
 }
 
-// ours writes an endpoint as reputed has it; theirs as libmilter has it.
-func ours(at wire.Endpoint) string {
+// asOurs writes an endpoint as reputed has it; asTheirs as libmilter has it.
+func asOurs(at wire.Endpoint) string {
 	if at.Network == "unix" {
 		return "unix:" + at.Address
 	}
 	return "inet:" + at.Address
 }
 
-func theirs(at wire.Endpoint) string {
+func asTheirs(at wire.Endpoint) string {
 	if at.Network == "unix" {
 		return "local:" + at.Address
 	}
 	host, port, _ := strings.Cut(at.Address, ":")
 	return "inet:" + port + "@" + host
+}
+
+// signing finds who signs in the line of reputed's log that says what it is set up to do.
+var signing = regexp.MustCompile(`msg=serving .*\brsa=("[^"]*"|\S+)`)
+
+// told gives what the log of a server of ours says of who signs. That it is somebody else than was meant is an error: a
+// program that was built without a C compiler has no libcrypto.
+func (s *server) told(log string) (string, error) {
+	m := signing.FindStringSubmatch(log)
+	if m == nil || !strings.HasPrefix(strings.Trim(m[1], `"`), s.signs) {
+		return "", fmt.Errorf("it does not say that %s signs", s.signs)
+	}
+	return strings.Trim(m[1], `"`), nil
 }
 
 // setting is how reputed is set up, besides what it always is.
@@ -117,11 +133,10 @@ servers = [%q]
 [signing]
 keys = %q
 rsa = %q
-watch = false
 %s
 [status]
 socket = %q
-`, dir, ours(at), st.dns.Addr(), filepath.Join(dir, "keys"), how.rsa, lists, filepath.Join(dir, "status.sock"))})
+`, dir, asOurs(at), st.dns.Addr(), filepath.Join(dir, "keys"), how.rsa, lists, filepath.Join(dir, "status.sock"))})
 		return exec.Command(st.binary, "serve", "--config", filepath.Join(dir, "reputed.toml")), err
 	}
 }
@@ -148,16 +163,7 @@ func (st *stage) writeKeys(dir string, how setting) error {
 	if !how.ed25519 {
 		return nil
 	}
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return err
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return err
-	}
-	text = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-	return os.WriteFile(filepath.Join(dir, "example.org", "ed.pem"), text, 0o600)
+	return os.WriteFile(filepath.Join(dir, "example.org", edwardsSelector+".pem"), st.edwards, 0o600)
 }
 
 // opendkim signs, and does nothing else.
@@ -174,7 +180,7 @@ Socket %s
 Syslog no
 Background no
 RequireSafeKeys no
-`, selector, st.key, theirs(at))})
+`, selector, st.key, asTheirs(at))})
 	return exec.Command("/usr/sbin/opendkim", "-f", "-x", filepath.Join(dir, "opendkim.conf")), err
 }
 
@@ -190,7 +196,7 @@ Socket %s
 Syslog no
 UserID root
 PidFile %s/pid
-`, selector, st.key, theirs(at), dir)})
+`, selector, st.key, asTheirs(at), dir)})
 	return exec.Command("/usr/bin/dkimpy-milter", filepath.Join(dir, "dkimpy.conf")), err
 }
 

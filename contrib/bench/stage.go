@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -30,11 +31,18 @@ type stage struct {
 	dir    string
 	key    string // path of the PEM
 	record string // of the key
-	dns    *dnstest.Server
-	binary string
+
+	// A second key, of Ed25519, for those that are to sign with two.
+	edwards       []byte // PEM
+	edwardsRecord string
+	dns           *dnstest.Server
+	binary        string
 }
 
-const selector = "bench"
+const (
+	selector        = "bench"
+	edwardsSelector = "ed"
+)
 
 func newStage(o options) (_ *stage, err error) {
 	st := &stage{options: o, binary: o.binary}
@@ -50,10 +58,7 @@ func newStage(o options) (_ *stage, err error) {
 	if err = st.makeKey(); err != nil {
 		return nil, err
 	}
-	zones := "example.org. 3600 IN TXT \"v=spf1 mx a -all\"\nexample.org. 3600 IN MX 10 mail.example.org.\n" +
-		"example.org. 3600 IN A 203.0.113.25\nmail.example.org. 3600 IN A 203.0.113.25\n" +
-		"*.example. 3600 IN TXT \"v=spf1 ip4:203.0.113.25 -all\"\n2.0.0.127.bl.example.net. 3600 IN A 127.0.0.2\n"
-	if st.dns, err = dnstest.Start(zones); err != nil {
+	if st.dns, err = dnstest.Start(st.zones(0)); err != nil {
 		return nil, err
 	}
 	if st.binary == "" {
@@ -84,7 +89,43 @@ func (st *stage) makeKey() error {
 	st.record = "v=DKIM1; k=rsa; p=" + base64.StdEncoding.EncodeToString(public)
 	st.key = filepath.Join(st.dir, "key.pem")
 	text := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})
-	return os.WriteFile(st.key, text, 0o600)
+	if err := os.WriteFile(st.key, text, 0o600); err != nil {
+		return err
+	}
+	edwardsPublic, edwards, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(edwards)
+	st.edwards = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	st.edwardsRecord = "v=DKIM1; k=ed25519; p=" + base64.StdEncoding.EncodeToString(edwardsPublic)
+	return err
+}
+
+// zones give what the name server knows: SPF of all domains alike, and records of the keys of so many, besides
+// example.org's.
+func (st *stage) zones(domains int) string {
+	var b strings.Builder
+	b.WriteString(`
+mail.example.org.          3600 IN A   203.0.113.25
+example.org.               3600 IN A   203.0.113.25
+example.org.               3600 IN MX  10 mail.example.org.
+example.org.               3600 IN TXT "v=spf1 mx a -all"
+2.0.0.127.bl.example.net.  3600 IN A   127.0.0.2
+`)
+	key := func(selector, domain, record string) {
+		half := len(record) / 2 // a string of a TXT record has at most 255 octets
+		fmt.Fprintf(&b, "%s._domainkey.%s. 3600 IN TXT %q %q\n", selector, domain, record[:half], record[half:])
+	}
+	key(selector, "example.org", st.record)
+	key(edwardsSelector, "example.org", st.edwardsRecord)
+	for n := range domains {
+		d := domain(n, domains)
+		fmt.Fprintf(&b, "%[1]s. 3600 IN A 203.0.113.25\n%[1]s. 3600 IN MX 10 mail.example.org.\n", d)
+		fmt.Fprintf(&b, "%s. 3600 IN TXT \"v=spf1 mx a -all\"\n", d)
+		key(selector, d, st.record)
+	}
+	return b.String()
 }
 
 // running is a server that runs.
@@ -124,17 +165,34 @@ func (st *stage) start(ctx context.Context, s *server, tcp bool) (*running, erro
 	if err := r.cmd.Start(); err != nil {
 		return nil, err
 	}
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+	err = r.await(ctx, "it does not listen", func(string) error {
 		conn, err := net.Dial(at.Network, at.Address)
 		if err == nil {
 			conn.Close()
 			r.took = time.Since(begin)
-			return r, nil
+		}
+		return err
+	})
+	if err == nil && s.ours() {
+		err = r.await(ctx, "its log", func(log string) (err error) { s.version, err = s.told(log); return err })
+	}
+	if err != nil {
+		r.stop()
+		return nil, err
+	}
+	return r, nil
+}
+
+// await waits for something that may fail for a while; it is handed the log of the server.
+func (r *running) await(ctx context.Context, what string, happens func(log string) error) error {
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+		log, _ := os.ReadFile(r.log.Name())
+		err := happens(string(log))
+		if err == nil {
+			return nil
 		}
 		if time.Now().After(end) || ctx.Err() != nil {
-			r.stop()
-			text, _ := os.ReadFile(r.log.Name())
-			return nil, fmt.Errorf("it does not listen: %w: %s", err, text)
+			return fmt.Errorf("%s: %w: %s", what, err, log)
 		}
 	}
 }
@@ -185,26 +243,29 @@ func (st *stage) measure(ctx context.Context, s *server, c cell) (result, error)
 	generator := clock(os.Getpid()) - mine // first: to look through /proc takes a while
 	used := cpu(pid) - before
 	for _, of := range out.samples {
-		if err := st.verify(of.fields, domain(of.n, c.domains), c.body); err != nil {
+		if err := st.verify(of.fields, domain(of.n, c.domains), c); err != nil {
 			return result{}, fmt.Errorf("message %d: %w", of.n, err)
 		}
 	}
 	return newResult(n, len(c.body.bytes), used, generator, out, resident(pid, "VmHWM")), nil
 }
 
-// verify has another implementation look at the signatures of a message from a domain: one must be good, and that
-// domain's.
-func (st *stage) verify(signatures []byte, from string, b body) error {
+// verify has another implementation look at the signatures of a message from a domain: as many as there are to be must
+// be good, and that domain's.
+func (st *stage) verify(signatures []byte, from string, c cell) error {
 	var msg bytes.Buffer
 	msg.Write(signatures)
-	msg.Write(b.header("ann@" + from).Raw())
+	msg.Write(c.body.header("ann@" + from).Raw())
 	msg.WriteString("\r\n")
-	msg.Write(b.bytes)
+	msg.Write(c.body.bytes)
 	o := &dkim.VerifyOptions{LookupTXT: func(name string) ([]string, error) {
-		if !strings.HasPrefix(name, selector+"._domainkey.") { // another key's, which is not looked at
-			return nil, &net.DNSError{Err: "no such record", Name: name, IsNotFound: true}
+		switch key, _, _ := strings.Cut(name, "."); key {
+		case selector:
+			return []string{st.record}, nil
+		case edwardsSelector:
+			return []string{st.edwardsRecord}, nil
 		}
-		return []string{st.record}, nil
+		return nil, &net.DNSError{Err: "no such record", Name: name, IsNotFound: true}
 	}}
 	all, err := dkim.VerifyWithOptions(&msg, o)
 	if err != nil {
@@ -217,8 +278,8 @@ func (st *stage) verify(signatures []byte, from string, b body) error {
 		}
 		err = errors.Join(err, v.Err)
 	}
-	if good == 0 {
-		return fmt.Errorf("no signature of %s verifies: %w", from, err)
+	if want := max(1, c.signatures); good != want {
+		return errors.Join(fmt.Errorf("%d signatures of %s verify, not %d", good, from, want), err)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -19,6 +20,7 @@ func TestVerify(t *testing.T) {
 	if err := st.makeKey(); err != nil {
 		t.Fatal(err)
 	}
+	two := cell{body: prose4K, signatures: 2}
 	const three, four = "d3.example", "d4.example"
 	other := prose4K
 	other.bytes = append(bytes.Clone(prose4K.bytes), "more\r\n"...)
@@ -27,19 +29,41 @@ func TestVerify(t *testing.T) {
 		why    string
 		fields []byte
 		from   string
-		body   body
+		cell   cell
 		good   bool
 	}{
-		{"the message it was made for", ofThree, three, prose4K, true},
-		{"two, one of which is good", slices.Concat(ofFour, ofThree), three, prose4K, true},
-		{"another domain's message", ofThree, four, prose4K, false},
-		{"another body", ofThree, three, other, false},
-		{"a good one, of another domain than the author's", st.sign(t, three, four, prose4K), four, prose4K, false},
-		{"none", nil, three, prose4K, false},
+		{"the message it was made for", ofThree, three, cell{body: prose4K}, true},
+		{"two, one of which is good", slices.Concat(ofFour, ofThree), three, cell{body: prose4K}, true},
+		{"another domain's message", ofThree, four, cell{body: prose4K}, false},
+		{"another body", ofThree, three, cell{body: other}, false},
+		{"a good one, of another domain than the author's", st.sign(t, three, four, prose4K), four, cell{body: prose4K}, false},
+		{"one, where there are to be two", ofThree, three, two, false},
+		{"two, as there are to be", slices.Concat(ofThree, ofThree), three, two, true},
+		{"two, where there is to be one", slices.Concat(ofThree, ofThree), three, cell{body: prose4K}, false},
+		{"none", nil, three, cell{body: prose4K}, false},
 	} {
-		if err := st.verify(tt.fields, tt.from, tt.body); (err == nil) != tt.good {
+		if err := st.verify(tt.fields, tt.from, tt.cell); (err == nil) != tt.good {
 			t.Errorf("%s: %v", tt.why, err)
 		}
+	}
+}
+
+// What is measured is what signs by whom it is meant to, as it says itself.
+func TestTold(t *testing.T) {
+	const line = `level=INFO msg=serving config=x keys="example.org/bench" rsa=%s egress=default` + "\n"
+	for rsa, want := range map[string]string{
+		`"libcrypto, OpenSSL 3.0.19 27 Jan 2026"`: "libcrypto, OpenSSL 3.0.19 27 Jan 2026", "crypto/rsa": "", `""`: "",
+	} {
+		s := server{signs: libcrypto}
+		if got, err := s.told("a line\n" + fmt.Sprintf(line, rsa)); got != want || (err == nil) != (want != "") {
+			t.Errorf("%s: %q, %v", rsa, got, err)
+		}
+	}
+	if got, err := (&server{signs: "crypto/rsa"}).told(fmt.Sprintf(line, "crypto/rsa")); got != "crypto/rsa" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+	if _, err := (&server{signs: "crypto/rsa"}).told("level=INFO msg=listening\n"); err == nil {
+		t.Error("it has not said it yet")
 	}
 }
 
