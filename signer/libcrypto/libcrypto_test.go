@@ -203,6 +203,20 @@ func TestFaulty(t *testing.T) {
 	}
 }
 
+// A signature takes memory for itself, and for the arguments of the call.
+func TestAllocations(t *testing.T) {
+	s := library(t).Signer(newKey(t, 2048), nil)
+	hash := sha256.Sum256(nil)
+	n := testing.AllocsPerRun(100, func() {
+		if _, err := s.Sign(rand.Reader, hash[:], crypto.SHA256); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if n > 2 {
+		t.Errorf("%v allocations, at most 2", n)
+	}
+}
+
 // What is opened at each start is opened fast.
 func BenchmarkOpen(b *testing.B) {
 	library(b)
