@@ -199,6 +199,7 @@ func damaged(path string, err error) error {
 func (s *shelf) private(id signer.ID, name string) (*signer.Key, fs.FileInfo) {
 	path := filepath.Join(s.dir, name)
 	text, info, err := readFile(s.root, name)
+	defer clear(text)
 	if info == nil && err != nil {
 		s.problem(name, reason(err), s.remedy(err, name))
 		return nil, nil

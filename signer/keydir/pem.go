@@ -58,6 +58,7 @@ func parse(text []byte) (crypto.Signer, error) {
 	if block == nil {
 		return nil, errNoPEM
 	}
+	defer clear(block.Bytes)
 	if more, _ := pem.Decode(rest); more != nil {
 		return nil, errTwo
 	}

@@ -261,6 +261,7 @@ func (p *place) key(id signer.ID, stem string) *signer.Key {
 	if err != nil {
 		return nil
 	}
+	defer clear(text)
 	key, _, err := Parse(id, "", text)
 	if err != nil {
 		return nil

@@ -21,10 +21,12 @@ func sleeping(id signer.ID, text []byte) *signer.Key {
 		return nil
 	}
 	der := block.Bytes
+	defer clear(der)
 	switch block.Type {
 	case "RSA PRIVATE KEY":
 	case "PRIVATE KEY":
-		der = inner(der)
+		der = inner(der) // a copy
+		defer clear(der)
 	default:
 		return nil
 	}
