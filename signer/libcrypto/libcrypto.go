@@ -18,8 +18,8 @@
 //
 // Before the library is used, and again before a key's first signature counts, one is made and verified by crypto/rsa: a
 // library that computes wrongly is not used, for a wrong RSA signature can give the key away. A fault in C ends the
-// process, which no recover prevents. Copies of a key in C are wiped by the library when the [Signer] is collected; the
-// text by which it is handed over is wiped at once.
+// process, which no recover prevents. Copies of a key in C are wiped by the library when the [Signer] has rested or is
+// collected; the text by which it is handed over is wiped at once.
 package libcrypto
 
 import "errors"

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -165,6 +166,55 @@ func TestFreed(t *testing.T) {
 		if time.Now().After(end) {
 			t.Fatal("its engine is still there")
 		}
+	}
+}
+
+// A key that signs no more is forgotten between one hour after its last signature and two, and can sign again.
+func TestRest(t *testing.T) {
+	l, key, hash := library(t), newKey(t, 1024), sha256.Sum256(nil)
+	synctest.Test(t, func(t *testing.T) {
+		s := l.Signer(key, func(err error) { t.Error(err) }).(*Signer)
+		for range 2 {
+			sig, err := s.Sign(rand.Reader, hash[:], crypto.SHA256)
+			if err != nil || rsa.VerifyPKCS1v15(&key.PublicKey, crypto.SHA256, hash[:], sig) != nil {
+				t.Error(err)
+			}
+			time.Sleep(rest - time.Second)
+			s.Sign(rand.Reader, hash[:], crypto.SHA256)
+			time.Sleep(rest)
+			synctest.Wait()
+			if len(s.idle) != 1 {
+				t.Errorf("an hour after a signature: %d engines", len(s.idle))
+			}
+			time.Sleep(rest)
+			synctest.Wait()
+			if len(s.idle) != 0 || len(s.made) != 0 || s.watched.Load() {
+				t.Errorf("two hours after a signature: %d engines of %d", len(s.idle), len(s.made))
+			}
+		}
+	})
+}
+
+// Engines are freed while others sign, and none is lost.
+func TestRestAmongMany(t *testing.T) {
+	key, hash := newKey(t, 1024), sha256.Sum256(nil)
+	s := library(t).Signer(key, func(err error) { t.Error(err) }).(*Signer)
+	var signing sync.WaitGroup
+	for range 4 * runtime.GOMAXPROCS(0) {
+		signing.Go(func() {
+			for range 20 {
+				sig, err := s.Sign(rand.Reader, hash[:], crypto.SHA256)
+				if err != nil || rsa.VerifyPKCS1v15(&key.PublicKey, crypto.SHA256, hash[:], sig) != nil {
+					t.Error(err)
+				}
+				s.forget()
+			}
+		})
+	}
+	signing.Wait()
+	s.forget()
+	if len(s.idle) != 0 || len(s.made) != 0 {
+		t.Errorf("%d engines of %d", len(s.idle), len(s.made))
 	}
 }
 

@@ -13,7 +13,9 @@ import (
 	"io"
 	"runtime"
 	"sync/atomic"
+	"time"
 	"unsafe"
+	"weak"
 )
 
 // Signer signs with a key in the hands of the library. It is safe for use by many goroutines at once.
@@ -21,7 +23,7 @@ import (
 // The library holds the key once for each signature that is made at the same time, so that these do not wait for each
 // other's locks: up to twice the number of processors, for one that is made waits for its goroutine's turn, and keeps no
 // processor from making the next. It learns of the key at the first signature: hosts hold thousands of keys that never
-// sign.
+// sign. After an hour or two without a signature it forgets the key until the next one.
 type Signer struct {
 	library *Library
 	key     *rsa.PrivateKey
@@ -30,6 +32,9 @@ type Signer struct {
 
 	idle chan *engine  // that wait for a signature to be made
 	made chan struct{} // one for each there is
+
+	used    atomic.Bool // since the last look
+	watched atomic.Bool // there will be a look
 }
 
 // Signer makes a signer of a key. When the library fails, which is told to failed unless that is nil, crypto/rsa signs
@@ -70,6 +75,9 @@ func (s *Signer) sign(hash []byte) ([]byte, error) {
 		return nil, err
 	}
 	defer s.give(e)
+	if !s.used.Load() { // processors share what none of them writes
+		s.used.Store(true)
+	}
 	return e.sign(hash)
 }
 
@@ -101,7 +109,48 @@ func (s *Signer) another() (e *engine, err error) {
 			<-s.made
 		}
 	}()
+	s.watch()
 	return s.library.newEngine(s.key)
+}
+
+// rest is how long a key keeps its engines without a signature, at least; at most it is twice as long.
+const rest = time.Hour
+
+// watch has the signer looked at later, if it is not to be already. That does not keep it from the collector.
+func (s *Signer) watch() {
+	if s.watched.Swap(true) {
+		return
+	}
+	to := weak.Make(s)
+	time.AfterFunc(rest, func() {
+		if s := to.Value(); s != nil {
+			s.look()
+		}
+	})
+}
+
+// look frees the engines of a key that has not signed since the last look.
+func (s *Signer) look() {
+	s.watched.Store(false)
+	if !s.used.Swap(false) {
+		s.forget()
+	}
+	if len(s.made) > 0 {
+		s.watch()
+	}
+}
+
+// forget frees all idle engines.
+func (s *Signer) forget() {
+	for {
+		select {
+		case e := <-s.idle:
+			e.free()
+			<-s.made
+		default:
+			return
+		}
+	}
 }
 
 // engine is a key in the library, ready to sign. It is used by one goroutine at a time.
