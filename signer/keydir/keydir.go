@@ -63,6 +63,7 @@ func (p *Problem) Place() string {
 // Found is what a directory of keys holds.
 type Found struct {
 	Keys       []*signer.Key // those that are not revoked
+	Records    []Record      // instead of Keys, where these are what is wanted
 	Gone       []signer.Life // of the keys that are, and of retiring ones without private key
 	Domains    []mail.Domain // those that have a place, unless all there is in it is keys that never signed
 	Problems   []error       // each a *Problem
@@ -71,11 +72,20 @@ type Found struct {
 	Unreadable error         // one of Problems: the directory cannot be read, so its domains are not known; nil: it can
 }
 
+// Record is a key without its private half, which is given up as soon as it is read.
+type Record struct {
+	Life signer.Life
+	Text string // to be published
+}
+
 // Lives gives what is known of all keys, as [signer.Plan] takes it.
 func (f *Found) Lives() []signer.Life {
-	lives := slices.Clone(f.Gone)
+	lives := slices.Grow(slices.Clone(f.Gone), len(f.Keys)+len(f.Records))
 	for _, k := range f.Keys {
 		lives = append(lives, k.Life())
+	}
+	for i := range f.Records {
+		lives = append(lives, f.Records[i].Life)
 	}
 	signer.SortLives(lives)
 	return lives
@@ -90,12 +100,16 @@ type Options struct {
 
 	// Domain is the only one that is read; zero: all are. Of the others nothing is said.
 	Domain mail.Domain
+
+	Records bool // no keys are wanted, but the records of them
 }
 
 // Load reads a directory of keys. One that does not exist holds none. With a directory that cannot be read the caller
 // must not go on as if it were empty: the mail of all its domains would leave unsigned.
 func Load(dir string, o Options) Found {
-	l := loader{dir: dir, access: o.access(dir), known: o.Known, only: o.Domain, seen: map[mail.Domain]string{}}
+	l := loader{
+		dir: dir, access: o.access(dir), known: o.Known, only: o.Domain, records: o.Records, seen: map[mail.Domain]string{},
+	}
 	root, err := os.OpenRoot(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		l.found.Absent = true
@@ -115,12 +129,13 @@ func Load(dir string, o Options) Found {
 // loader reads one directory.
 type loader struct {
 	access
-	dir   string
-	known map[signer.ID]signer.Life
-	only  mail.Domain // zero: all
-	root  *os.Root
-	seen  map[mail.Domain]string // which directory is a domain's
-	found Found
+	dir     string
+	known   map[signer.ID]signer.Life
+	only    mail.Domain // zero: all
+	records bool        // instead of keys
+	root    *os.Root
+	seen    map[mail.Domain]string // which directory is a domain's
+	found   Found
 }
 
 func (l *loader) problem(name, text, remedy string) {
@@ -159,7 +174,7 @@ func (l *loader) domains() {
 	var read []func()
 	for i, e := range entries {
 		part := &parts[i]
-		*part = loader{access: l.access, dir: l.dir, known: l.known, root: l.root}
+		*part = loader{access: l.access, dir: l.dir, known: l.known, records: l.records, root: l.root}
 		if d, ok := l.place(part, e.Name()); ok && usable {
 			read = append(read, func() {
 				if part.guarded(e.Name()) && part.prepared(d, e.Name()) {
@@ -196,6 +211,7 @@ func (l *loader) place(part *loader, name string) (d mail.Domain, ok bool) {
 // add takes in what else was found.
 func (f *Found) add(more *Found) {
 	f.Keys = append(f.Keys, more.Keys...)
+	f.Records = append(f.Records, more.Records...)
 	f.Gone = append(f.Gone, more.Gone...)
 	f.Domains = append(f.Domains, more.Domains...)
 	f.Problems = append(f.Problems, more.Problems...)

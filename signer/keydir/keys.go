@@ -95,7 +95,11 @@ func (s *shelf) key(id signer.ID, stem string) {
 	if life.State == signer.None {
 		life.State, life.Times[signer.Created], life.Came = signer.Active, info.ModTime(), came(info)
 	}
-	s.found.Keys = append(s.found.Keys, key.In(life))
+	if key = key.In(life); s.records {
+		s.found.Records = append(s.found.Records, Record{key.Life(), key.Record()})
+	} else {
+		s.found.Keys = append(s.found.Keys, key)
+	}
 	if key.Weak() {
 		s.warn(name,
 			fmt.Sprintf("RSA key of %d bits, which some receivers distrust; %d are good", key.Bits(), signer.GoodBits),

@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"reputed/policy/mail"
@@ -50,5 +51,29 @@ func TestLoadDomain(t *testing.T) {
 	}
 	if f := keydir.Load(dir, keydir.Options{Domain: names[0]}); len(f.Keys) != 1 || len(f.Problems) != 1 {
 		t.Errorf("%+v", f)
+	}
+}
+
+// Who wants records gets what the keys would tell, and no key.
+func TestLoadRecords(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "keys")
+	for _, name := range []string{"example.net", "example.org"} {
+		of := id(t, name, "s1")
+		_, private, err := ed25519.GenerateKey(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := keydir.Store(dir, of, private); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, got := keydir.Load(dir, keydir.Options{}), keydir.Load(dir, keydir.Options{Records: true})
+	if len(got.Keys) != 0 || len(got.Records) != 2 || !slices.Equal(got.Lives(), want.Lives()) {
+		t.Fatalf("%+v", got)
+	}
+	for i, r := range got.Records {
+		if k := want.Keys[i]; r.Life != k.Life() || r.Text != k.Record() {
+			t.Errorf("%+v", r)
+		}
 	}
 }
