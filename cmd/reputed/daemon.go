@@ -138,7 +138,7 @@ func (d *daemon) setUp(e *env, cfg *config.Config, inUse *heldKeys) (*setup, err
 		seen := d.watch.Snapshot()
 		k.unseen = seen.Unseen()
 		for i := range seen.Keys { // what was known before the start, where a state cannot be read
-			k.lives[seen.Keys[i].Life.ID] = seen.Keys[i].Life
+			k.lives[seen.Keys[i].Life.ID] = *seen.Keys[i].Life
 		}
 	}
 	if was := d.current.Load(); was != nil {

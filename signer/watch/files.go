@@ -18,7 +18,7 @@ import (
 // files notices changes in a directory of keys.
 type files struct {
 	known  prints // how it was when it was last read
-	latest prints // how it was when it was last looked at
+	latest prints // how it was when it was last looked at; where that is the same, the same map
 }
 
 // prints sums up which files there are, of which size and when they were changed.
@@ -27,10 +27,11 @@ type prints struct {
 	each map[string]uint64 // of each of these: what is in it
 }
 
+func (p prints) equal(q prints) bool { return p.top == q.top && maps.Equal(p.each, q.each) }
+
 // note keeps in mind that the directory is read as it was then.
 func (f *files) note(then prints) {
-	f.known = then
-	f.latest = prints{then.top, maps.Clone(then.each)}
+	f.known, f.latest = then, then
 }
 
 // noteDomain keeps in mind that the directory of a domain is read as it was then.
@@ -44,8 +45,12 @@ func (f *files) noteDomain(name string, then uint64) {
 func (f *files) changed(dir string) (names []string, all bool) {
 	last := f.latest
 	f.latest = fingerprint(dir)
+	if f.latest.equal(f.known) {
+		f.latest = f.known
+		return nil, false
+	}
 	if f.latest.top != f.known.top {
-		return nil, f.latest.top == last.top && maps.Equal(f.latest.each, last.each)
+		return nil, f.latest.equal(last)
 	}
 	for name, now := range f.latest.each {
 		if now != f.known.each[name] && now == last.each[name] {

@@ -43,11 +43,11 @@ const (
 
 // entry is a key that is watched.
 type entry struct {
-	life   signer.Life
-	record string // its text; "": it is not known
-	place  int    // in the agenda
-	gone   bool   // it is not watched any more
-	away   bool   // it is being looked for
+	life   *signer.Life // one of its domain's, which does not change
+	record string       // its text; "": it is not known
+	place  int          // in the agenda
+	gone   bool         // it is not watched any more
+	away   bool         // it is being looked for
 
 	asked  time.Time // when it was last looked for; zero: never
 	next   time.Time // when to look again
@@ -75,7 +75,7 @@ func (e *entry) due() time.Time { return e.next }
 func (e *entry) slot() *int     { return &e.place }
 
 // enter takes in how far the key has come.
-func (e *entry) enter(l signer.Life, now time.Time) {
+func (e *entry) enter(l *signer.Life, now time.Time) {
 	if e.life.State.Fresh() && !l.State.Fresh() { // it could be seen, or would not be here
 		e.told, e.result, e.maybe, e.unseen = signer.Everywhere, "", signer.Unknown, false
 	}

@@ -3,6 +3,9 @@ package watch
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -144,7 +147,7 @@ func (m *memory) restore(id signer.ID, now time.Time) *entry {
 	if k.Looked.After(now) { // nobody knows when it was: nothing is done because of it
 		e.looked = time.Time{}
 	}
-	e.life.State = k.State
+	e.life = &signer.Life{State: k.State}
 	return e
 }
 
@@ -175,32 +178,51 @@ func (m *memory) writeOnce(entries map[signer.ID]*entry, now time.Time) error {
 
 // write writes the state file.
 func (m *memory) write(entries map[signer.ID]*entry, now time.Time) error {
-	err := statefile.Save(m.path, m.all(entries, now))
+	m.age(now)
+	err := statefile.Write(m.path, func(to io.Writer) error { return m.encode(to, entries) })
 	m.dirty = m.dirty && err != nil
 	return err
 }
 
-// all gives what there is to write: what is watched, and what is kept. It forgets what was kept for long enough.
-func (m *memory) all(entries map[signer.ID]*entry, now time.Time) stateFile {
-	file := stateFile{Version: stateVersion, Keys: map[mail.Domain]map[mail.Domain]*keyMemory{}}
-	put := func(id signer.ID, k *keyMemory) {
-		if file.Keys[id.Domain] == nil {
-			file.Keys[id.Domain] = map[mail.Domain]*keyMemory{}
-		}
-		file.Keys[id.Domain][id.Selector] = k
-	}
+// age forgets what was kept for long enough.
+func (m *memory) age(now time.Time) {
 	for id, k := range m.keys {
 		switch {
 		case k.Lost.IsZero():
 			k.Lost = now
 		case now.Sub(k.Lost) > keepFor:
 			delete(m.keys, id)
-			continue
 		}
-		put(id, k)
 	}
-	for id, e := range entries {
-		put(id, e.remembered())
+}
+
+// encode writes what is watched, and what is kept, as a stateFile. Keys become text domain by domain: the text of ten
+// thousand takes megabytes, and what it is made of more. What cannot be written, the buffer of package statefile tells.
+func (m *memory) encode(to io.Writer, entries map[signer.ID]*entry) error {
+	ids := slices.AppendSeq(make([]signer.ID, 0, len(entries)+len(m.keys)), maps.Keys(entries))
+	for id := range m.keys {
+		if entries[id] == nil {
+			ids = append(ids, id)
+		}
 	}
-	return file
+	slices.SortFunc(ids, func(a, b signer.ID) int { return strings.Compare(a.Domain.String(), b.Domain.String()) })
+	fmt.Fprintf(to, `{"version":%d,"keys":{`, stateVersion)
+	of, text := map[mail.Domain]*keyMemory{}, json.NewEncoder(to)
+	for separator := ""; len(ids) > 0; separator = "," {
+		clear(of)
+		domain := ids[0].Domain
+		for ; len(ids) > 0 && ids[0].Domain == domain; ids = ids[1:] {
+			if e := entries[ids[0]]; e != nil {
+				of[ids[0].Selector] = e.remembered()
+			} else {
+				of[ids[0].Selector] = m.keys[ids[0]]
+			}
+		}
+		fmt.Fprintf(to, "%s%q:", separator, domain)
+		if err := text.Encode(of); err != nil {
+			return err
+		}
+	}
+	_, err := io.WriteString(to, "}}\n")
+	return err
 }

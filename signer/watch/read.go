@@ -17,13 +17,13 @@ import (
 // domain is the keys of one domain, which are planned together.
 type domain struct {
 	name     mail.Domain
-	lives    []signer.Life // of all keys in its directory, by age
-	entries  []*entry      // of those that are not removed
-	attempts map[jobName]*attempt
-	steps    []signer.Step // what is to happen, as it looked when it was planned last
-	stale    bool          // that is to be planned anew
-	next     time.Time     // when there may be something to do
-	place    int           // in the agenda
+	lives    []signer.Life        // of all keys in its directory, by age
+	entries  []*entry             // of those that are not removed
+	attempts map[jobName]*attempt // nil: none
+	steps    []signer.Step        // what is to happen, as it looked when it was planned last
+	stale    bool                 // that is to be planned anew
+	next     time.Time            // when there may be something to do
+	place    int                  // in the agenda
 }
 
 func (d *domain) due() time.Time { return d.next }
@@ -76,7 +76,7 @@ func (w *Watch) reread(d mail.Domain) {
 // are taken in: after a panic they are read again.
 func (w *Watch) read() {
 	then := fingerprint(w.wishes.Dir)
-	found := keydir.Load(w.wishes.Dir, keydir.Options{UID: w.wishes.UID, Known: w.known(mail.Domain{})})
+	found := keydir.Load(w.wishes.Dir, keydir.Options{UID: w.wishes.UID, Known: w.known(mail.Domain{}), Records: true})
 	if found.Unreadable != nil {
 		w.files.note(then)
 		return
@@ -85,8 +85,12 @@ func (w *Watch) read() {
 	for name := range w.domains { // those that are gone, too
 		lives[name] = nil
 	}
-	for _, l := range found.Lives() {
-		lives[l.ID.Domain] = append(lives[l.ID.Domain], l)
+	for all := found.Lives(); len(all) > 0; {
+		name, n := all[0].ID.Domain, 1
+		for n < len(all) && all[n].ID.Domain == name {
+			n++
+		}
+		lives[name], all = all[:n:n], all[n:]
 	}
 	w.takeIn(lives, &found)
 	w.files.note(then)
@@ -94,7 +98,9 @@ func (w *Watch) read() {
 
 // readDomain takes in the keys of one domain.
 func (w *Watch) readDomain(name mail.Domain) {
-	found := keydir.Load(w.wishes.Dir, keydir.Options{UID: w.wishes.UID, Known: w.known(name), Domain: name})
+	found := keydir.Load(w.wishes.Dir, keydir.Options{
+		UID: w.wishes.UID, Known: w.known(name), Domain: name, Records: true,
+	})
 	if found.Unreadable == nil {
 		w.takeIn(map[mail.Domain][]signer.Life{name: found.Lives()}, &found)
 	}
@@ -129,8 +135,8 @@ func (w *Watch) takeIn(lives map[mail.Domain][]signer.Life, found *keydir.Found)
 			a.records[l.ID] = l.Record
 		}
 	}
-	for _, k := range found.Keys {
-		a.records[k.ID()] = k.Record()
+	for i := range found.Records {
+		a.records[found.Records[i].Life.ID] = found.Records[i].Text
 	}
 	for name, of := range lives {
 		d := w.domains[name]
@@ -138,7 +144,7 @@ func (w *Watch) takeIn(lives map[mail.Domain][]signer.Life, found *keydir.Found)
 			if len(of) == 0 {
 				continue
 			}
-			d = &domain{name: name, attempts: map[jobName]*attempt{}}
+			d = &domain{name: name}
 			w.domains[name], w.unsorted = d, true
 		}
 		a.arrange(d, of)
@@ -154,6 +160,9 @@ func (w *Watch) takeIn(lives map[mail.Domain][]signer.Life, found *keydir.Found)
 			return strings.Compare(a.String(), b.String())
 		})
 		w.unsorted = false
+	}
+	if len(w.memory.keys) == 0 {
+		w.memory.keys = map[signer.ID]*keyMemory{} // the old one keeps the room that all took at the start
 	}
 	a.scatter(w.rand)
 	w.news.changed, w.memory.dirty = true, true
@@ -177,8 +186,8 @@ func (a *arranging) arrange(d *domain, lives []signer.Life) {
 		was[e.life.ID] = e
 	}
 	var entries []*entry
-	for _, l := range lives {
-		if e := a.entry(l, was[l.ID]); e != nil {
+	for i := range lives {
+		if e := a.entry(&lives[i], was[lives[i].ID]); e != nil {
 			entries = append(entries, e)
 		}
 	}
@@ -217,22 +226,24 @@ func (w *Watch) retire(e *entry) {
 }
 
 // entry gives the entry of a key, which may have one; nil: it is not watched.
-func (a *arranging) entry(l signer.Life, e *entry) *entry {
+func (a *arranging) entry(l *signer.Life, e *entry) *entry {
 	if l.State >= signer.Removed {
 		return nil
 	}
 	restored := false
 	if e == nil {
 		e = a.watch.memory.restore(l.ID, a.now)
-		restored = e != nil
+		if restored = e != nil; restored {
+			e.last, e.result = a.watch.texts.share(e.last), a.watch.texts.same(e.result)
+		}
 	}
 	record, there := a.records[l.ID]
 	other := e != nil && there && e.record != "" && e.record != record // another key of the same name
 	if e == nil || other {
-		e = &entry{}
+		e = &entry{life: &signer.Life{}}
 		a.fresh = append(a.fresh, e)
 	}
-	if there {
+	if there && e.record != record { // else what others hold too
 		e.record = record
 	}
 	e.enter(l, a.now)

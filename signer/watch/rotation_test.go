@@ -229,7 +229,7 @@ func TestAskedFor(t *testing.T) {
 		}
 		hand := watch.Hand{Dir: h.dir, Publisher: w, Selector: numbered()}
 		s := h.Snapshot()
-		steps := signer.Plan(time.Now(), []signer.Life{s.Keys[0].Life}, s.Seen(), signer.PlanOptions{Asked: true})
+		steps := signer.Plan(time.Now(), []signer.Life{*s.Keys[0].Life}, s.Seen(), signer.PlanOptions{Asked: true})
 		done, err := hand.Apply(t.Context(), steps[0], "")
 		if err != nil || done.Life.State != signer.Created || done.Record == "" || done.Path == "" {
 			t.Fatal(done, err)

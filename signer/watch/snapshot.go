@@ -3,6 +3,8 @@ package watch
 import (
 	"maps"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"time"
 
 	"reputed/signer"
@@ -10,7 +12,7 @@ import (
 
 // Standing is what is known of one key.
 type Standing struct {
-	Life   signer.Life
+	Life   *signer.Life
 	Record string      // its text; "": it is not known any more
 	Seen   signer.Seen // for [signer.Plan]
 	Look   Look        // the last look that told something; if none did, the last
@@ -32,23 +34,27 @@ type Counts struct {
 }
 
 // Snapshot is what is known at one moment: a little earlier than now, where there are many keys. It does not change;
-// its slices and maps must not be changed either.
+// what it points to must not be changed either.
 type Snapshot struct {
 	Keys  []Standing    // by domain, then by age; without those that are removed
 	Steps []signer.Step // what will happen to them, as it looks now: by domain
 	Counts
 
-	of     map[signer.ID]int
 	unseen map[signer.ID]bool
 }
 
-// Key gives what is known of a key.
+// Key gives what is known of a key; of one that is not watched nothing, with a Life that is empty.
 func (s *Snapshot) Key(id signer.ID) (Standing, bool) {
-	i, ok := s.of[id]
-	if !ok {
-		return Standing{}, false
+	name := id.Domain.String()
+	i, _ := slices.BinarySearchFunc(s.Keys, name, func(k Standing, name string) int {
+		return strings.Compare(k.Life.ID.Domain.String(), name)
+	})
+	for ; i < len(s.Keys) && s.Keys[i].Life.ID.Domain == id.Domain; i++ {
+		if s.Keys[i].Life.ID == id {
+			return s.Keys[i], true
+		}
 	}
-	return s.Keys[i], true
+	return Standing{Life: &signer.Life{}}, false
 }
 
 // Unseen gives the keys that sign, or may have to, and that nobody can see: for [signer.Ring.Without].
@@ -67,22 +73,20 @@ func (s *Snapshot) Seen() map[signer.ID]signer.Seen {
 func (w *Watch) show(now time.Time) {
 	w.news.shown = now
 	s := &Snapshot{
-		Keys: make([]Standing, 0, len(w.entries)), of: make(map[signer.ID]int, len(w.entries)),
-		unseen: map[signer.ID]bool{}, Counts: w.counts, Steps: make([]signer.Step, 0, len(w.snapshot.Load().Steps)),
+		Keys: make([]Standing, 0, len(w.entries)), unseen: map[signer.ID]bool{}, Counts: w.counts,
+		Steps: make([]signer.Step, 0, len(w.snapshot.Load().Steps)),
 	}
 	for _, name := range w.names {
 		d := w.domains[name]
 		w.plan(d, now)
 		s.Steps = append(s.Steps, d.steps...)
 		for _, e := range d.entries {
-			id := e.life.ID
-			s.of[id] = len(s.Keys)
 			s.Keys = append(s.Keys, Standing{
 				Life: e.life, Record: e.record, Seen: e.shows(), Look: e.last, Looked: e.looked, Asked: e.asked, Next: e.next,
 				Blind: e.why, Unseen: e.unseen, Held: e.held(),
 			})
 			if e.unseen {
-				s.unseen[id] = true
+				s.unseen[e.life.ID] = true
 			}
 		}
 	}

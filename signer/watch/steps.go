@@ -219,14 +219,14 @@ func (w *Watch) ready(d *domain, j *job, now time.Time) bool {
 func (w *Watch) finish(a answer, now time.Time) {
 	j, d := a.job, w.domains[a.job.step.ID.Domain]
 	if d == nil { // its keys are gone meanwhile
-		d = &domain{attempts: map[jobName]*attempt{}}
+		d = &domain{}
 	}
 	switch {
 	case errors.Is(a.err, context.Canceled): // most likely the end
-		d.attempts[j.name()] = &attempt{next: now.Add(firstRetry)}
+		d.tried(j, &attempt{next: now.Add(firstRetry)})
 		return
 	case moved(a.err) || errors.Is(a.err, fs.ErrNotExist): // look again
-		d.attempts[j.name()] = &attempt{next: now.Add(firstRetry)}
+		d.tried(j, &attempt{next: now.Add(firstRetry)})
 		w.reread(j.step.ID.Domain)
 		return
 	case a.err != nil:
@@ -234,7 +234,7 @@ func (w *Watch) finish(a answer, now time.Time) {
 	default:
 		delete(d.attempts, j.name())
 		if !j.move() || a.byHand() { // what is not seen then is tried again, but not soon
-			d.attempts[j.name()] = &attempt{next: now.Add(longestRetry)}
+			d.tried(j, &attempt{next: now.Add(longestRetry)})
 		}
 		w.wrote(d, a, now)
 	}
@@ -249,6 +249,14 @@ func (w *Watch) finish(a answer, now time.Time) {
 	}
 }
 
+// tried keeps in mind what came of a job.
+func (d *domain) tried(j *job, a *attempt) {
+	if d.attempts == nil {
+		d.attempts = map[jobName]*attempt{}
+	}
+	d.attempts[j.name()] = a
+}
+
 // byHand tells of a step after which somebody has to change a record.
 func (a *answer) byHand() bool {
 	return a.done.Outcome == signer.Elsewhere && (!a.job.move() || a.job.step.To >= signer.Revoked)
@@ -260,7 +268,7 @@ func (w *Watch) fail(d *domain, j *job, err error, now time.Time) {
 	a := d.attempts[j.name()]
 	if a == nil {
 		a = &attempt{}
-		d.attempts[j.name()] = a
+		d.tried(j, a)
 	}
 	a.next = now.Add(spread(min(firstRetry<<min(a.fails, 8), longestRetry), w.rand))
 	a.fails++
@@ -294,7 +302,7 @@ func (w *Watch) wrote(d *domain, a answer, now time.Time) {
 	case a.done.Outcome == signer.Changed:
 		w.counts.Records++
 	case about == signer.Published && e.seen.Sighting == signer.Unknown: // it may be there already
-		d.attempts[j.name()] = &attempt{next: now.Add(firstRetry)}
+		d.tried(j, &attempt{next: now.Add(firstRetry)})
 		return
 	default:
 		told, change = &e.wanted, Wanted

@@ -119,7 +119,9 @@ type Watch struct {
 	files    files
 	flying   int  // looks
 	busy     bool // a step is being taken, or a record changed
+	begun    bool // Run was called
 	memory   *memory
+	texts    texts
 	counts   Counts
 	news     news
 }
@@ -130,6 +132,7 @@ func New(o Options) *Watch {
 	w := &Watch{
 		o: o, clock: newClock(o.Speed), kick: make(chan struct{}, 1), answers: make(chan answer, maxFlying+1),
 		rand: o.Rand, entries: map[signer.ID]*entry{}, domains: map[mail.Domain]*domain{},
+		texts: texts{},
 	}
 	if w.rand == nil {
 		w.rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
@@ -151,11 +154,14 @@ func (w *Watch) Snapshot() *Snapshot { return w.snapshot.Load() }
 func (w *Watch) Set(wishes Wishes) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	same := !w.begun && wishes.Dir == w.wishes.Dir && wishes.UID == w.wishes.UID // they were read just now
 	w.wishes = wishes
 	for _, name := range w.names {
 		w.touch(name)
 	}
-	w.read()
+	if !same || !w.files.known.equal(fingerprint(wishes.Dir)) {
+		w.read()
+	}
 	w.show(w.clock.now())
 	select {
 	case w.kick <- struct{}{}:
@@ -167,6 +173,9 @@ func (w *Watch) Set(wishes Wishes) {
 // file could not be written at the end.
 func (w *Watch) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
+	w.mu.Lock()
+	w.begun = true
+	w.mu.Unlock()
 	var flights sync.WaitGroup
 	defer flights.Wait()
 	defer cancel()
@@ -241,7 +250,7 @@ func (w *Watch) hear(a answer) {
 		return
 	}
 	was := e.unseen
-	if event, is := e.take(a.look, now); is {
+	if event, is := e.take(w.texts.share(a.look), now); is {
 		w.news.events = append(w.news.events, event)
 	}
 	if e.blind > 0 {
