@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -142,7 +141,7 @@ func (d *daemon) setUp(e *env, cfg *config.Config, inUse *heldKeys) (*setup, err
 		}
 	}
 	if was := d.current.Load(); was != nil {
-		maps.Copy(k.lives, was.keys.lives)
+		was.keys.lives(k.lives)
 	}
 	return newSetup(e, cfg, k)
 }

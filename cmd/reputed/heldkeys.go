@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 
@@ -16,16 +17,16 @@ import (
 
 // heldKeys is what there is of keys for a configuration.
 type heldKeys struct {
-	dir     string       // where they lie
-	absent  bool         // there is no such directory
-	err     error        // the directory cannot be read, so it is not known whom to sign for
-	ring    *signer.Ring // usable, whatever else is wrong
-	lives   map[signer.ID]signer.Life
-	kept    []signer.ID // keys that go on as they were, though their files are gone or cannot be used
-	broken  []error     // files and directories that cannot be used, and selectors named in vain
-	weak    []error     // keys that work and should be replaced
-	secrets error       // why records are not changed, though the configuration names zones; nil: they are
-	keyless []string    // From domains, as in [[domain]], that should be signed for and cannot be
+	dir     string                    // where they lie
+	absent  bool                      // there is no such directory
+	err     error                     // the directory cannot be read, so it is not known whom to sign for
+	ring    *signer.Ring              // usable, whatever else is wrong
+	rest    map[signer.ID]signer.Life // what is known of keys that are not in the ring
+	kept    []signer.ID               // keys that go on as they were, though their files are gone or cannot be used
+	broken  []error                   // files and directories that cannot be used, and selectors named in vain
+	weak    []error                   // keys that work and should be replaced
+	secrets error                     // why records are not changed, though the configuration names zones; nil: they are
+	keyless []string                  // From domains, as in [[domain]], that should be signed for and cannot be
 }
 
 // loadKeys reads the keys and matches them with the configured domains. What was known of them stands in for states that
@@ -42,10 +43,10 @@ func loadKeys(cfg *config.Config, k known) *heldKeys {
 	h := &heldKeys{
 		dir: cfg.Signing.Keys, absent: found.Absent, err: found.Unreadable,
 		ring: ring, broken: append(found.Problems, each(err)...), weak: found.Warnings,
-		lives: map[signer.ID]signer.Life{}, kept: kept,
+		rest: map[signer.ID]signer.Life{}, kept: kept,
 	}
-	for _, l := range found.Lives() {
-		h.lives[l.ID] = l
+	for _, l := range found.Gone {
+		h.rest[l.ID] = l
 	}
 	for _, d := range found.Domains {
 		h.expect(d.String(), d)
@@ -72,6 +73,14 @@ func keep(found *keydir.Found, inUse *heldKeys) (kept []signer.ID) {
 		}
 	}
 	return kept
+}
+
+// lives adds what is known of all keys.
+func (h *heldKeys) lives(to map[signer.ID]signer.Life) {
+	maps.Copy(to, h.rest)
+	for _, k := range h.ring.Keys() {
+		to[k.ID()] = k.Life()
+	}
 }
 
 // expect notes a From domain that should be signed for, if it cannot be.
@@ -171,7 +180,7 @@ func (h *heldKeys) revoked(was *heldKeys, d mail.Domain) bool {
 			continue
 		}
 		any = true
-		if h.lives[k.ID()].State < signer.Revoked {
+		if h.rest[k.ID()].State < signer.Revoked {
 			return false
 		}
 	}
