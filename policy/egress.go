@@ -22,10 +22,10 @@ type Senders struct {
 	Below  bool        // what lies below Domain, and not Domain itself
 }
 
-// Contain tells whether an address is in the set. Local parts are compared in any case, as those who write
+// Contain tells whether an address is in the set. Local parts are compared in any case of US-ASCII letters, as those who write
 // configurations expect.
 func (s Senders) Contain(a mail.Address) bool {
-	if s.Local != "" && !strings.EqualFold(s.Local, a.Local) {
+	if s.Local != "" && !mail.SameLocal(s.Local, a.Local) {
 		return false
 	}
 	switch {

@@ -13,8 +13,10 @@ func TestLogins(t *testing.T) {
 	may := []policy.May{
 		{Logins: []string{"ann"}, Senders: []policy.Senders{{Domain: domain(t, "example.org")}}},
 		{Logins: []string{"@example.net", "bob@example.org"}, Senders: []policy.Senders{below}},
+		{Logins: []string{"dee@xn--bcher-kva.example"}, Senders: []policy.Senders{{Local: "y", Domain: domain(t, "example.org")}}},
 		{Logins: []string{`EXAMPLE\cy`}, Senders: []policy.Senders{{Local: "sales", Domain: domain(t, "example.org")}}},
 	}
+	all := policy.Logins{Own: policy.OwnAddress, May: []policy.May{{Logins: []string{"relay"}, Senders: []policy.Senders{{}}}}}
 	any, inDomain, own := policy.Logins{}, policy.Logins{Own: policy.OwnDomain}, policy.Logins{Own: policy.OwnAddress}
 	besides := policy.Logins{Own: policy.OwnAddress, May: may}
 	tests := []struct {
@@ -31,6 +33,17 @@ func TestLogins(t *testing.T) {
 		{"with a detail", own, "bob@example.org", "bob+lists@example.org", true},
 		{"whose name begins as his", own, "bob@example.org", "bobby@example.org", false},
 		{"of whose detail he is", own, "bob+lists@example.org", "bob@example.org", false},
+		{"with a detail that needs quotes", own, "bob@example.org", `"bob+ <ceo@example.org>"@example.org`, false},
+		{"by his own name in quotes", own, `"b b"@example.org`, `"b b"@example.org`, true},
+		{"an address in quotes, in the domain", inDomain, "bob@example.org", `"ceo@example.net"@example.org`, false},
+		{"not UTF-8, and another's", own, "m\xfcller@example.org", "m\xf6ller@example.org", false},
+		{"the Kelvin sign", own, "Kim@example.org", "kim@example.org", true},
+		{"is no k", own, "\u212aim@example.org", "kim@example.org", false},
+		{"behind what is no route", own, "@x@y.example:ceo@example.org", "ceo@example.org", false},
+		{"all, and what cannot be read", all, "relay", "", true},
+		{"all that there are", all, "relay", "ceo@example.net", true},
+		{"not for others", all, "bob", "bob@example.net", false},
+		{"besides, by a name in U-labels", besides, "dee@bücher.example", "y@example.org", true},
 		{"a colleague", own, "bob@example.org", "ceo@example.org", false},
 		{"a colleague, by the domain", inDomain, "bob@example.org", "ceo@example.org", true},
 		{"below the domain", inDomain, "bob@example.org", "bob@sub.example.org", false},

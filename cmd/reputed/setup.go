@@ -107,14 +107,17 @@ func (s *setup) lookAfterKeys(e *env, caught func(any)) {
 // siteRules says what findings lead to.
 func siteRules(cfg *config.Config) []policy.Rule {
 	observe := cfg.Policy.Mode == config.Observe
-	return []policy.Rule{
+	rules := []policy.Rule{
 		check.HeaderRule(),
 		check.FromRule(),
-		check.LoginRule(cfg.Login.Foreign),
 		check.KeyRule(cfg.Signing.OnForeignFrom, cfg.Signing.OnNoKey),
 		check.SPFRule(cfg.Policy.SPF.Actions(), observe),
 		check.DNSBLRule(cfg.Policy.DNSBL.Listed, observe),
 	}
+	if cfg.Login.Own != policy.OwnAny {
+		rules = append(rules, check.LoginRule(cfg.Login.Foreign))
+	}
+	return rules
 }
 
 // addresses gives every address that mail leaves from.

@@ -8,11 +8,14 @@ import (
 	"reputed/policy/mail"
 )
 
-// ForeignNull is [Foreign] in mail with the null sender.
-const ForeignNull = "foreign-bounce"
+// Results of mail with the null sender.
+const (
+	ForeignNull = "foreign-bounce" // as [Foreign]
+	InvalidNull = "invalid-bounce" // as [Invalid]
+)
 
 // Login reports addresses under which somebody who logged in writes without being allowed to: the envelope sender, and
-// those of the From field. A From field that cannot be read to its end may hold any.
+// those of the From field. A From field that is not known to its end may hold any.
 func Login(logins *policy.Logins) policy.Check {
 	return func(_ context.Context, tx *mail.Transaction) (found []policy.Finding) {
 		if !tx.Authenticated() || logins.Own == policy.OwnAny {
@@ -26,18 +29,28 @@ func Login(logins *policy.Logins) policy.Check {
 				found = append(found, foreignTo(tx, "From address", a.String()))
 			}
 		}
-		if tx.Author.Broken {
-			f := foreignTo(tx, "From address", "")
-			f.Reason = "the From field holds text that is no address, so nobody can tell whether it is " + tx.Login + "'s"
+		if (tx.Author.Broken || tx.Cut) && !logins.Allow(tx.Login, mail.Address{}) {
+			f := finding("login", Invalid, policy.Fail, "From cannot be read to its end, so nobody can tell whether it is that of "+who(tx))
+			if tx.NullSender() {
+				f.Result = InvalidNull
+			}
 			found = append(found, f)
 		}
 		return found
 	}
 }
 
+// who names him who logged in.
+func who(tx *mail.Transaction) string {
+	if tx.Login == "" {
+		return "a login whose name the mta does not tell"
+	}
+	return "login " + tx.Login
+}
+
 // foreignTo reports an address as it was written.
 func foreignTo(tx *mail.Transaction, what, address string) policy.Finding {
-	f := finding("login", Foreign, policy.Fail, fmt.Sprintf("%s, who logged in, may not write under the %s %s", tx.Login, what, address))
+	f := finding("login", Foreign, policy.Fail, who(tx)+" may not write under the "+what+" "+address)
 	if a, err := mail.ParsePath(address); err == nil && plain(tx.Login) && plain(a.String()) {
 		f.Advice = "if he may, write it into the configuration"
 		f.Fix = fmt.Sprintf("[[login.may]]\nlogins = ['%s']\nsenders = ['%s']", tx.Login, a)
@@ -64,9 +77,12 @@ func plain(s string) bool {
 func LoginRule(foreign policy.Action) policy.Rule {
 	return policy.Rule{
 		Name: "login",
-		On:   map[string]policy.Action{Foreign: foreign, ForeignNull: min(foreign, policy.Hold)},
+		On: map[string]policy.Action{
+			Foreign: foreign, ForeignNull: min(foreign, policy.Hold), Invalid: foreign, InvalidNull: min(foreign, policy.Hold),
+		},
 		Replies: map[string]policy.Reply{
 			Foreign: {Code: 550, Enhanced: "5.7.1", Text: "you are not allowed to send under this {told}"},
+			Invalid: {Code: 550, Enhanced: "5.6.0", Text: "the From field cannot be read, so it may be another's (quote names with commas)"},
 		},
 	}
 }

@@ -33,7 +33,16 @@ func TestLogin(t *testing.T) {
 		{"both another's", "bob@example.org", "a@example.org", "From: b@example.org",
 			"foreign a@example.org, foreign b@example.org", policy.Reject},
 		{"what hides behind rubbish may be anybody's", "bob@example.org", "bob@example.org", "From: bob@example.org, rubbish",
-			"foreign ", policy.Reject},
+			"invalid ", policy.Reject},
+		{"a comma in a name without quotes", "bob@example.org", "bob@example.org", "From: Brown, Bob <bob@example.org>",
+			"invalid ", policy.Reject},
+		{"a group whose name is an address", "bob@example.org", "bob@example.org", "From: ceo@example.org: bob@example.org;",
+			"invalid ", policy.Reject},
+		{"a route whose hop is an address", "bob@example.org", "bob@example.org", "From: <@ceo@example.org:bob@example.org>",
+			"invalid ", policy.Reject},
+		{"an address in quotes behind the detail", "bob@example.org", "bob@example.org",
+			`From: "bob+ <ceo@example.org>"@example.org`, `foreign "bob+ <ceo@example.org>"@example.org`, policy.Reject},
+		{"what cannot be read in a bounce", "bob@example.org", "", "From: rubbish", "invalid-bounce ", policy.Hold},
 		{"a sender that is no address", "bob@example.org", "bob", "From: bob@example.org", "foreign bob", policy.Reject},
 		{"a receipt of reading", "bob@example.org", "", "From: bob@example.org", "", policy.Log},
 		{"a bounce in another's name waits, and is not lost", "bob@example.org", "", "From: ceo@example.org",
@@ -49,7 +58,7 @@ func TestLogin(t *testing.T) {
 			var words []string
 			for _, f := range found {
 				words = append(words, f.Result+" "+f.Subject)
-				if f.Rule != "login" || f.Grade != policy.Fail || !strings.Contains(f.Reason, tt.login) {
+				if f.Rule != "login" || f.Grade != policy.Fail || !strings.Contains(f.Reason, "login "+tt.login) {
 					t.Errorf("%+v", f)
 				}
 			}
@@ -78,14 +87,43 @@ func TestLoginFix(t *testing.T) {
 	const line = "[[login.may]]\nlogins = ['%s']\nsenders = ['ceo@example.org']"
 	for login, want := range map[string]string{
 		"bob": fmt.Sprintf(line, "bob"), "bob@example.org": fmt.Sprintf(line, "bob@example.org"),
-		"": "", "@example.org": "", "bo'b": "", "bob\nx": "", "bob ": "", "bøb": "",
+		"": "", "@example.org": "", "bo'b": "", "bob\nx": "", "bob ": "", "bøb": "", "*": "",
 	} {
-		tx := transaction("From: ceo@example.org")
-		tx.Login, tx.AuthType, tx.Path = login, "PLAIN", ""
-		found := check.Login(&policy.Logins{Own: policy.OwnAddress})(t.Context(), tx)
-		if len(found) != 1 || found[0].Fix != want {
-			t.Errorf("%q: %+v", login, found)
+		fix(t, login, "ceo@example.org", want)
+	}
+	for address, want := range map[string]string{
+		"CEO@Example.Org": "CEO@example.org", "o'neil@example.org": "", `"x y"@example.org`: "", "*@example.org": "",
+	} {
+		if want != "" {
+			want = "[[login.may]]\nlogins = ['bob']\nsenders = ['" + want + "']"
 		}
+		fix(t, "bob", address, want)
+	}
+}
+
+func fix(t *testing.T, login, address, want string) {
+	t.Helper()
+	tx := transaction("From: " + address)
+	tx.Login, tx.AuthType, tx.Path = login, "PLAIN", ""
+	found := check.Login(&policy.Logins{Own: policy.OwnAddress})(t.Context(), tx)
+	if len(found) != 1 || found[0].Fix != want || (found[0].Advice == "") != (want == "") {
+		t.Errorf("%q as %s: %+v", login, address, found)
+	}
+}
+
+// A header that is not known to its end may hold another From; who may write under every address may write that too.
+func TestLoginCut(t *testing.T) {
+	tx := transaction("From: bob@example.org")
+	tx.Login, tx.Cut = "bob@example.org", true
+	tx.Path = tx.Login
+	tx.ReversePath, _ = mail.ParsePath(tx.Path)
+	logins := &policy.Logins{Own: policy.OwnAddress}
+	if found := check.Login(logins)(t.Context(), tx); len(found) != 1 || found[0].Result != check.Invalid {
+		t.Errorf("%+v", found)
+	}
+	logins.May = []policy.May{{Logins: []string{"@example.org"}, Senders: []policy.Senders{{}}}}
+	if found := check.Login(logins)(t.Context(), tx); found != nil {
+		t.Errorf("%+v", found)
 	}
 }
 

@@ -49,8 +49,8 @@ func ParsePath(s string) (Address, error) {
 	}
 	// RFC 5321, appendix C: source routes are accepted and ignored.
 	if s[0] == '@' {
-		_, rest, ok := strings.Cut(s, ":")
-		if !ok {
+		route, rest, ok := strings.Cut(s, ":")
+		if !ok || !isRoute(route) {
 			return Address{}, ErrAddress
 		}
 		s = rest
@@ -68,6 +68,32 @@ func ParsePath(s string) (Address, error) {
 		return Address{}, ErrAddress
 	}
 	return Address{Local: local, Domain: d}, nil
+}
+
+// isRoute tells whether a text is a source route: "@a.example,@b.example". Another text before the colon may hold an
+// address, which some readers take.
+func isRoute(s string) bool {
+	for hop := range strings.SplitSeq(s, ",") {
+		name, ok := strings.CutPrefix(hop, "@")
+		if _, err := ParseDomain(name); !ok || err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// SameLocal compares local parts, or the names of logins, in any case of US-ASCII letters. More would not be safe: what
+// [strings.EqualFold] takes for the same, octets that are no UTF-8 among it, are accounts of different people.
+func SameLocal(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range len(a) {
+		if lower(a[i]) != lower(b[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 // unquote gives the local part without the quoting it may bear.
@@ -234,6 +260,7 @@ func (p *mailboxes) entry() {
 			p.done(plain, angle, hadAngle)
 			return
 		case c == ':' && !inAngle && !hadAngle:
+			p.ok = p.ok && !hasAt(plain)
 			plain = plain[:0] // what stood there was the name of a group
 		default:
 			put(c)
@@ -242,6 +269,20 @@ func (p *mailboxes) entry() {
 	}
 	p.ok = p.ok && !inAngle
 	p.done(plain, angle, hadAngle || inAngle)
+}
+
+// hasAt tells whether an at sign stands outside of quotes. RFC 5322, section 3.4 has none in the name of a group; a reader
+// who knows no groups takes an address there.
+func hasAt(name []byte) bool {
+	for i := 0; i < len(name); i++ {
+		switch name[i] {
+		case '"':
+			i = quotedEnd(name, i) - 1
+		case '@':
+			return true
+		}
+	}
+	return false
 }
 
 // done takes what entry collected.

@@ -181,7 +181,7 @@ func (r *relay) logins(t *testing.T) {
 	}
 	c.Quit()
 	r.daemon.logLine("login=eve@example.org", "sender=<eve@example.org>", "decision=reject rule=login",
-		"eve@example.org, who logged in, may not write under the From address ann@example.org")
+		"login eve@example.org may not write under the From address ann@example.org")
 }
 
 // A stranger's mail, on its way in, is accepted unseen: it stays unsigned, and is not logged. Recipients elsewhere are

@@ -133,6 +133,10 @@ func TestLoad(t *testing.T) {
 				c.Login.May = []config.May{{Logins: []string{"bob", "@xn--bcher-kva.example"}, Senders: []config.Senders{
 					{Domain: name(t, "example.com")}}}}
 			}},
+		{"a host that relays", "[[login.may]]\nlogins = ['Relay@BÜCHER.example']\nsenders = ['*']", func(c *config.Config) {
+			c.Login.Own = policy.OwnAddress
+			c.Login.May = []config.May{{Logins: []string{"Relay@xn--bcher-kva.example"}, Senders: []config.Senders{{}}}}
+		}},
 		{"unless it is said what that is", "[login]\nown = 'domain'\nforeign = 'log'", func(c *config.Config) {
 			c.Login.Own, c.Login.Foreign = policy.OwnDomain, policy.Log
 		}},
@@ -355,8 +359,8 @@ foreign = "hold"
 logins = ["bob", "@BÜCHER.example", "EXAMPLE\\\\ann"]
 senders = ["*.example.org", "sales@example.org"]
 [[login.may]]
-logins = ["robot"]
-senders = ["example.org"]
+logins = ["robot", "dee@bücher.example"]
+senders = ["*"]
 [policy]
 mode = "observe"
 [policy.spf]

@@ -5,12 +5,13 @@ import (
 	"strings"
 
 	"reputed/policy"
+	"reputed/policy/mail"
 )
 
 // Logins says under which addresses those who logged in may write, and what becomes of mail under others.
 type Logins struct {
 	Own     policy.Own    `json:"own"`     // theirs by the name alone: OwnAddress by default once there is a [May]
-	Foreign policy.Action `json:"foreign"` // what becomes of mail under another's address
+	Foreign policy.Action `json:"foreign"` // Log, Hold or Reject: what becomes of mail under another's address
 	May     []May         `json:"may"`     // what they may besides
 }
 
@@ -41,14 +42,14 @@ func (l *Logins) read(s *section) {
 		l.Own = policy.OwnAddress
 	}
 	text(s, "own", choice(policy.OwnAny, policy.OwnDomain, policy.OwnAddress), &l.Own)
-	text(s, "foreign", choice(policy.Log, policy.Hold, policy.Defer, policy.Reject), &l.Foreign)
+	text(s, "foreign", choice(policy.Log, policy.Hold, policy.Reject), &l.Foreign)
 	if len(entries) > 0 && l.Own == policy.OwnAny {
 		s.wrong("own", "with \"any\" all may write under any address, so [[login.may]] says nothing (own = \"address\", or \"domain\")")
 	}
 	for _, e := range entries {
 		m := May{Logins: []string{}, Senders: []Senders{}}
 		list(e, "logins", login, &m.Logins)
-		list(e, "senders", senders, &m.Senders)
+		list(e, "senders", anySenders, &m.Senders)
 		for _, key := range []string{"logins", "senders"} {
 			if e.blank(key) {
 				e.wrong(key, "every [[login.may]] has logins and senders (such as logins = [\"bob\"], "+
@@ -68,5 +69,16 @@ func login(s string) (string, error) {
 	if strings.Contains(s, "*") {
 		return "", fmt.Errorf("%q: a star stands for nobody here (\"@example.org\" is every login in that domain)", s)
 	}
+	if a, err := mail.ParsePath(s); err == nil && !a.IsZero() {
+		return a.Local + "@" + a.Domain.String(), nil
+	}
 	return word(s)
+}
+
+// anySenders parses an entry of a list of senders that may be all there are.
+func anySenders(s string) (Senders, error) {
+	if s == "*" {
+		return Senders{}, nil
+	}
+	return senders(s)
 }

@@ -11,9 +11,11 @@ import (
 // Senders says whose mail an [Egress] takes, by the envelope sender.
 type Senders policy.Senders
 
-// String gives "example.org", "*.example.org" or "user@example.org".
+// String gives "example.org", "*.example.org" or "user@example.org", and "*" for all there are.
 func (s Senders) String() string {
 	switch {
+	case s == Senders{}:
+		return "*"
 	case s.Local != "":
 		return mail.Address{Local: s.Local, Domain: s.Domain}.String()
 	case s.Below:
