@@ -161,6 +161,12 @@ func TestStatusChecklist(t *testing.T) {
 	if worst != live.Warning {
 		t.Errorf("%v", worst)
 	}
+	out.Reset()
+	r.Checklist.More = 9903
+	printStatus(printer{Writer: &out, width: 80}, r, problems)
+	if !strings.Contains(out.String(), "\n  and 9903 more of these\n  how to mend it: reputed check\n") {
+		t.Errorf("%s", out.String())
+	}
 	r.Checklist.Findings = r.Checklist.Findings[1:]
 	if problems, _ := r.Problems(); len(problems) != 0 {
 		t.Errorf("only failures are problems: %+v", problems)

@@ -18,7 +18,11 @@ func itemAllowed() Item {
 		ID: "allowed", Group: GroupExtras, About: "lists that speak for the addresses and domains", Info: true,
 		Ask: func(ctx context.Context, h *Host) (all []policy.Finding) {
 			results := h.look(ctx)
-			for _, l := range h.leaves() {
+			leaves := h.leaves()
+			if h.further() {
+				leaves = nil
+			}
+			for _, l := range leaves {
 				if f, asked := praise(dnsbl.Address(l.Addr), results); asked {
 					all = append(all, ofAddress(l, f))
 				}
@@ -34,15 +38,14 @@ func itemAllowed() Item {
 }
 
 // praise tells which lists speak for a subject, if any was asked.
-func praise(s dnsbl.Subject, results []dnsbl.Result) (f policy.Finding, asked bool) {
+func praise(s dnsbl.Subject, results looks) (f policy.Finding, asked bool) {
 	var on []string
 	var unheard *dnsbl.Result
 	known := false
 	f = finding("allowed", None, policy.Pass, s.String()+" is on no allow list, which is no fault")
-	for i := range results {
-		r := &results[i]
+	for _, r := range results.of[s] {
 		praises := r.List.Kind == dnsbl.AllowList || r.List.Kind == dnsbl.MixedList && r.Severity() == dnsbl.Good
-		if r.Subject != s || !praises {
+		if !praises {
 			continue
 		}
 		asked = true

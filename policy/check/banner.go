@@ -11,7 +11,8 @@ import (
 // itemBanner looks how this host greets those who connect to it, where that is wanted.
 func itemBanner() Item {
 	return Item{
-		ID: "banner", Group: GroupAddress, About: "this host's own port 25 greets by the name that mail leaves with",
+		ID: "banner", Group: GroupAddress, Host: true,
+		About: "this host's own port 25 greets by the name that mail leaves with",
 		Ask: func(ctx context.Context, h *Host) []policy.Finding {
 			if !h.Options.Banner {
 				return nil

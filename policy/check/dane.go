@@ -30,13 +30,15 @@ func itemDANE() Item {
 						unsigned[host.name] = x.domain.String()
 					}
 					known := slices.ContainsFunc(hosts, func(e exchanger) bool { return e.name == host.name })
-					if !known && host.signed() {
+					if !known && host.signed() && !h.repeats("dane", host.name) {
 						hosts = append(hosts, host)
 					}
 				}
 			}
 			found := make([]policy.Finding, len(hosts))
-			parallel.Each(len(hosts), func(i int) { found[i] = h.judgeDANE(ctx, hosts[i].name, unsigned[hosts[i].name]) })
+			parallel.AtMost(domainsAtOnce, len(hosts), func(i int) {
+				found[i] = h.judgeDANE(ctx, hosts[i].name, unsigned[hosts[i].name])
+			})
 			return found
 		},
 	}

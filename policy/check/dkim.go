@@ -29,7 +29,7 @@ func (h *Host) sightings(ctx context.Context) []sighting {
 	return h.sighted.get(func() []sighting {
 		looker := &dkim.Looker{Authority: h.Authority, Resolver: h.uncached()}
 		var all []sighting
-		for _, k := range h.Keys {
+		for _, k := range h.ownKeys() {
 			if k.State != keyRemoved {
 				all = append(all, sighting{key: k})
 			}
@@ -143,8 +143,10 @@ func (h *Host) unsigned() (all []policy.Finding) {
 		return nil
 	}
 	for _, d := range h.Domains {
-		waits := slices.ContainsFunc(h.Keys, func(k Key) bool { return k.Domain == d && k.fresh() })
-		if h.Signs(d).IsZero() && !waits {
+		if !h.Signs(d).IsZero() {
+			continue
+		}
+		if !slices.ContainsFunc(h.Keys, func(k Key) bool { return k.Domain == d && k.fresh() }) {
 			f := finding("dkim", None, policy.Fail, "no key signs mail from "+d.String())
 			f.Subject, f.Advice = d.String(), "reputed keys new "+d.String()
 			all = append(all, f)

@@ -21,8 +21,9 @@ func itemDKIMFile() Item {
 			if f, so := h.keyless("dkimfile"); so {
 				return []policy.Finding{f}
 			}
-			for i := range h.Keys {
-				if k := &h.Keys[i]; k.Path != "" {
+			keys := h.ownKeys()
+			for i := range keys {
+				if k := &keys[i]; k.Path != "" {
 					all = append(all, h.keyFile(k))
 				}
 			}

@@ -4,12 +4,12 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"slices"
 	"strings"
 
 	"reputed/policy"
 	"reputed/policy/dns"
 	"reputed/policy/mail"
+	"reputed/policy/parallel"
 )
 
 // itemDKIMWildcard: RFC 6376, section 6.1.2, note: a wildcard answers for every selector.
@@ -22,14 +22,15 @@ func itemDKIMWildcard() Item {
 				return []policy.Finding{f}
 			}
 			var domains []mail.Domain
-			for i := range h.Keys {
-				if d := h.Keys[i].Domain; !slices.Contains(domains, d) {
+			seen := map[mail.Domain]bool{}
+			for _, k := range h.ownKeys() {
+				if d := k.Domain; !seen[d] && !h.repeats("dkimwildcard", d.String()) {
 					domains = append(domains, d)
 				}
+				seen[k.Domain] = true
 			}
-			for _, d := range domains {
-				all = append(all, h.wildcard(ctx, d))
-			}
+			all = make([]policy.Finding, len(domains))
+			parallel.AtMost(keysAtOnce, len(all), func(i int) { all[i] = h.wildcard(ctx, domains[i]) })
 			return all
 		},
 	}

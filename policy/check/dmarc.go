@@ -45,6 +45,9 @@ func itemDMARC() Item {
 				all = append(all, h.judgeDMARC(ctx, w))
 				if at, err := w.Policy(); err == nil && at != nil && !asked[at.Domain] {
 					asked[at.Domain] = true
+					if h.repeats("dmarc", at.Domain.String()) {
+						continue
+					}
 					all = append(all, h.judgeReports(ctx, at)...)
 				}
 			}
@@ -57,8 +60,10 @@ func itemDMARC() Item {
 func (h *Host) walks(ctx context.Context) map[mail.Domain]*dmarc.Walk {
 	return h.walked.get(func() map[mail.Domain]*dmarc.Walk {
 		var names []mail.Domain
+		seen := map[mail.Domain]bool{}
 		add := func(d mail.Domain) {
-			if !d.IsZero() && !d.Private() && !slices.Contains(names, d) {
+			if !d.IsZero() && !d.Private() && !seen[d] {
+				seen[d] = true
 				names = append(names, d)
 			}
 		}
@@ -66,15 +71,15 @@ func (h *Host) walks(ctx context.Context) map[mail.Domain]*dmarc.Walk {
 			add(d)
 			add(h.envelope(d))
 		}
-		for i := range h.Keys {
-			add(h.Keys[i].Domain)
+		for _, d := range h.Domains {
+			add(h.signs(d))
 		}
 		for _, g := range h.greetings() {
 			add(g.name)
 		}
 		walks := make([]*dmarc.Walk, len(names))
 		finder := &dmarc.Finder{Resolver: h.resolver()}
-		parallel.Each(len(names), func(i int) { walks[i] = finder.Walk(ctx, names[i]) })
+		parallel.AtMost(domainsAtOnce, len(names), func(i int) { walks[i] = finder.Walk(ctx, names[i]) })
 		all := map[mail.Domain]*dmarc.Walk{}
 		for i, d := range names {
 			all[d] = walks[i]

@@ -25,7 +25,7 @@ func itemDNSSEC() Item {
 		Ask: func(ctx context.Context, h *Host) []policy.Finding {
 			exchanges := h.exchanges(ctx)
 			found := make([]policy.Finding, len(exchanges))
-			parallel.Each(len(exchanges), func(i int) { found[i] = h.judgeDNSSEC(ctx, &exchanges[i]) })
+			parallel.AtMost(domainsAtOnce, len(exchanges), func(i int) { found[i] = h.judgeDNSSEC(ctx, &exchanges[i]) })
 			return found
 		},
 	}

@@ -48,7 +48,7 @@ func (h *Host) exchanges(ctx context.Context) []exchange {
 			add(d)
 			add(h.envelope(d))
 		}
-		parallel.Each(len(all), func(i int) { all[i].ask(ctx, h.resolver()) })
+		parallel.AtMost(domainsAtOnce, len(all), func(i int) { all[i].ask(ctx, h.resolver()) })
 		return all
 	})
 }

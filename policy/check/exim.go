@@ -11,7 +11,7 @@ import (
 // contrib/exim has the snippets.
 func itemExim() Item {
 	return Item{
-		ID: "exim", Group: GroupMTA, About: "Exim asks reputed about mail, and has it signed on its way out",
+		ID: "exim", Group: GroupMTA, Host: true, About: "Exim asks reputed about mail, and has it signed on its way out",
 		Ask: func(_ context.Context, h *Host) []policy.Finding {
 			if h.Exim == nil {
 				return nil

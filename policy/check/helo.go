@@ -24,7 +24,7 @@ const (
 // itemHelo looks at the names that the host greets with: RFC 5321, section 4.1.1.1.
 func itemHelo() Item {
 	return Item{
-		ID: "helo", Group: GroupAddress, About: "the name in EHLO is fully qualified, and leads to every address",
+		ID: "helo", Group: GroupAddress, Host: true, About: "the name in EHLO is fully qualified, and leads to every address",
 		Ask: func(ctx context.Context, h *Host) (all []policy.Finding) {
 			for _, g := range h.greetings() {
 				f := h.judgeGreeting(ctx, &g)

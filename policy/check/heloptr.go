@@ -19,7 +19,7 @@ const (
 // a difference as a small one, so that it is never a failure.
 func itemHeloPTR() Item {
 	return Item{
-		ID: "heloptr", Group: GroupAddress, About: "the name of the address is that in EHLO",
+		ID: "heloptr", Group: GroupAddress, Host: true, About: "the name of the address is that in EHLO",
 		Ask: func(ctx context.Context, h *Host) (all []policy.Finding) {
 			reversed := h.reversals(ctx)
 			for _, l := range h.leaves() {

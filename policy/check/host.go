@@ -30,8 +30,9 @@ type Host struct {
 	Lists    []*dnsbl.List // to ask about addresses and domains
 	Rewrites policy.Rewrites
 
-	Signs    func(from mail.Domain) mail.Domain // d= of the signature of mail from a domain, zero: none; nil: as Keys tell
-	Listings []dnsbl.Result                     // what is known of lists already; nil: they are asked
+	Signs func(from mail.Domain) mail.Domain // d= of the signature of mail from a domain, zero: none; nil: as Keys tell
+
+	Listings func(about dnsbl.Subject) []dnsbl.Result // what is known of lists already; nil: they are asked
 
 	Resolver  dns.Resolver   // recursive; answers may come from a cache
 	Uncached  dns.Resolver   // the same without a cache, for lists and keys; nil: Resolver
@@ -52,7 +53,7 @@ type Host struct {
 	// that it is in, or what that says of one subject. Nil: nobody is told.
 	Caught func(any)
 
-	looked   shared[[]dnsbl.Result]
+	looked   shared[looks]
 	reversed shared[map[netip.Addr]iprev.Result]
 	invented shared[dns.Answer]
 	audited  shared[[]audit]
@@ -60,6 +61,8 @@ type Host struct {
 
 	exchanged shared[[]exchange]
 	walked    shared[map[mail.Domain]*dmarc.Walk]
+
+	portion *portion // nil: all is asked about at once
 }
 
 // Key is a key that the host signs with.
@@ -107,6 +110,8 @@ type Item struct {
 	// Info marks what is good to know, and not a condition of being accepted: only its failures count in the whole.
 	Info bool
 
+	Host bool // it is about the host itself, and not about its domains
+
 	// Ask looks. Each finding's Rule is the ID. No finding means that there is nothing to look at.
 	Ask func(ctx context.Context, h *Host) []policy.Finding
 }
@@ -118,24 +123,34 @@ type Outcome struct {
 	Took     time.Duration
 }
 
-// itemsAtOnce is how many items are asked at the same time. Each waits, mostly.
-const itemsAtOnce = 16
+const (
+	itemsAtOnce   = 16 // that are asked at the same time: each waits, mostly
+	domainsAtOnce = 32 // that one of them asks about: caches and name servers take so much, and not everything at once
+)
 
 // Walk asks the items, several at a time, and gives their outcomes in the order of the items. It ends when ctx does:
 // what is not known by then is [policy.Unknown]. Done, unless nil, is told of each outcome, one at a time; a panic in it
 // is one of Walk, when all items were asked.
 func (h *Host) Walk(ctx context.Context, items []Item, done func(Outcome)) []Outcome {
 	outcomes := make([]Outcome, len(items))
-	var telling sync.Mutex
-	parallel.AtMost(itemsAtOnce, len(items), func(i int) {
-		outcomes[i] = h.ask(ctx, &items[i])
+	h.walk(ctx, items, func(i int, o Outcome) {
+		outcomes[i] = o
 		if done != nil {
-			telling.Lock()
-			defer telling.Unlock()
-			done(outcomes[i])
+			done(o)
 		}
 	})
 	return outcomes
+}
+
+// walk asks the items, and tells of each outcome, one at a time.
+func (h *Host) walk(ctx context.Context, items []Item, done func(int, Outcome)) {
+	var telling sync.Mutex
+	parallel.AtMost(itemsAtOnce, len(items), func(i int) {
+		o := h.ask(ctx, &items[i])
+		telling.Lock()
+		defer telling.Unlock()
+		done(i, o)
+	})
 }
 
 // ask asks an item. A panic in it is a finding too: one broken item must not hide the others.
@@ -165,11 +180,8 @@ func (h *Host) fault(v any) string {
 }
 
 // look asks the lists, once for all items that want to know. It takes no longer than ctx of the first.
-func (h *Host) look(ctx context.Context) []dnsbl.Result {
-	if h.Listings != nil {
-		return h.Listings
-	}
-	return h.looked.get(func() []dnsbl.Result {
+func (h *Host) look(ctx context.Context) looks {
+	return h.looked.get(func() looks {
 		o := dnsbl.LookOptions{Resolver: h.uncached(), Lists: h.Lists}
 		for _, l := range h.leaves() {
 			o.Subjects = append(o.Subjects, dnsbl.Address(l.Addr))
@@ -177,8 +189,30 @@ func (h *Host) look(ctx context.Context) []dnsbl.Result {
 		for _, d := range h.Domains {
 			o.Subjects = append(o.Subjects, dnsbl.Domain(d))
 		}
-		return dnsbl.Look(ctx, o)
+		if h.Listings == nil {
+			return newLooks(dnsbl.Look(ctx, o))
+		}
+		var known []dnsbl.Result
+		for _, s := range o.Subjects {
+			known = append(known, h.Listings(s)...)
+		}
+		return newLooks(known)
 	})
+}
+
+// looks is what lists say, all of it, and of each subject.
+type looks struct {
+	all []dnsbl.Result
+	of  map[dnsbl.Subject][]*dnsbl.Result
+}
+
+func newLooks(all []dnsbl.Result) looks {
+	l := looks{all, map[dnsbl.Subject][]*dnsbl.Result{}}
+	for i := range all {
+		s := all[i].Subject
+		l.of[s] = append(l.of[s], &all[i])
+	}
+	return l
 }
 
 func (h *Host) uncached() dns.Resolver {

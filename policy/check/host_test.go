@@ -64,7 +64,9 @@ func TestListingsThatAreKnown(t *testing.T) {
 		return dns.Answer{}
 	})
 	l := catalogue.Lists()[0]
-	h.Listings = []dnsbl.Result{{List: l, Subject: dnsbl.Address(h.Routes[0].Egress.Addresses[0]), State: dnsbl.Clear}}
+	h.Listings = func(s dnsbl.Subject) []dnsbl.Result {
+		return []dnsbl.Result{{List: l, Subject: s, State: dnsbl.Clear}}
+	}
 	if f := one(t, "listed", h); f.Result != check.Clear || f.Grade != policy.Pass {
 		t.Errorf("%+v", f)
 	}

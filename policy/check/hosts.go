@@ -17,7 +17,8 @@ const Loopback = "loopback"
 // beside 127.0.1.1, and what asks the system then never sees what the DNS says.
 func itemHosts() Item {
 	return Item{
-		ID: "hosts", Group: GroupAddress, About: "/etc/hosts does not hide what the DNS says of this host's name",
+		ID: "hosts", Group: GroupAddress, Host: true,
+		About: "/etc/hosts does not hide what the DNS says of this host's name",
 		Ask: func(_ context.Context, h *Host) (all []policy.Finding) {
 			for _, g := range h.greetings() {
 				switch name := g.name.String(); {

@@ -14,7 +14,7 @@ import (
 // itemListed looks whether the addresses that mail leaves from are on lists.
 func itemListed() Item {
 	return Item{
-		ID: "listed", Group: GroupReputation, About: "no address that mail leaves from is on a block list",
+		ID: "listed", Group: GroupReputation, Host: true, About: "no address that mail leaves from is on a block list",
 		Ask: func(ctx context.Context, h *Host) (all []policy.Finding) {
 			results := h.look(ctx)
 			for _, l := range h.leaves() {
@@ -46,7 +46,7 @@ func itemDomainListed() Item {
 
 // standing tells how a subject stands: one finding for each listing that weighs, the worst first, one for the critical
 // lists that are not known, or one that there is nothing. What receivers hardly look at is evidence only.
-func standing(rule string, s dnsbl.Subject, results []dnsbl.Result) (all []policy.Finding) {
+func standing(rule string, s dnsbl.Subject, results looks) (all []policy.Finding) {
 	of := about(s, results)
 	var clear, lesser []string
 	var unheard []*dnsbl.Result
@@ -96,9 +96,9 @@ func standing(rule string, s dnsbl.Subject, results []dnsbl.Result) (all []polic
 const Clear = "clear"
 
 // about gives the results about a subject that are not of allow lists, those that weigh most first.
-func about(s dnsbl.Subject, results []dnsbl.Result) (of []*dnsbl.Result) {
-	for i := range results {
-		if r := &results[i]; r.Subject == s && r.List.Kind != dnsbl.AllowList {
+func about(s dnsbl.Subject, results looks) (of []*dnsbl.Result) {
+	for _, r := range results.of[s] {
+		if r.List.Kind != dnsbl.AllowList {
 			of = append(of, r)
 		}
 	}

@@ -87,7 +87,7 @@ const (
 // address, and all reputation at once, and nobody tells.
 func itemMoved() Item {
 	return Item{
-		ID: "moved", Group: GroupAddress, About: "the addresses of this host are those of the last looks",
+		ID: "moved", Group: GroupAddress, Host: true, About: "the addresses of this host are those of the last looks",
 		Ask: func(_ context.Context, h *Host) []policy.Finding {
 			if len(h.Before) == 0 {
 				return nil // nothing to compare with

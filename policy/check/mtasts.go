@@ -199,7 +199,7 @@ func (p *stsPolicy) covers(host string) bool {
 func perExchange(ctx context.Context, h *Host, look func(*exchange) policy.Finding) []policy.Finding {
 	exchanges := h.exchanges(ctx)
 	found := make([]policy.Finding, len(exchanges))
-	parallel.Each(len(exchanges), func(i int) {
+	parallel.AtMost(domainsAtOnce, len(exchanges), func(i int) {
 		if x := &exchanges[i]; !x.null() && x.answer.Status != dns.NXDomain {
 			found[i] = look(x)
 		}

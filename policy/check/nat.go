@@ -30,7 +30,8 @@ var (
 // itemNAT looks whether connections leave from the addresses that receivers are taken to see.
 func itemNAT() Item {
 	return Item{
-		ID: "nat", Group: GroupAddress, About: "connections leave from the addresses that receivers are taken to see",
+		ID: "nat", Group: GroupAddress, Host: true,
+		About: "connections leave from the addresses that receivers are taken to see",
 		Ask: func(_ context.Context, h *Host) (all []policy.Finding) {
 			if h.relaysAll() { // what leaves from here is not what receivers see
 				return nil

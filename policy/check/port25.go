@@ -24,7 +24,7 @@ const (
 // another until one greets, reads that, and takes leave. No mail is sent.
 func itemPort25() Item {
 	return Item{
-		ID: "port25", Group: GroupAddress, About: "connections to port 25 of others get out",
+		ID: "port25", Group: GroupAddress, Host: true, About: "connections to port 25 of others get out",
 		Ask: func(ctx context.Context, h *Host) []policy.Finding {
 			families := h.families()
 			if !h.Options.Port25 || len(families) == 0 {

@@ -11,7 +11,7 @@ import (
 // is what was looked at. The facts are measured; contrib/postfix has recipes.
 func itemPostfix() Item {
 	return Item{
-		ID: "postfix", Group: GroupMTA,
+		ID: "postfix", Group: GroupMTA, Host: true,
 		About: "Postfix has mail signed, once and last, and sends it as the world expects",
 		Ask: func(_ context.Context, h *Host) (all []policy.Finding) {
 			for i := range h.Postfix {

@@ -22,7 +22,7 @@ const (
 // Gmail and others refuse IPv6 without it, and many do so with IPv4.
 func itemPTR() Item {
 	return Item{
-		ID: "ptr", Group: GroupAddress, About: "the address has a name, which leads back to it (FCrDNS)",
+		ID: "ptr", Group: GroupAddress, Host: true, About: "the address has a name, which leads back to it (FCrDNS)",
 		Ask: func(ctx context.Context, h *Host) (all []policy.Finding) {
 			reversed := h.reversals(ctx)
 			for _, l := range h.leaves() {

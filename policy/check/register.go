@@ -26,7 +26,7 @@ var registrations = [...]registration{
 // itemRegister tells of places where whoever sends mail does well to be known.
 func itemRegister() Item {
 	return Item{
-		ID: "register", Group: GroupExtras, About: "registrations worth having", Info: true,
+		ID: "register", Group: GroupExtras, Host: true, About: "registrations worth having", Info: true,
 		Ask: func(context.Context, *Host) []policy.Finding {
 			f := finding("register", Info, policy.Pass, "")
 			var names []string

@@ -31,7 +31,7 @@ const fixResolver = "[dns]\nservers = [\"127.0.0.1\"]"
 // itemResolver looks whether the resolver can be believed, and whether lists answer it. Much else rests on that.
 func itemResolver() Item {
 	return Item{
-		ID: "resolver", Group: GroupReputation, About: "the resolver gives true answers, and lists answer it",
+		ID: "resolver", Group: GroupReputation, Host: true, About: "the resolver gives true answers, and lists answer it",
 		Ask: func(ctx context.Context, h *Host) []policy.Finding {
 			invention := h.invents(ctx)
 			if invention.Status == dns.Found {
@@ -40,7 +40,7 @@ func itemResolver() Item {
 				f.Evidence = append(answered("A of a random name below com", invention), expect("nxdomain"))
 				return []policy.Finding{f}
 			}
-			return []policy.Finding{judgeResolver(h.look(ctx), invention)}
+			return []policy.Finding{judgeResolver(h.look(ctx).all, invention)}
 		},
 	}
 }

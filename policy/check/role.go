@@ -26,7 +26,7 @@ func itemRole() Item {
 			}
 			exchanges := h.exchanges(ctx)
 			all := make([]policy.Finding, len(exchanges))
-			parallel.Each(len(all), func(i int) { all[i] = h.roles(ctx, &exchanges[i]) })
+			parallel.AtMost(domainsAtOnce, len(all), func(i int) { all[i] = h.roles(ctx, &exchanges[i]) })
 			return all
 		},
 	}

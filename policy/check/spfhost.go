@@ -47,7 +47,7 @@ func (h *Host) audits(ctx context.Context) []audit {
 	return h.audited.get(func() []audit {
 		checker := &spf.Checker{Resolver: h.resolver(), Receiver: h.Name.String(), Now: h.Now}
 		all := h.spfSubjects()
-		parallel.Each(len(all), func(i int) {
+		parallel.AtMost(domainsAtOnce, len(all), func(i int) {
 			a := &all[i]
 			defer func() {
 				if v := recover(); v != nil { // a fault of ours, and no knowledge
@@ -77,6 +77,9 @@ func (h *Host) spfSubjects() (all []audit) {
 	for _, d := range h.Domains {
 		sender := h.Rewrites.Apply(mail.Address{Local: "postmaster", Domain: d})
 		add(sender.Domain.String(), false, h.Routes.Of(sender))
+	}
+	if h.further() {
+		return all
 	}
 	for _, r := range h.Routes {
 		if name := r.Egress.Hostname; isPublic(name) && !h.relayed(r.Egress) {

@@ -60,7 +60,7 @@ func (c *policyCode) advice(l *dnsbl.List) string {
 // end user.
 func itemStatic() Item {
 	return Item{
-		ID: "static", Group: GroupAddress, About: "the address is a mail server's, and not an end user's",
+		ID: "static", Group: GroupAddress, Host: true, About: "the address is a mail server's, and not an end user's",
 		Ask: func(ctx context.Context, h *Host) (all []policy.Finding) {
 			reversed := h.reversals(ctx)
 			results := h.look(ctx)

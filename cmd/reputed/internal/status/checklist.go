@@ -17,6 +17,8 @@ type Checklist struct {
 	Fail     int              `json:"fail"`
 	Unknown  int              `json:"unknown"`
 	Findings []policy.Finding `json:"findings"` // that are not pass, the worst first, without evidence
+
+	More int `json:"more,omitempty"` // findings that are left out, each like 100 that are told of
 }
 
 // ofChecklist tells of what fails. What is on lists is told of by itself, and sooner.
