@@ -109,10 +109,15 @@ func TestReadOnly(t *testing.T) {
 	d.mounts("mount -t tmpfs none " + state)
 	d.start()
 	from := d.mark()
-	remount := exec.Command("nsenter", "-t", fmt.Sprint(d.cmd.Process.Pid), "-m", "mount", "-o", "remount,ro", state)
-	if out, err := remount.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	remount := func() (busy bool) { // while a file is being written there
+		out, err := exec.Command("nsenter", "-t", fmt.Sprint(d.cmd.Process.Pid), "-m", "mount", "-o", "remount,ro", state).
+			CombinedOutput()
+		if err != nil && !strings.Contains(string(out), "busy") {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return err != nil
 	}
+	postfix.Eventually(t, "nothing is written there for a moment", func() bool { return !remount() })
 	d.signs(t, from, "state directory read-only", "read-only file system")
 	d.stop()
 }
