@@ -118,7 +118,7 @@ const rest = time.Hour
 
 // watch has the signer looked at later, if it is not to be already. That does not keep it from the collector.
 func (s *Signer) watch() {
-	if s.watched.Swap(true) {
+	if s.watched.Load() || s.watched.Swap(true) {
 		return
 	}
 	to := weak.Make(s)
